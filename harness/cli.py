@@ -1,0 +1,227 @@
+"""The command ``neurogloss`` and its subcommands. Nothing imports this module."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+
+from harness import config, experiment, leaderboard, provenance, results, tasks
+from harness.hydra_config import composed, jobs
+from harness.progress import ProgressReporter
+from harness.report import board
+from harness.types import NeuroglossError
+
+FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+"""Exit status: a job of a sweep failed; a mistake that the user can mend; Ctrl-C."""
+
+DESCRIPTION = "How well does one language model explain the neurons of another?"
+OVERRIDES = """\
+Everything after the command is an override of its config, or an option of Hydra:
+  neurogloss run explainer=token_lookup neurons.limit=4    compose and run
+  neurogloss run -m explainer=smollm2,max_activation       a run for each value
+  neurogloss run --cfg job                                 print the config, run nothing
+"""
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; the exit status is 0 only if all that was asked for was done."""
+    try:
+        status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+    except NeuroglossError as error:
+        errors.print(f"neurogloss: {error}")
+        status = USER_ERROR
+    except KeyboardInterrupt:
+        errors.print("neurogloss: stopped; every reply so far is kept, and the same command goes on from there.")
+        status = INTERRUPTED
+    raise SystemExit(status)
+
+
+def _dispatch(given: list[str]) -> int:
+    """Hydra reads what follows ``run`` and ``collect``; argparse reads everything else."""
+    commands: dict[str, _Composing] = {"run": _run, "collect": _collect}
+    if given and given[0] in commands and not {"-h", "--help"} & set(given[1:]):
+        return commands[given[0]](given[1:])
+    options = _parser().parse_args(given)
+    options.do(options)
+    return 0
+
+
+# --------------------------------------------------------------------------------------------------- run and collect
+
+_Composing = Callable[[list[str]], int]
+
+
+def _run(given: list[str]) -> int:
+    """Check every job before any work; then Hydra launches them, in turn or by one of its launchers."""
+    if _only_shows(given):
+        return _show("run", given)
+    plans = [experiment.prepare(one) for one in _jobs("run", given)]
+    failures = [results.failure_path(Path(plan.settings.output), plan.run_id) for plan in plans]
+    _launch("run", given, _run_job)
+    failed = [path for path in failures if path.is_file()]
+    for path in failed:
+        errors.print(f"neurogloss: a job failed; {path} says why.")
+    return FAILED if failed else 0
+
+
+def _run_job(one: DictConfig) -> None:
+    """One run. In a sweep a job that fails leaves its record and the others go on; alone it ends the command."""
+    plan = experiment.prepare(one)
+    try:
+        with ProgressReporter(console) as progress:
+            folder, found = experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
+    except Exception as error:
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            raise
+        results.write_failure(Path(plan.settings.output), plan.run_id, str(error) or repr(error), plan.config)
+        errors.print(f"neurogloss: {error}")
+        if not isinstance(error, NeuroglossError):
+            errors.print_exception()
+        return
+    console.print(board.render(board.build(found)))
+    places = {"results": folder, "board": folder / "board.md", "dataset": folder / "dataset"}
+    console.print()
+    for what, path in places.items():
+        console.print(f"{what + ':':9}{path}", soft_wrap=True, markup=False)
+
+
+def _collect(given: list[str]) -> int:
+    if _only_shows(given):
+        return _show("collect", given)
+    for one in _jobs("collect", given):
+        experiment.prepare_collection(one)
+    _launch("collect", given, _collect_job)
+    return 0
+
+
+def _collect_job(one: DictConfig) -> None:
+    with ProgressReporter(console) as progress:
+        folder = experiment.collect(experiment.prepare_collection(one), progress)
+    console.print(f"task: {folder}", soft_wrap=True, markup=False)
+
+
+def _only_shows(given: Sequence[str]) -> bool:
+    """Whether Hydra is only asked to print something: a config that is not complete can be looked at too."""
+    options = get_args_parser().parse_args(given)
+    return bool(options.cfg or options.info)
+
+
+def _show(name: str, given: Sequence[str]) -> int:
+    composed(name, [text for text in get_args_parser().parse_args(given).overrides if "hydra" not in text])
+    _launch(name, given, _run_job)
+    return 0
+
+
+def _jobs(name: str, given: Sequence[str]) -> list[DictConfig]:
+    """The composed config of each job that the command line asks for."""
+    options = get_args_parser().parse_args(given)
+    overrides = jobs([text for text in options.overrides if not text.lstrip("+~").startswith("hydra")])
+    if len(overrides) > 1 and not options.multirun:
+        raise NeuroglossError("several values for one key make a sweep; add -m to run each of them.")
+    return [composed(name, one) for one in overrides]
+
+
+def _launch(name: str, given: Sequence[str], job: Callable[[DictConfig], None]) -> None:
+    """Hand over to Hydra, which reads the command line by itself."""
+    config.register()
+    sys.argv = [f"neurogloss {name}", *given]
+    hydra.main(version_base="1.3", config_path=str(config.folder("conf")), config_name=name)(job)()
+
+
+# ---------------------------------------------------------------------------------------- board, tasks, leaderboard
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="neurogloss", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"neurogloss {provenance.version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in (("run", "explain, simulate and score neurons"), ("collect", "collect excerpts, freeze a task")):
+        raw = argparse.RawDescriptionHelpFormatter
+        commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
+    shown = _command(commands, "board", "print the board of a run", _show_board)
+    shown.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    kept = _group(commands, "tasks", "list, show or verify frozen tasks")
+    _command(kept, "ls", "list the tasks that are here", _list_tasks)
+    for name, text, do in (
+        ("show", "what a task holds", _show_task),
+        ("verify", "check a task's files against its digest", _verify_task),
+    ):
+        _command(kept, name, text, do).add_argument("task", help="a task's name, or its folder")
+    ranked = _group(commands, "leaderboard", "keep the leaderboard")
+    adding = _command(ranked, "add", "make an entry of a run", _add_entry)
+    adding.add_argument("run", type=Path, help="a run's folder")
+    for command in (adding, _command(ranked, "build", "render all entries", _build_leaderboard)):
+        command.add_argument("--root", type=Path, default=Path("leaderboard"), help="the leaderboard's folder")
+    return parser
+
+
+def _group(commands: Any, name: str, text: str) -> Any:
+    return commands.add_parser(name, help=text, description=text).add_subparsers(required=True, metavar="COMMAND")
+
+
+def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(do=do)
+    return command
+
+
+def _show_board(options: argparse.Namespace) -> None:
+    console.print(board.render(board.build(results.read_run(options.run))))
+
+
+def _list_tasks(_: argparse.Namespace) -> None:
+    for name, digest in _known_tasks().items():
+        console.print(f"{name}  {digest[:12]}", markup=False)
+
+
+def _known_tasks() -> dict[str, str]:
+    """Name -> digest of the tasks that are here, each checked as it is read."""
+    return {name: tasks.read_task(tasks.find_task(name)).digest for name in tasks.list_tasks()}
+
+
+def _read(options: argparse.Namespace) -> Any:
+    folder = Path(options.task)
+    return tasks.read_task(tasks.find_task(folder.name, str(folder) if folder.is_dir() else None))
+
+
+def _verify_task(options: argparse.Namespace) -> None:
+    task = _read(options)
+    console.print(
+        f"{task.name}: whole, {len(task.records)} neurons, digest {task.digest}", soft_wrap=True, markup=False
+    )
+
+
+def _show_task(options: argparse.Namespace) -> None:
+    task = _read(options)
+    console.print(f"{task.name}  {task.digest}\n{task.description}\n", soft_wrap=True, markup=False)
+    for record in task.records:
+        largest = record.top[0].maximum if record.top else 0.0
+        excerpts = f"{len(record.top)} top and {len(record.random)} random excerpts"
+        console.print(f"{record.neuron!s:>10}  {excerpts}, largest activation {largest:.3g}", markup=False)
+
+
+def _add_entry(options: argparse.Namespace) -> None:
+    entry = leaderboard.add(options.run, options.root, _known_tasks())
+    console.print(f"entry: {entry}\nnow render it: neurogloss leaderboard build", soft_wrap=True, markup=False)
+
+
+def _build_leaderboard(options: argparse.Namespace) -> None:
+    for page in leaderboard.build(options.root):
+        console.print(f"page: {page}", soft_wrap=True, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Structured configs: the schema that the YAML in ``conf/`` is checked against, and the settings made of it.
+
+Settings are frozen dataclasses, defined once, next to what they set; :func:`schema` derives from them the open twins
+that Hydra can override. Nodes that name a class (``_target_``) are the business of :mod:`harness.build`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from harness.publish import PublishSettings
+from harness.scores import ScoreSettings
+from harness.track import TrackSettings
+from harness.types import NeuroglossError
+
+NOT_PART_OF_A_RUN = ("output", "store", "track", "publish")
+"""Keys that say where results go, not what they are: two runs that differ only here are the same run."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Which frozen task: by ``name`` among the task folders, or by the ``path`` of a folder."""
+
+    name: str = MISSING
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class NeuronSettings:
+    """Which of the task's neurons: ``layers`` and ``ids`` keep those named, ``limit`` spreads over what is left."""
+
+    layers: list[int] | None = None
+    ids: list[str] | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class HumanSettings:
+    """Explanations by people: a CSV, JSONL or Parquet ``file``; ``annotator`` keeps one person's."""
+
+    file: str | None = None
+    annotator: str | None = None
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """What a run may spend on models; it stops cleanly before it would pass either limit."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run, complete: the same settings give the same results."""
+
+    subject: dict[str, Any] = field(default_factory=dict)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    neurons: NeuronSettings = field(default_factory=NeuronSettings)
+    explainer: dict[str, Any] = field(default_factory=dict)
+    simulator: dict[str, Any] = field(default_factory=dict)
+    scores: ScoreSettings = field(default_factory=ScoreSettings)
+    human: HumanSettings = field(default_factory=HumanSettings)
+    track: TrackSettings = field(default_factory=TrackSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    seed: int = 0
+    output: str = "runs"
+    store: str = "${output}/store.sqlite"
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """One collection, complete: what :mod:`harness.subjects.collect` needs to freeze a task."""
+
+    subject: dict[str, Any] = field(default_factory=dict)
+    corpus: dict[str, Any] = field(default_factory=dict)
+    sample: dict[str, Any] = field(default_factory=dict)
+    collect: dict[str, Any] = field(default_factory=dict)
+    name: str = MISSING
+    description: str = ""
+    seed: int = 0
+    output: str = "tasks"
+
+
+def folder(name: str) -> Path:
+    """``conf`` or ``tasks``: the repository's own folder where it stands beside the package, else the wheel's copy."""
+    here = Path(__file__).resolve().parent
+    beside = here.parent / name
+    return beside if (here.parent / "pyproject.toml").is_file() and beside.is_dir() else here / "_data" / name
+
+
+def schema(settings: type) -> type:
+    """An open twin of a frozen settings dataclass, nested ones included: Hydra cannot override a frozen one."""
+    hints = typing.get_type_hints(settings)
+    fields = []
+    for item in dataclasses.fields(settings):
+        hint = hints[item.name]
+        if dataclasses.is_dataclass(hint):
+            twin = schema(typing.cast("type", hint))
+            fields.append((item.name, twin, field(default_factory=twin)))
+        elif item.default_factory is not dataclasses.MISSING:
+            fields.append((item.name, hint, field(default_factory=item.default_factory)))
+        else:
+            fields.append((item.name, hint, field(default=item.default)))
+    return dataclasses.make_dataclass(settings.__name__, fields)
+
+
+def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
+    """The frozen settings of ``kind`` from a resolved plain mapping, whose names and types the schema has checked."""
+    hints = typing.get_type_hints(kind)
+    return kind(
+        **{
+            name: settings_from(hints[name], value) if dataclasses.is_dataclass(hints[name]) else value
+            for name, value in values.items()
+        }
+    )
+
+
+def register() -> None:
+    """Make the schemas known to Hydra under the names that ``conf/run.yaml`` and ``conf/collect.yaml`` start from."""
+    store = ConfigStore.instance()
+    store.store("run_schema", schema(RunSettings))
+    store.store("collect_schema", schema(CollectSettings))
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The config with every interpolation resolved, as plain values."""
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise NeuroglossError(f"the config leaves {missing[0]} open; add {missing[0]}=VALUE to the command.")
+    return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """A digest of everything in the config that can change results; a run's folder is named by it."""
+    kept = {key: value for key, value in config.items() if key not in NOT_PART_OF_A_RUN}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:12]

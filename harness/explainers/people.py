@@ -1,0 +1,108 @@
+"""People as explainers: their explanations are read from a table and scored by the same code as any model's."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.types import Evidence, Explanation, NeuroglossError, NeuronId, Outcome, Role
+
+COLUMNS = ("neuron", "text", "annotator")
+
+
+@dataclass(eq=False)
+class People:
+    """Reads explanations from a CSV, JSONL or Parquet file with the columns neuron, text and annotator.
+
+    A neuron has one explanation in a list: that of ``annotator``, or, where none is named, of the first by name among
+    those who explained it. Neurons that nobody explained, and all of them without a ``path``, are *not collected*.
+    """
+
+    path: str | None = None
+    annotator: str | None = None
+    role: Role = field(default=Role.HUMAN, init=False)
+
+    def __post_init__(self) -> None:
+        if self.path is not None and not Path(self.path).is_file():
+            raise NeuroglossError(f"the file of people's explanations {self.path} does not exist; check human.file.")
+
+    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
+        """One explanation for each neuron, in order."""
+        written = read(Path(self.path)) if self.path is not None else []
+        names = sorted({told.annotator for told in written})
+        if self.annotator is not None and self.path is not None and self.annotator not in names:
+            raise NeuroglossError(f"{self.path} has nothing by {self.annotator!r}; there are: {', '.join(names)}.")
+        wanted = [told for told in written if self.annotator in (None, told.annotator)]
+        first = {told.neuron: told for told in sorted(wanted, key=lambda told: told.annotator, reverse=True)}
+        return [
+            first.get(known.neuron) or Explanation(known.neuron, "", outcome=Outcome.NOT_COLLECTED)
+            for known in evidence
+        ]
+
+
+def read(path: Path) -> list[Explanation]:
+    """Every explanation in a file; the first row that can not be used is an error that names the file and the line."""
+    if path.suffix not in _READERS:
+        raise NeuroglossError(f"{path} is none of {', '.join(_READERS)}; save people's explanations as one of these.")
+    seen: dict[tuple[NeuronId, str], Explanation] = {}
+    try:
+        for where, row in _READERS[path.suffix](path):
+            told = _explanation(row, f"{path}, {where}")
+            if (told.neuron, told.annotator) in seen:
+                raise NeuroglossError(f"{path}, {where}: {told.annotator!r} explains {told.neuron} a second time.")
+            seen[told.neuron, told.annotator] = told
+    except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
+        raise NeuroglossError(f"{path} can not be read as {path.suffix[1:]} in UTF-8: {error}.") from error
+    return list(seen.values())
+
+
+def _explanation(row: Mapping[str, Any], where: str) -> Explanation:
+    if None in row:
+        raise NeuroglossError(f"{where}: there are more cells than columns; put a text that holds commas in quotes.")
+    if set(row) != set(COLUMNS):
+        found = ", ".join(map(str, row))
+        raise NeuroglossError(f"{where}: the columns must be {', '.join(COLUMNS)}; found: {found}.")
+    values = {name: value.strip() if isinstance(value, str) else "" for name, value in row.items()}
+    for name, value in values.items():
+        if not value:
+            raise NeuroglossError(f"{where}: {name} is empty or not a text; fill it in or delete the row.")
+    try:
+        neuron = NeuronId.parse(values["neuron"])
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{where}: {error}") from error
+    return Explanation(neuron, "", text=values["text"], annotator=values["annotator"])
+
+
+def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+    for row in reader:
+        yield f"line {reader.line_num}", row
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise NeuroglossError(f"{path}, line {number}: this is not JSON ({error.msg}).") from error
+        if not isinstance(row, dict):
+            raise NeuroglossError(f"{path}, line {number}: a line must be an object with {', '.join(COLUMNS)}.")
+        yield f"line {number}", row
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
+        yield f"row {number}", row
+
+
+_READERS = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}

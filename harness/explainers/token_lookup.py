@@ -1,0 +1,35 @@
+"""A table of the mean activation on each token: all that the token alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.types import Evidence, Explanation, NeuroglossError, Role
+
+
+@dataclass(eq=False)
+class TokenLookup:
+    """Gives the table instead of a text, from the corpus without the valid and test excerpts.
+
+    A token seen fewer than ``minimum_count`` times there is left to the neuron's mean.
+    """
+
+    minimum_count: int = 3
+    role: Role = field(default=Role.CEILING, init=False)
+
+    def __post_init__(self) -> None:
+        if self.minimum_count < 1:
+            raise NeuroglossError(f"minimum_count is {self.minimum_count}, but a mean needs at least 1 token.")
+
+    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
+        """One table for each neuron, in order."""
+        return [
+            Explanation(
+                neuron=known.neuron,
+                explainer="",
+                table=known.token_sums.means(self.minimum_count),
+                default=known.mean,
+            )
+            for known in evidence
+        ]

@@ -1,0 +1,441 @@
+"""The leaderboard: entries made from runs, checked, ranked, and rendered as Markdown and as one static page.
+
+An entry is ``entries/<task>/<run id>.json``: one run's rows, with the score of each neuron, so that explainers of
+different runs can be compared on the same neurons. A table compares only entries with the same task digest, subject,
+simulator (its model, revision, number format and prompt version), transport and levels; nothing is ranked across
+tables.
+
+The form of an entry is :class:`Entry`; ``schema.json`` says the same as JSON Schema, written by :func:`build`. Entries
+are read by the package's own typed JSON and checked by :func:`check`, without a library for JSON Schema.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from harness import stats
+from harness.results import (
+    ExplainerInfo,
+    Results,
+    SimulatorInfo,
+    TaskInfo,
+    figure,
+    from_json,
+    markdown,
+    plain,
+    read_json,
+    read_run,
+    safe_name,
+    span,
+    to_json,
+    write_whole,
+)
+from harness.types import Identity, Interval, NeuroglossError, NeuronId, Role, Summary
+
+SCHEMA_VERSION = 1
+MINIMUM_SHARE = 0.9
+"""Share of a task's neurons that a run must have asked for to be entered, and a row have scores for to be ranked."""
+PROVENANCE = ("neurogloss", "python", "packages", "git")
+"""What an entry must say of its making; ``git`` may be null, for an installed package has no checkout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One explainer of an entry: ``scores`` holds the headline score of each neuron that has one, by its name."""
+
+    explainer: ExplainerInfo
+    summary: Summary
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One run on the leaderboard; the fields are those of :class:`harness.results.Results`."""
+
+    schema_version: int
+    run_id: str
+    created: str
+    task: TaskInfo
+    subject: Identity
+    simulator: SimulatorInfo
+    seed: int
+    lines: tuple[Line, ...]
+    provenance: Mapping[str, object]
+
+
+def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
+    """Make an entry of a run; one of the same run is replaced.
+
+    Args:
+        run_folder: a folder under ``runs/``.
+        root: the leaderboard's folder.
+        tasks: name -> digest of the tasks that this leaderboard knows.
+
+    Returns:
+        The entry's file.
+
+    Raises:
+        NeuroglossError: the run is not whole, was made on an unknown or edited task, on too few of its neurons, or does
+            not say how it was made.
+    """
+    entry = _entry(read_run(run_folder))
+    check(entry, str(run_folder))
+    known = tasks.get(entry.task.name)
+    if known != entry.task.digest:
+        found = "is unknown here" if known is None else f"is another one here (digest {known[:12]})"
+        raise NeuroglossError(
+            f"{run_folder} was made on task {entry.task.name!r} with digest {entry.task.digest[:12]}, which {found}; "
+            "only a run on a task as it was published can be entered."
+        )
+    path = root / "entries" / safe_name(entry.task.name) / f"{safe_name(entry.run_id)}.json"
+    _write(path, _dump(to_json(entry, "entry")))
+    return path
+
+
+def check(entry: Entry, where: str) -> None:
+    """Refuse an entry whose parts contradict each other, or that leaves out what a reader must know.
+
+    Raises:
+        NeuroglossError: naming ``where`` and the first thing that is wrong.
+    """
+    for complaint in _complaints(entry):
+        raise NeuroglossError(f"{where} can not be an entry of the leaderboard: {complaint}.")
+
+
+def validate(path: Path) -> Entry:
+    """Read an entry and check all of it: its form, its contents, and that it stands where its contents say.
+
+    Raises:
+        NeuroglossError: the first thing that is wrong.
+    """
+    document = read_json(path)
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise NeuroglossError(
+            f"{path} is not an entry of schema version {SCHEMA_VERSION}; make it with: neurogloss leaderboard add."
+        )
+    entry: Entry = from_json(Entry, document, str(path))
+    check(entry, str(path))
+    place = (safe_name(entry.task.name), f"{safe_name(entry.run_id)}.json")
+    if (path.parent.name, path.name) != place:
+        raise NeuroglossError(f"{path} holds the entry that belongs at {'/'.join(place)}; move it there.")
+    return entry
+
+
+def build(root: Path) -> list[Path]:
+    """Check every entry and write ``README.md``, ``index.html`` and ``schema.json``; same entries, same bytes.
+
+    Returns:
+        The files written.
+
+    Raises:
+        NeuroglossError: an entry is wrong; nothing is written then.
+    """
+    tables = _tables([validate(path) for path in sorted((root / "entries").glob("*/*.json"))])
+    pages = {
+        root / "README.md": _markdown_page(tables).encode(),
+        root / "index.html": _html_page(tables).encode(),
+        root / "schema.json": _dump(schema()),
+    }
+    for path, content in pages.items():
+        _write(path, content)
+    return list(pages)
+
+
+# ------------------------------------------------------------------------------------------------------------- entries
+
+
+def _entry(results: Results) -> Entry:
+    summaries = {row.explainer: row for row in results.summaries}
+    lines = [
+        Line(
+            explainer,
+            summaries[explainer.name],
+            {str(neuron): score for neuron, score in stats.by_neuron(results.scored[explainer.name]).items()},
+        )
+        for explainer in results.explainers
+    ]
+    return Entry(
+        schema_version=SCHEMA_VERSION,
+        run_id=results.run_id,
+        created=results.created,
+        task=results.task,
+        subject=results.subject,
+        simulator=results.simulator,
+        seed=results.seed,
+        lines=tuple(lines),
+        provenance=results.provenance,
+    )
+
+
+def _complaints(entry: Entry) -> Iterator[str]:
+    """What is wrong with an entry, in words that follow "it can not be an entry:"."""
+    yield from _unnamed(entry)
+    asked = set(entry.task.neurons)
+    if len(asked) < len(entry.task.neurons) or len(asked) > entry.task.size:
+        yield "it names a neuron twice, or more than the task has"
+    if len(asked) < MINIMUM_SHARE * entry.task.size:
+        yield f"it covers {len(asked)} of the task's {entry.task.size} neurons; at least {MINIMUM_SHARE:.0%} are needed"
+    names = [line.explainer.name for line in entry.lines]
+    if not names or len(set(names)) < len(names):
+        yield "it has no explainer, or two of one name"
+    for line in entry.lines:
+        yield from (f"explainer {line.explainer.name!r} {complaint}" for complaint in _contradictions(line, asked))
+
+
+def _unnamed(entry: Entry) -> Iterator[str]:
+    """What an entry must name and does not."""
+    named = {"run id": entry.run_id, "task": entry.task.name, "task digest": entry.task.digest}
+    named |= {"subject revision": entry.subject.revision, "simulator": entry.simulator.name}
+    if entry.simulator.identity is not None:
+        named |= {"simulator revision": entry.simulator.identity.revision, "transport": entry.simulator.transport}
+    yield from (f"its {name} is empty" for name, value in named.items() if not value)
+    for name in PROVENANCE:
+        if name not in entry.provenance or entry.provenance[name] in ("", "unknown"):
+            yield f"its provenance does not give {name!r}"
+
+
+def _contradictions(line: Line, asked: set[NeuronId]) -> Iterator[str]:
+    """What in a line contradicts its own scores."""
+    summary, scores = line.summary, line.scores
+    if (summary.explainer, summary.role) != (line.explainer.name, line.explainer.role):
+        yield "has the summary of another"
+    if not set(scores) <= set(map(str, asked)):
+        yield "has a score for a neuron that was not asked for"
+    if summary.neurons != len(asked) or summary.scored != len(scores):
+        yield f"says that {summary.scored} of {summary.neurons} neurons have a score, but gives {len(scores)}"
+    if not all(-1.0 <= score <= 1.0 for score in scores.values()):
+        yield "has a score outside -1 to 1"
+    headline = summary.metrics.get(stats.HEADLINE)
+    if bool(scores) != (headline is not None):
+        yield "has scores without a mean, or a mean without scores"
+    elif headline is not None and not _is_mean(headline, list(scores.values())):
+        yield f"has the mean {figure(headline.mean)} and an interval that its scores can not have"
+
+
+def _is_mean(interval: Interval, scores: list[float]) -> bool:
+    """Whether an interval can be that of these scores: the resampling is not repeated, its bounds are checked."""
+    mean = math.isclose(interval.mean, math.fsum(scores) / len(scores), rel_tol=1e-9, abs_tol=1e-12)
+    if len(scores) < 2:
+        return mean and math.isnan(interval.low) and math.isnan(interval.high)
+    return mean and interval.neurons == len(scores) and min(scores) <= interval.low <= interval.high <= max(scores)
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+
+COLUMNS = (
+    "rank",
+    "explainer",
+    "mean correlation",
+    "95 % interval",
+    "random only",
+    "ablation",
+    "neurons",
+    "model",
+    "run",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that may be compared: what they share in ``facts`` (name, value), ``ranked`` best first, and ``others``."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    ranked: tuple[tuple[str, ...], ...]
+    others: tuple[tuple[str, ...], ...]
+
+
+def _tables(entries: Sequence[Entry]) -> list[Table]:
+    groups: dict[tuple[str, ...], list[Entry]] = {}
+    for entry in sorted(entries, key=lambda entry: (_group(entry), entry.run_id)):
+        groups.setdefault(_group(entry), []).append(entry)
+    return [_comparison(members) for members in groups.values()]
+
+
+def _group(entry: Entry) -> tuple[str, ...]:
+    """Everything that must be equal for two entries to be compared; where a server stands is no part of it."""
+    simulator, model = entry.simulator, entry.simulator.identity or Identity("", "")
+    return (
+        entry.task.name,
+        entry.task.digest,
+        entry.subject.name,
+        entry.subject.revision,
+        simulator.name,
+        model.name,
+        model.revision,
+        model.backend,
+        model.dtype,
+        simulator.prompt_version,
+        simulator.transport,
+        str(simulator.levels),
+    )
+
+
+def _comparison(entries: Sequence[Entry]) -> Table:
+    first = entries[0]
+    rows = sorted(((entry, line) for entry in entries for line in entry.lines), key=_order)
+    ranked = [row for row in rows if _why_unranked(*row) is None]
+    ranks = stats.rank_ranges([line.summary.metrics[stats.HEADLINE] for _, line in ranked])
+    reasons = [(reason, row) for row in rows if (reason := _why_unranked(*row)) is not None]
+    return Table(
+        title=plain(first.task.name),
+        facts=tuple((name, plain(value)) for name, value in _facts(first)),
+        ranked=tuple(_cells(_rank(*rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
+        others=tuple(_cells(reason, *row) for reason, row in reasons),
+    )
+
+
+def _why_unranked(entry: Entry, line: Line) -> str | None:
+    if line.explainer.role in (Role.FLOOR, Role.CEILING):
+        return line.explainer.role.value
+    if line.summary.simulator != entry.simulator.name:
+        return f"by {line.summary.simulator}"
+    return None if _is_whole(line) else "partial"
+
+
+def _is_whole(line: Line) -> bool:
+    """Whether enough of the neurons have a score for their mean to stand beside others'."""
+    return bool(line.scores) and line.summary.coverage >= MINIMUM_SHARE
+
+
+def _order(row: tuple[Entry, Line]) -> tuple[float, str, str]:
+    """Best first, ties by name and run."""
+    entry, line = row
+    interval = line.summary.metrics.get(stats.HEADLINE)
+    return (math.inf if interval is None else -interval.mean, line.explainer.name, entry.run_id)
+
+
+def _rank(best: int, worst: int) -> str:
+    return str(best) if best == worst else f"{best}–{worst}"
+
+
+def _cells(rank: str, entry: Entry, line: Line) -> tuple[str, ...]:
+    summary, identity = line.summary, line.explainer.identity
+    averages = _averages(summary) if _is_whole(line) else ("–",) * 4
+    model = "–" if identity is None else f"{identity.name} {identity.revision[:12]}"
+    cells = (rank, line.explainer.name, *averages, f"{summary.scored}/{summary.neurons}", model, _made(entry))
+    return tuple(map(plain, cells))
+
+
+def _averages(summary: Summary) -> tuple[str, ...]:
+    """Mean, interval, random-only and ablation."""
+    metrics = summary.metrics
+    means = [figure(metrics[name].mean) if name in metrics else "–" for name in ("correlation_random", "ablation")]
+    return (figure(metrics[stats.HEADLINE].mean), span(metrics[stats.HEADLINE]), *means)
+
+
+def _made(entry: Entry) -> str:
+    """The run, and the code that made it."""
+    git = entry.provenance["git"]
+    code = "no checkout"
+    if isinstance(git, Mapping):
+        code = str(git.get("commit"))[:12] + (" with uncommitted changes" if git.get("dirty") else "")
+    return f"{entry.run_id} (neurogloss {entry.provenance['neurogloss']}, {code})"
+
+
+def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+    simulator, model = entry.simulator, entry.simulator.identity
+    yield "task digest", entry.task.digest
+    yield "subject", f"{entry.subject.name} {entry.subject.revision}"
+    yield "simulator", simulator.name + (f" on {model.name} {model.revision} ({model.dtype})" if model else "")
+    if model:
+        yield "reading", f"transport {simulator.transport}, levels 0 to {simulator.levels - 1}"
+        yield "prompt", simulator.prompt_version or "–"
+
+
+# --------------------------------------------------------------------------------------------------------------- pages
+
+INTRODUCTION = (
+    "Each table compares explainers under one task, subject, simulator, transport and scale of levels; scores of "
+    "different tables can not be compared. The score is the correlation of real and simulated activations, averaged "
+    "over neurons. A rank is a range wherever intervals overlap. Floors, ceilings and rows with scores for fewer than "
+    f"{MINIMUM_SHARE:.0%} of the neurons (partial) are shown, but not ranked."
+)
+
+
+def _markdown_page(tables: Sequence[Table]) -> str:
+    parts = ["# Leaderboard", "<!-- Made by `neurogloss leaderboard build`; do not edit. -->", INTRODUCTION]
+    for table in tables:
+        facts = "\n".join(f"* {name}: {markdown(value)}" for name, value in table.facts)
+        parts += [f"## {markdown(table.title)}", facts, _markdown_table(table)]
+    return "\n\n".join(parts if tables else [*parts, "No entries yet."]) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    rows = [tuple(map(markdown, row)) for row in (*table.ranked, *table.others)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows))
+
+
+def _html_page(tables: Sequence[Table]) -> str:
+    source = resources.files("harness").joinpath("report", "leaderboard.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    return environment.from_string(source).render(tables=tables, columns=COLUMNS, introduction=INTRODUCTION)
+
+
+def _dump(document: object) -> bytes:
+    return (json.dumps(document, indent=1, allow_nan=False, sort_keys=True) + "\n").encode("ascii")
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise NeuroglossError(f"{path} can not be written ({error.strerror or error}); check its folder.") from error
+
+
+# -------------------------------------------------------------------------------------------------------------- schema
+
+
+def schema() -> dict[str, Any]:
+    """The form of an entry as JSON Schema (draft 2020-12), read off :class:`Entry`."""
+    definitions: dict[str, Any] = {}
+    entry = _schema(Entry, definitions)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **entry, "$defs": definitions}
+
+
+def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        return {"anyOf": [_schema(arguments[0], definitions), {"type": "null"}]}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0], definitions)}
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": _schema(arguments[1], definitions)}
+    if kind is object:
+        return {}
+    return _simple_schema(kind, definitions)
+
+
+def _simple_schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """That of a type that takes no arguments."""
+    if kind is NeuronId:
+        return {"type": "string", "pattern": "^L[0-9]+N[0-9]+$"}
+    if dataclasses.is_dataclass(kind):
+        return _object_schema(kind, definitions)
+    if issubclass(kind, Enum):
+        return {"enum": [str(member) for member in kind]}
+    return {"type": {str: "string", int: "integer", bool: "boolean", float: ["number", "null"]}[kind]}
+
+
+def _object_schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """A dataclass as a definition of its own, referred to."""
+    if kind.__name__ not in definitions:
+        hints = typing.get_type_hints(kind)
+        definitions[kind.__name__] = {
+            "type": "object",
+            "required": [item.name for item in dataclasses.fields(kind) if item.default is item.default_factory],
+            "properties": {name: _schema(hints[name], definitions) for name in hints},
+        }
+    return {"$ref": f"#/$defs/{kind.__name__}"}

@@ -1,0 +1,1 @@
+"""Language models behind explainers and simulators; nothing here knows of neurons."""

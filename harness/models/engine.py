@@ -1,0 +1,339 @@
+"""A causal language model of transformers, run over token trees: every shared beginning is computed once.
+
+Whether a model's attention can be replaced (:mod:`harness.models.attention`) is found by trying: a few short sequences
+go through it in both ways. Where the results differ, or a sequence exceeds a window of the model, sequences are
+computed alone and in full by the model's own code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, pairwise
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from harness.models import attention, tree
+from harness.models.attention import DecodePass, Kept, KeysAndValues, Pass, TreePass, Unsupported
+from harness.models.tree import Pack, TokenTree
+
+Ids = Sequence[int]
+Scores = tuple[torch.Tensor, torch.Tensor]
+"""Logits of chosen tokens [places, tokens] and the log-sum-exp over the whole vocabulary [places], float32."""
+
+_ROWS = 256  # hidden states unembedded at a time: with a vocabulary of 50,000, 25 MB of logits in bfloat16
+_KEPT_BYTES = 1 << 29  # keys and values of sequences that are continued together
+
+
+class Decoder(Protocol):
+    """Sequences that are being continued together."""
+
+    logits: torch.Tensor
+    """Of the next token of each sequence [sequences, vocabulary], float32."""
+
+    def step(self, tokens: Ids) -> None:
+        """Append a token to each sequence, and compute the next logits."""
+        ...
+
+    def keep(self, rows: Ids) -> None:
+        """Go on with these sequences only."""
+        ...
+
+
+class Engine:
+    """Runs a model over many sequences.
+
+    Args:
+        model: a causal language model of transformers, in evaluation mode; its attention is replaced.
+        pack_tokens: how many tokens go through the model in one pass.
+        group_tokens: for how many of them attention is computed together.
+
+    Attributes:
+        computed: how many tokens have gone through the model.
+        shares: whether shared beginnings are computed once.
+    """
+
+    def __init__(self, model: Any, pack_tokens: int = 1024, group_tokens: int = 128) -> None:
+        self.model = model
+        self.pack_tokens = pack_tokens
+        self.group_tokens = group_tokens
+        self.computed = 0
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
+        self._own_attention: str = model.config._attn_implementation  # there is no public name for it
+        self._window = _window(model.config)
+        self._head = model.get_output_embeddings()
+        self.shares = self._sharing_is_exact()
+        self.computed = 0
+
+    @property
+    def context(self) -> int:
+        """The longest sequence that the model was made for."""
+        return int(getattr(self.model.config, "max_position_embeddings", None) or 1 << 30)
+
+    def read(self, sequences: Sequence[Ids], places: Sequence[Ids], tokens: Ids) -> Iterator[tuple[int, Scores]]:
+        """What comes after chosen places of each sequence.
+
+        Args:
+            sequences: token ids [sequences][tokens], none empty.
+            places: for each sequence the positions after which the next token is read.
+            tokens: the tokens whose logits are wanted.
+
+        Yields:
+            the index of a sequence and its scores, as they are computed, in any order.
+        """
+        alone = [index for index, ids in enumerate(sequences) if not self._can_share(len(ids))]
+        together = [index for index, ids in enumerate(sequences) if self._can_share(len(ids))]
+        for index in alone:
+            yield index, self.read_alone(sequences[index], places[index], tokens)
+        if together:
+            token_tree = tree.build([sequences[i] for i in together], [places[i] for i in together])
+            for index, scores in self._read_tree(token_tree, tokens):
+                yield together[index], scores
+
+    @torch.inference_mode()
+    def read_alone(self, ids: Ids, places: Ids, tokens: Ids) -> Scores:
+        """The same for one sequence, computed in full by the model's own code: what sharing is measured against."""
+        self._use(self._own_attention)
+        self.computed += len(ids)
+        wanted = torch.tensor(places, device=self.device)
+        sequence = torch.tensor([ids], device=self.device)
+        if "logits_to_keep" in inspect.signature(self.model.forward).parameters:
+            logits = self.model(input_ids=sequence, use_cache=False, logits_to_keep=wanted).logits[0]
+        else:
+            logits = self.model(input_ids=sequence, use_cache=False).logits[0, wanted]
+        return logits[:, list(tokens)].float().cpu(), logits.float().logsumexp(-1).cpu()
+
+    @torch.inference_mode()
+    def run_alone(self, ids: Ids, cache: Any) -> Any:
+        """The output of the model's own code for more tokens of one sequence, with its cache."""
+        self._use(self._own_attention)
+        self.computed += len(ids)
+        return self.model(input_ids=torch.tensor([ids], device=self.device), past_key_values=cache, use_cache=True)
+
+    def batches(self, sequences: Sequence[Ids], room: int) -> list[list[int]]:
+        """Which sequences to continue together, by up to ``room`` tokens: of like length, and in bounded memory."""
+        order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]))
+        batches: list[list[int]] = []
+        for index in order:
+            tokens = (len(batches[-1]) + 1) * (len(sequences[index]) + room) if batches else 0
+            if not batches or not self.shares or tokens * self._bytes_per_token > _KEPT_BYTES:
+                batches.append([])
+            batches[-1].append(index)
+        return batches
+
+    def start(self, sequences: Sequence[Ids], room: int) -> Decoder:
+        """Begin to continue sequences of one batch by up to ``room`` tokens each."""
+        if len(sequences) == 1 and not self._can_share(len(sequences[0]) + room):
+            return _Alone(self, sequences[0])
+        return _Together(self, sequences, room)
+
+    # --------------------------------------------------------------------------------------------------------- one pass
+
+    @torch.inference_mode()
+    def run(self, tokens: torch.Tensor, positions: torch.Tensor, one_pass: Pass) -> torch.Tensor:
+        """The last hidden states [batch, tokens, hidden] of one pass over new tokens [batch, tokens]."""
+        self._use(attention.NAME)
+        self.computed += tokens.numel()
+        output = self.model.base_model(
+            input_ids=tokens,
+            position_ids=positions,
+            attention_mask=torch.zeros(1, 1, 1, 1, device=self.device),  # a mask of four dimensions is left as it is
+            use_cache=False,
+            **{attention.KEYWORD: one_pass},
+        )
+        return output.last_hidden_state  # type: ignore[no-any-return]
+
+    @torch.inference_mode()
+    def unembed(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [places, vocabulary] of hidden states [places, hidden], in the model's precision."""
+        return self._head(hidden)  # type: ignore[no-any-return]
+
+    def passes(
+        self, token_tree: TokenTree, sinks: Callable[[Pack], list[tuple[torch.Tensor, attention.Sink]]] | None = None
+    ) -> Iterator[tuple[Pack, torch.Tensor]]:
+        """Go over a tree pack by pack.
+
+        Args:
+            token_tree: what to compute.
+            sinks: says of each pack which keys and values to hand on.
+
+        Yields:
+            each pack and its last hidden states [nodes, hidden].
+        """
+        path: dict[int, KeysAndValues] = {}
+        all_packs = tree.packs(token_tree, self.pack_tokens, self.group_tokens)
+        for pack, following in pairwise(chain(all_packs, [None])):
+            assert pack is not None
+            after: dict[int, KeysAndValues] = {}
+            taken = list(sinks(pack)) if sinks else []
+            if following is not None and len(following.path):
+                taken.append((self.tensor(pack.place(following.path)), _into(after)))
+            one_pass = TreePass(pack, path, taken, self.device, self.dtype)
+            nodes = slice(pack.start, pack.stop)
+            hidden = self.run(
+                self.tensor(token_tree.tokens[None, nodes]), self.tensor(token_tree.depth[None, nodes]), one_pass
+            )
+            yield pack, hidden[0]
+            path = after
+
+    def tensor(self, values: tree.IntArray) -> torch.Tensor:
+        """Whole numbers on the model's device."""
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+    def _read_tree(self, token_tree: TokenTree, tokens: Ids) -> Iterator[tuple[int, Scores]]:
+        bounds = np.cumsum([0, *map(len, token_tree.marks)])
+        nodes = np.concatenate(token_tree.marks)
+        order, finished = np.argsort(nodes, kind="stable"), np.argsort(token_tree.ends, kind="stable")
+        logits, totals = torch.empty(len(nodes), len(tokens)), torch.empty(len(nodes))
+        for pack, hidden in self.passes(token_tree):
+            here = order[np.searchsorted(nodes[order], pack.start) : np.searchsorted(nodes[order], pack.stop)]
+            for some in np.array_split(here, -(-len(here) // _ROWS) or 1):
+                places = torch.from_numpy(some)
+                logits[places], totals[places] = self._scores(hidden[self.tensor(nodes[some] - pack.start)], tokens)
+            ends = token_tree.ends[finished]
+            for index in finished[np.searchsorted(ends, pack.start) : np.searchsorted(ends, pack.stop)]:
+                rows = slice(bounds[index], bounds[index + 1])
+                yield int(index), (logits[rows].clone(), totals[rows].clone())
+
+    @torch.inference_mode()
+    def _scores(self, hidden: torch.Tensor, tokens: Ids) -> Scores:
+        """Scores of hidden states [places, hidden].
+
+        Logits of the chosen tokens are computed in float32: bfloat16 keeps them to an eighth or so, which would move
+        the probabilities by percents. The sum over the rest of the vocabulary bears it.
+        """
+        chosen = list(tokens)
+        rest = self.unembed(hidden)
+        rest[:, chosen] = -torch.inf
+        weight = self._head.weight[chosen].float()
+        logits = (hidden.float()[:, None] * weight).sum(-1)
+        if getattr(self._head, "bias", None) is not None:
+            logits += self._head.bias[chosen].float()
+        totals = torch.logaddexp(rest.float().logsumexp(-1), logits.logsumexp(-1))
+        return logits.cpu(), totals.cpu()
+
+    # -------------------------------------------------------------------------------------------- what the model allows
+
+    def _can_share(self, length: int) -> bool:
+        return self.shares and length <= self._window
+
+    def _use(self, implementation: str) -> None:
+        if self.model.config._attn_implementation != implementation:
+            self.model.set_attn_implementation(implementation)
+
+    @property
+    def _bytes_per_token(self) -> int:
+        config = self.model.config
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        return int(2 * config.num_hidden_layers * heads * size * self.dtype.itemsize)
+
+    def _sharing_is_exact(self) -> bool:
+        """Whether a small tree, cut into several packs and groups, gives what its sequences give alone."""
+        vocabulary = int(self.model.config.vocab_size)
+        ids = np.random.default_rng(0).integers(vocabulary, size=40).tolist()
+        sequences = [ids[:16], [*ids[:10], *ids[20:26]], [*ids[:10], *ids[20:23], *ids[30:36]]]
+        places, tokens = [[4, 15], [12, 15], [15, 18]], range(min(64, vocabulary))
+        pack, group = self.pack_tokens, self.group_tokens
+        self.pack_tokens, self.group_tokens = 11, 5
+        self.shares, self._window, window = True, 1 << 30, self._window
+        try:
+            shared = dict(self.read(sequences, places, tokens))
+        except (Unsupported, RuntimeError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+            warnings.warn(_slow(self.model, f"{type(error).__name__}: {error}"), stacklevel=2)
+            return False
+        finally:
+            self.pack_tokens, self.group_tokens, self._window = pack, group, window
+        alone = [self.read_alone(ids, at, tokens) for ids, at in zip(sequences, places, strict=True)]
+        apart = max(_difference(shared[index], scores) for index, scores in enumerate(alone))
+        if exact := apart < (1e-3 if self.dtype == torch.float32 else 0.1):
+            return exact
+        warnings.warn(_slow(self.model, f"its log-probabilities differ by {apart:.2g} of their spread"), stacklevel=2)
+        return False
+
+
+class _Together:
+    """A :class:`Decoder` whose sequences' shared beginnings are computed once."""
+
+    def __init__(self, engine: Engine, sequences: Sequence[Ids], room: int) -> None:
+        self._engine = engine
+        self._kept = Kept([len(ids) for ids in sequences], room, engine.device)
+        token_tree = tree.build(sequences)
+        last: dict[int, torch.Tensor] = {}
+
+        def sinks(pack: Pack) -> list[tuple[torch.Tensor, attention.Sink]]:
+            rows = np.flatnonzero((token_tree.ends >= pack.start) & (token_tree.ends < pack.stop))
+            paths = [token_tree.path(int(token_tree.ends[row])) for row in rows]
+            return [
+                (engine.tensor(pack.place(path)), self._kept.row(int(row)))
+                for row, path in zip(rows, paths, strict=True)
+            ]
+
+        for pack, hidden in engine.passes(token_tree, sinks):
+            rows = np.flatnonzero((token_tree.ends >= pack.start) & (token_tree.ends < pack.stop))
+            last |= {int(row): hidden[int(token_tree.ends[row]) - pack.start] for row in rows}
+        self._unembed(torch.stack([last[row] for row in range(len(sequences))]))
+
+    def step(self, tokens: Ids) -> None:
+        """See :class:`Decoder`."""
+        new = torch.tensor(tokens, device=self._engine.device)[:, None]
+        hidden = self._engine.run(new, self._kept.lengths[:, None], DecodePass(self._kept))
+        self._kept.lengths = self._kept.lengths + 1
+        self._unembed(hidden[:, 0])
+
+    def keep(self, rows: Ids) -> None:
+        """See :class:`Decoder`."""
+        self._kept.select(torch.tensor(rows, device=self._engine.device))
+        self.logits = self.logits[list(rows)]
+
+    def _unembed(self, hidden: torch.Tensor) -> None:
+        self.logits = self._engine.unembed(hidden).float().cpu()
+
+
+class _Alone:
+    """A :class:`Decoder` of one sequence, by the model's own code and cache."""
+
+    def __init__(self, engine: Engine, ids: Ids) -> None:
+        self._engine = engine
+        self._cache: Any = None
+        self._run(ids)
+
+    def step(self, tokens: Ids) -> None:
+        """See :class:`Decoder`."""
+        self._run(tokens)
+
+    def keep(self, rows: Ids) -> None:
+        """There is one row, which is kept."""
+
+    def _run(self, ids: Ids) -> None:
+        output = self._engine.run_alone(ids, self._cache)
+        self._cache = output.past_key_values
+        self.logits = output.logits[:, -1].float().cpu()
+
+
+def _into(layers: dict[int, KeysAndValues]) -> attention.Sink:
+    def write(layer: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        layers[layer] = (keys, values)
+
+    return write
+
+
+def _window(config: Any) -> int:
+    """How many tokens back each token attends: the smallest window that a config names, in the ways known to us."""
+    windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")]
+    used = getattr(config, "use_sliding_window", True)
+    return min((window for window in windows if isinstance(window, int) and used), default=1 << 30)
+
+
+def _difference(first: Scores, second: Scores) -> float:
+    """How far two readings' log-probabilities are apart (root mean square), as a share of their standard deviation."""
+    one, other = (logits - totals[:, None] for logits, totals in (first, second))
+    return float((one - other).square().mean().sqrt() / other.std())
+
+
+def _slow(model: Any, why: str) -> str:
+    return f"{type(model).__name__} can not share the beginnings of prompts ({why}); computing each alone is slower."

@@ -1,0 +1,120 @@
+"""A scripted model, shipped so that any pipeline can be tried offline: deterministic, free, able to fail on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+
+from harness.models.store import key
+from harness.types import (
+    Completion,
+    CompletionPrompt,
+    Identity,
+    LevelReading,
+    Message,
+    Outcome,
+    SlottedPrompt,
+    Usage,
+)
+
+
+class FakeModel:
+    """Answers from a script, else by a hash of what it is asked: the same question always gets the same answer.
+
+    Args:
+        name: what it is called; another name gives other answers.
+        replies: texts to answer with, by a text that the question holds; the first that fits is taken.
+        number_of_levels: how many levels it can read, 10 or 11.
+        fail_every: every so many-th question fails (by its hash, so that the same ones fail each time); 0 for none.
+        delay: seconds that each reply takes.
+        log: a file to which the key of each question is appended, a line each, before it is answered.
+        usd: what each reply is said to cost.
+    """
+
+    def __init__(  # noqa: PLR0913  # one argument for each thing that can be scripted
+        self,
+        name: str = "fake",
+        *,
+        replies: dict[str, str] | None = None,
+        number_of_levels: int = 11,
+        fail_every: int = 0,
+        delay: float = 0.0,
+        log: str | None = None,
+        usd: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.replies = replies or {}
+        self.number_of_levels = number_of_levels
+        self.fail_every = fail_every
+        self.delay = delay
+        self.log = log
+        self.usd = usd
+
+    @property
+    def identity(self) -> Identity:
+        """Its name, and a revision that follows from its script."""
+        script = repr((sorted(self.replies.items()), self.number_of_levels, self.fail_every))
+        return Identity(self.name, hashlib.sha256(script.encode()).hexdigest(), backend="fake", transport="prompt")
+
+    def levels(self) -> int:
+        """As many as it was told."""
+        return self.number_of_levels
+
+    def estimate(self, request: CompletionPrompt | SlottedPrompt) -> Usage:
+        """What the request will cost: a token is a word here."""
+        words = sum(len(message.content.split()) for message in request.messages)
+        completion = request.max_tokens if isinstance(request, CompletionPrompt) else 0
+        return Usage(1, 0, words, completion, self.usd)
+
+    def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
+        """Text from the script, else ``answer <hash>``."""
+        for index, prompt in enumerate(prompts):
+            digest = self._asked("completion", prompt)
+            usage = Usage(1, 0, self.estimate(prompt).prompt_tokens, min(2, prompt.max_tokens), self.usd)
+            text = self._scripted(prompt.messages) or f"answer {digest.hex()[:8]}"
+            failed = self._fails(digest)
+            yield index, Completion("", Outcome.FAILED, usage) if failed else Completion(text, Outcome.OK, usage)
+
+    def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
+        """At each slot a distribution drawn from a hash of the text before it."""
+        for index, prompt in enumerate(prompts):
+            failed = self._fails(self._asked("levels", prompt))
+            usage = self.estimate(prompt)
+            yield index, _failed_reading(prompt, usage) if failed else self._reading(prompt, usage)
+
+    def _asked(self, kind: str, prompt: CompletionPrompt | SlottedPrompt) -> bytes:
+        digest = key(kind, self.identity, prompt)
+        if self.log is not None:
+            handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            try:
+                os.write(handle, digest.hex().encode() + b"\n")
+            finally:
+                os.close(handle)
+        if self.delay:
+            time.sleep(self.delay)
+        return digest
+
+    def _fails(self, digest: bytes) -> bool:
+        return self.fail_every > 0 and int.from_bytes(digest[:8]) % self.fail_every == 0
+
+    def _scripted(self, messages: Sequence[Message]) -> str:
+        asked = "\n".join(message.content for message in messages)
+        return next((reply for text, reply in self.replies.items() if text in asked), "")
+
+    def _reading(self, prompt: SlottedPrompt, usage: Usage) -> LevelReading:
+        before = hashlib.sha256(repr((self.name, prompt.messages)).encode("utf-8", "surrogatepass"))
+        rows = []
+        for position, part in enumerate(prompt.parts):
+            before.update((prompt.placeholder if position else "").encode("utf-8", "surrogatepass"))
+            before.update(part.encode("utf-8", "surrogatepass"))
+            weights = [1 + byte for byte in before.digest()[: prompt.levels]]
+            rows.append(tuple(weight / sum(weights) for weight in weights))
+        slots = len(prompt.parts)
+        return LevelReading(tuple(rows), (1.0,) * slots, (prompt.levels,) * slots, Outcome.OK, usage)
+
+
+def _failed_reading(prompt: SlottedPrompt, usage: Usage) -> LevelReading:
+    slots, nothing = len(prompt.parts), float("nan")
+    return LevelReading(((nothing,) * prompt.levels,) * slots, (0.0,) * slots, (0,) * slots, Outcome.FAILED, usage)

@@ -1,0 +1,283 @@
+"""The board of one run: a row for each explainer, its controls apart, and what may be concluded from it.
+
+:func:`build` makes one model of the rows; :func:`render` shows it on a terminal and :func:`markdown_page` in Markdown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from harness import stats
+from harness.results import Results, figure, markdown, plain, span
+from harness.types import Identity, Interval, Outcome, Role, Summary
+
+SIGNIFICANT = 0.05
+_NOTHING = Interval(math.nan, math.nan, math.nan, 0)
+_PEOPLE = "people"
+
+COLUMNS = (
+    ("explainer", "explainer"),
+    ("score", "mean correlation"),
+    ("95 % interval", "95 % interval"),
+    ("random", "random only"),
+    ("top", "top only"),
+    ("ablat.", "ablation"),
+    ("expl.v.", "explained variance"),
+    ("cover", "neurons scored"),
+    ("const", "constant (score 0)"),
+    ("tokens", "tokens"),
+    ("cost", "cost"),
+)
+"""The heading of each column, short for the terminal and long for the page."""
+
+Row = tuple[str, ...]
+"""One cell for each of :data:`COLUMNS`, plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What is shown: ``facts`` (name, value), ``ranked`` rows best first, ``controls``, and ``sentences`` on both."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    ranked: tuple[Row, ...]
+    controls: tuple[Row, ...]
+    sentences: tuple[str, ...]
+
+
+def build(results: Results) -> Board:
+    """The board of a run.
+
+    A row with scores for fewer neurons than ``results.minimum_coverage`` shows no averages, for they would be of other
+    neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
+    """
+    ranked = sorted((row for row in results.summaries if _is_ranked(row, results)), key=_order(results))
+    controls = [row for row in results.summaries if not _is_ranked(row, results)]
+    people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
+    return Board(
+        title=f"Board of {plain(results.task.name)}",
+        facts=tuple((name, plain(value)) for name, value in _facts(results)),
+        ranked=tuple(_row(row, plain(row.explainer), results) for row in (*ranked, *people)),
+        controls=tuple(_row(row, _control_name(row, results), results) for row in controls),
+        sentences=tuple(_sentences(results, ranked, controls)),
+    )
+
+
+def render(board: Board) -> Group:
+    """The board for a terminal of at least 100 columns; no text in it is markup."""
+    facts = [Text.assemble((f"{name}: ", "dim"), value) for name, value in board.facts]
+    sentences = [Text(sentence) for sentence in board.sentences]
+    return Group(Text(board.title, style="bold"), *facts, Text(), _table(board), Text(), *sentences)
+
+
+def markdown_page(board: Board) -> str:
+    """The board as a page of Markdown."""
+    parts = [
+        f"# {markdown(board.title)}",
+        "\n".join(f"* {name}: {markdown(value)}" for name, value in board.facts),
+        "## Explainers",
+        _markdown_table(board.ranked),
+        "## Controls, not ranked",
+        _markdown_table(board.controls) if board.controls else "None in this run.",
+        "## How to read it",
+        "\n".join(f"* {markdown(sentence)}" for sentence in board.sentences),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+# ---------------------------------------------------------------------------------------------------------------- rows
+
+
+def _is_ranked(row: Summary, results: Results) -> bool:
+    return row.role in (Role.EXPLAINER, Role.HUMAN) and row.simulator == results.simulator.name
+
+
+def _is_whole(row: Summary, results: Results) -> bool:
+    """Whether enough of the neurons have a score for their mean to stand beside others'."""
+    return row.scored > 0 and row.coverage >= results.minimum_coverage
+
+
+def _headline(row: Summary) -> Interval:
+    return row.metrics.get(stats.HEADLINE, _NOTHING)
+
+
+def _order(results: Results) -> Callable[[Summary], tuple[bool, float, str]]:
+    """Best first; rows without an average last; ties by name."""
+    return lambda row: (not _is_whole(row, results), -_headline(row).mean if row.scored else 0.0, row.explainer)
+
+
+def _nobody(results: Results) -> Summary:
+    """The row of people, in a run that has none."""
+    asked = len(results.task.neurons)
+    return Summary(
+        _PEOPLE, Role.HUMAN, results.simulator.name, {}, asked, 0, outcomes={Outcome.NOT_COLLECTED.value: asked}
+    )
+
+
+def _control_name(row: Summary, results: Results) -> str:
+    notes = [row.role.value] if row.role in (Role.FLOOR, Role.CEILING) else []
+    notes += [f"by {row.simulator}"] if row.simulator != results.simulator.name else []
+    return plain(f"{row.explainer} ({', '.join(notes)})")
+
+
+def _row(row: Summary, name: str, results: Results) -> Row:
+    usage = row.explain_usage + row.simulate_usage
+    averages = _averages(row) if _is_whole(row, results) else ("–", _why_none(row), *["–"] * 4)
+    return (
+        name,
+        *averages,
+        f"{row.scored}/{row.neurons}",
+        str(row.degenerate),
+        _short(usage.prompt_tokens + usage.completion_tokens),
+        _dollars(usage.usd),
+    )
+
+
+def _averages(row: Summary) -> tuple[str, ...]:
+    metrics = ("correlation_random", "correlation_top", "ablation", "explained_variance")
+    headline = _headline(row)
+    return (figure(headline.mean), span(headline), *(figure(row.metrics.get(name, _NOTHING).mean) for name in metrics))
+
+
+def _why_none(row: Summary) -> str:
+    if row.scored:
+        return "partial"
+    return "not collected" if set(row.outcomes) == {Outcome.NOT_COLLECTED.value} else "no score"
+
+
+def _short(count: int) -> str:
+    """A number of tokens in at most 6 characters."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= unit:
+            return f"{count / unit:.1f}{name}" if count < 100 * unit else f"{count / unit:.0f}{name}"
+    return str(count)
+
+
+def _dollars(usd: float) -> str:
+    if usd == 0:
+        return "$0"
+    return f"${usd:.2f}" if usd >= 0.01 else "<$0.01"
+
+
+# ------------------------------------------------------------------------------------------------------ facts and words
+
+
+def _facts(results: Results) -> Iterator[tuple[str, str]]:
+    task, simulator = results.task, results.simulator
+    yield "task", f"{task.name}, digest {task.digest[:12]}"
+    yield "neurons", f"{len(task.neurons)} of the task's {task.size}"
+    yield "subject", _model(results.subject)
+    on = f" on {_model(simulator.identity)}" if simulator.identity else ""
+    yield "simulator", f"{simulator.name}{on}"
+    if simulator.identity:
+        version = f", prompt {simulator.prompt_version}" if simulator.prompt_version else ""
+        yield "reading", f"transport {simulator.transport or '?'}, levels 0 to {simulator.levels - 1}{version}"
+    yield "run", f"{results.run_id}, seed {results.seed}, {results.created}"
+
+
+def _model(identity: Identity) -> str:
+    revision = f" at {identity.revision[:12]}" if identity.revision else ""
+    return f"{identity.name}{revision}" + (f" ({identity.dtype})" if identity.dtype else "")
+
+
+def _sentences(results: Results, ranked: list[Summary], controls: list[Summary]) -> Iterator[str]:
+    yield (
+        "The score is the correlation of real and simulated activations over all tokens of the valid excerpts (top and "
+        "random together), averaged over neurons; the interval is a bootstrap over neurons."
+    )
+    floors = [row for row in controls if row.simulator == results.simulator.name]
+    floor, ceiling = _best(floors, Role.FLOOR, results), _best(controls, Role.CEILING, results)
+    yield _how_to_read(floor, ceiling)
+    whole = [row for row in ranked if _is_whole(row, results)]
+    if floor is not None:
+        yield from _against(floor, whole, ceiling, results)
+    for row in (*ranked, *controls):
+        if row.scored and not _is_whole(row, results):
+            yield (
+                f"{plain(row.explainer)} has a score for only {row.scored} of {row.neurons} neurons, and is not "
+                f"averaged; at least {results.minimum_coverage:.0%} are needed."
+            )
+
+
+def _best(controls: list[Summary], role: Role, results: Results) -> Summary | None:
+    """The control of this role with the highest score: the hardest floor, the highest ceiling."""
+    rows = [row for row in controls if row.role is role and _is_whole(row, results)]
+    return max(rows, key=lambda row: _headline(row).mean, default=None)
+
+
+def _how_to_read(floor: Summary | None, ceiling: Summary | None) -> str:
+    if floor is None:
+        return (
+            "There is no floor in this run, so nothing says what a meaningless explanation would score here; "
+            "add explainer=shuffled before concluding anything."
+        )
+    words = (
+        f"Read a score from its floor, {figure(_headline(floor).mean)} ({plain(floor.explainer)}), which explanations "
+        "that have nothing to do with the neuron get"
+    )
+    if ceiling is None:
+        return words + ", not from 0."
+    height = figure(_headline(ceiling).mean)
+    return words + f", to its ceiling, {height} ({plain(ceiling.explainer)}), which takes no explanation in words."
+
+
+def _against(floor: Summary, rows: list[Summary], ceiling: Summary | None, results: Results) -> Iterator[str]:
+    """One sentence for each row: whether it can be told from the floor, on the same neurons."""
+    base = stats.by_neuron(results.scored[floor.explainer])
+    differences = [
+        stats.paired_difference(stats.by_neuron(results.scored[row.explainer]), base, results.seed) for row in rows
+    ]
+    corrected = stats.holm([difference.p_value for difference in differences])
+    height = math.nan if ceiling is None else _headline(ceiling).mean - _headline(floor).mean
+    for row, difference, p_value in zip(rows, differences, corrected, strict=True):
+        yield f"{plain(row.explainer)} {_verdict(difference.interval, p_value, height)}"
+
+
+def _verdict(interval: Interval, p_value: float, height: float) -> str:
+    """What a difference from the floor allows to say; ``height`` is that of the ceiling above the floor."""
+    figures = f"difference {figure(interval.mean)}, 95 % interval {span(interval)}, {_p(p_value)}"
+    told_apart = p_value < SIGNIFICANT and (interval.low > 0 or interval.high < 0)
+    if not told_apart:
+        return (
+            f"can not be told from the floor ({figures}): its explanations show no sign of being about their neurons."
+        )
+    if interval.mean < 0:
+        return f"is below the floor ({figures}): its explanations mislead the simulator."
+    share = f"; it goes {interval.mean / height:.0%} of the way to the ceiling" if height > 0 else ""
+    return f"is above the floor ({figures}){share}."
+
+
+def _p(p_value: float) -> str:
+    return "corrected p < 0.001" if p_value < 0.001 else f"corrected p = {figure(p_value)}"
+
+
+# ---------------------------------------------------------------------------------------------------------------- pages
+
+
+def _table(board: Board) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    for position, (heading, _) in enumerate(COLUMNS):
+        if position == 0:
+            table.add_column(Text(heading), overflow="fold", max_width=26)
+        else:
+            table.add_column(Text(heading), justify="right", no_wrap=True)
+    for row in board.ranked:
+        table.add_row(*map(Text, row))
+    if board.controls:
+        table.add_section()
+        table.add_row(Text("controls, not ranked", style="dim"))
+    for row in board.controls:
+        table.add_row(*(Text(cell, style="dim") for cell in row))
+    return table
+
+
+def _markdown_table(rows: tuple[Row, ...]) -> str:
+    lines = [[heading for _, heading in COLUMNS], ["---", *["---:"] * (len(COLUMNS) - 1)]]
+    lines += [[markdown(cell) for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

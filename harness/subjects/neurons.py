@@ -1,0 +1,122 @@
+"""Which neurons a task is made of: candidates are drawn before the corpus is read, and the dead ones replaced after.
+
+Whether a neuron fires is known only at the end of the one pass over the corpus. So each strategy names, group by group,
+more candidates than it wants, in the order in which they are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from harness.types import NeuroglossError, NeuronId
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The first ``wanted`` of ``neurons`` that fire are taken."""
+
+    wanted: int
+    neurons: tuple[NeuronId, ...]
+
+
+class NeuronSample(Protocol):
+    """A strategy for drawing neurons."""
+
+    def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
+        """Groups of candidates in a model of ``shape`` (layers, neurons in each layer); no neuron stands in two."""
+        ...
+
+
+class Stratified:
+    """As many neurons of each layer, drawn uniformly.
+
+    Args:
+        per_layer: how many of each layer.
+        spares: how many more are read for each one wanted, to take the places of those that never fire.
+        seed: decides the draw, layer by layer.
+    """
+
+    def __init__(self, per_layer: int = 1, spares: int = 3, seed: int = 0) -> None:
+        self.per_layer = per_layer
+        self.spares = spares
+        self.seed = seed
+
+    def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
+        """One group for each layer."""
+        layers, width = shape
+        return [_drawn(layer, self.per_layer, self.spares, width, self.seed) for layer in range(layers)]
+
+
+class Uniform:
+    """Neurons drawn uniformly from the whole model.
+
+    Args:
+        neurons: how many.
+        spares: how many more are read in the same layer for each one wanted.
+        seed: decides the draw.
+    """
+
+    def __init__(self, neurons: int = 30, spares: int = 3, seed: int = 0) -> None:
+        self.neurons = neurons
+        self.spares = spares
+        self.seed = seed
+
+    def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
+        """One group for each layer that the draw has hit."""
+        layers, width = shape
+        places = np.random.default_rng(self.seed).permutation(layers * width)[: self.neurons]
+        wanted = np.bincount(places // width, minlength=layers).tolist()
+        return [_drawn(layer, count, self.spares, width, self.seed) for layer, count in enumerate(wanted) if count]
+
+
+class Listed:
+    """Neurons named one by one; one that never fires is an error.
+
+    Args:
+        ids: for example ``[L0N12, L3N45]``.
+    """
+
+    def __init__(self, ids: list[str]) -> None:
+        self.ids = ids
+
+    def candidates(self, shape: tuple[int, int]) -> list[Candidates]:  # noqa: ARG002  # the subject refuses unknown ones
+        """One group for each neuron."""
+        named = dict.fromkeys(NeuronId.parse(text) for text in self.ids)
+        return [Candidates(1, (neuron,)) for neuron in named]
+
+
+def choose(groups: Sequence[Candidates], firing: Collection[NeuronId]) -> tuple[list[NeuronId], list[NeuronId]]:
+    """Take the first of each group that fire.
+
+    Returns:
+        (those taken, in the order of layers; those passed over because they do not fire).
+
+    Raises:
+        NeuroglossError: a group has too few that fire; its layer is named.
+    """
+    taken: list[NeuronId] = []
+    passed: list[NeuronId] = []
+    for group in groups:
+        living = [neuron for neuron in group.neurons if neuron in firing][: group.wanted]
+        if len(living) < group.wanted:
+            raise NeuroglossError(
+                f"only {len(living)} of {len(group.neurons)} candidates in layer {group.neurons[0].layer} "
+                f"({', '.join(map(str, group.neurons[:4]))}) fire on enough excerpts, and {group.wanted} are wanted; "
+                "use a larger corpus or raise sample.spares."
+            )
+        last = group.neurons.index(living[-1])
+        passed.extend(neuron for neuron in group.neurons[:last] if neuron not in firing)
+        taken.extend(living)
+    return sorted(taken), passed
+
+
+def _drawn(layer: int, wanted: int, spares: int, width: int, seed: int) -> Candidates:
+    """Candidates of one layer, in an order that depends on the seed and the layer alone."""
+    if not 0 < wanted <= width:
+        raise NeuroglossError(f"{wanted} neurons are wanted in layer {layer}, which has {width}; correct sample.")
+    order = np.random.default_rng((seed, layer)).permutation(width)[: wanted * (1 + spares)]
+    return Candidates(wanted, tuple(NeuronId(layer, int(index)) for index in order))

@@ -1,0 +1,343 @@
+"""Any causal language model that transformers loads, as a subject: its neurons are read, and replaced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from harness import weights
+from harness.subjects.divergence import jensen_shannon
+from harness.subjects.partial import PartialModel
+from harness.subjects.sampling import Sampling, sample
+from harness.types import FloatArray, Identity, NeuroglossError, NeuronId, Progress, Replacement
+
+Float32Array = npt.NDArray[np.float32]
+Tokens = tuple[int, ...]
+Item = TypeVar("Item")
+
+LOGITS_KEPT = 2**26
+"""Original log-probabilities kept at once; more sequences than this allows are worked on in turn."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Originals:
+    """What is computed once for some sequences of one length, and shared by every replacement on them.
+
+    Attributes:
+        row: the place of each sequence in what follows.
+        log_probabilities: of the next token at each position, float32 [sequences][tokens, vocabulary].
+        residuals: what enters each of the layers asked for: layer -> [sequences, tokens, hidden].
+    """
+
+    row: dict[Tokens, int]
+    log_probabilities: list[torch.Tensor]
+    residuals: dict[int, torch.Tensor]
+
+
+class TransformersSubject:
+    """A causal language model of transformers; nothing is loaded until something is asked of it.
+
+    Sequences are run with others of the same length only, so that nothing is ever padded.
+
+    Args:
+        name: ``embedded:smollm2-135m-instruct``, a local folder, or a name on the hub.
+        revision: the hub's commit, branch or tag.
+        dtype: ``float32``, ``bfloat16`` or ``float16``; divergences are computed in float32 whatever it is.
+        device: where the model runs: ``cpu``, ``cuda``, ``mps``.
+        batch_size: how many sequences go through the model together.
+        trust_remote_code: whether to run code that comes with the weights.
+    """
+
+    def __init__(  # noqa: PLR0913  # one argument for each thing a config can say of a subject
+        self,
+        name: str = weights.EMBEDDED,
+        *,
+        revision: str | None = None,
+        dtype: str = "float32",
+        device: str = "cpu",
+        batch_size: int = 16,
+        trust_remote_code: bool = False,
+    ) -> None:
+        self.name = name
+        self.revision = revision
+        self.dtype = dtype
+        self.device = device
+        self.batch_size = batch_size
+        self.trust_remote_code = trust_remote_code
+        self._token_texts: dict[int, str] = {}
+
+    @property
+    def identity(self) -> Identity:
+        """Which model, at which revision, in which number format."""
+        return self._identity
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(layers, neurons in each layer)."""
+        return self._model.shape
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are."""
+        return self._model.vocabulary
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    def activations(self, neuron: NeuronId, sequences: Sequence[Tokens]) -> list[FloatArray]:
+        """The neuron's activation on each token of each sequence [sequences][tokens].
+
+        Raises:
+            NeuroglossError: the model has no such neuron or token, or the activation is not a finite number.
+        """
+        found: dict[int, FloatArray] = {}
+        for members in _by_length(sequences):
+            for batch in _batches(members, self.batch_size):
+                read = self.read([neuron], [sequences[index] for index in batch])
+                found.update(zip(batch, read[:, :, 0].astype(np.float64), strict=True))
+        return [found[index] for index in range(len(sequences))]
+
+    def read(self, neurons: Sequence[NeuronId], sequences: Sequence[Tokens]) -> Float32Array:
+        """Activations of many neurons in one pass, in which layers above the highest of them stand aside.
+
+        Args:
+            neurons: those to read; only their columns are copied out of the model.
+            sequences: token ids, all of one length.
+
+        Returns:
+            Activations [sequences, tokens, neurons].
+
+        Raises:
+            NeuroglossError: the model has no such neuron or token, or an activation is not a finite number.
+        """
+        self._check_neurons(neurons)
+        ids = self._tensor(sequences)
+        by_layer = _by_layer(neurons)
+        out = torch.empty(*ids.shape, len(neurons), dtype=torch.float32)
+        with torch.inference_mode(), ExitStack() as hooks:
+            for layer, places in by_layer.items():
+                columns = [neurons[place].index for place in places]
+                hooks.enter_context(self._model.reading(layer, columns, out, places))
+            self._model.run(ids, stop=max(by_layer) + 1)
+        activations = out.numpy()
+        _check_finite(neurons, activations)
+        return activations
+
+    # ------------------------------------------------------------------------------------------------------ replacing
+
+    def divergences(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
+        """The Jensen-Shannon divergence (nats) that each replacement makes, averaged over all positions.
+
+        Each sequence goes through the whole model once, which gives its original distributions and the residuals that
+        enter the replaced neurons' layers; each replacement runs only the layers from its neuron's own upward. Equal
+        replacements are computed once.
+
+        Args:
+            replacements: which neuron, on which tokens, by which values.
+
+        Yields:
+            (index into ``replacements``, divergence), as they are computed, in any order.
+
+        Raises:
+            NeuroglossError: the model has no such neuron or token, or an activation or logit is not a finite number.
+        """
+        self._check_neurons([replacement.neuron for replacement in replacements])
+        wanted: dict[Replacement, list[int]] = defaultdict(list)
+        for index, replacement in enumerate(replacements):
+            _check_values(replacement)
+            wanted[replacement].append(index)
+        for group in self._groups(wanted):
+            for replacement, divergence in self._group_divergences(group):
+                for index in wanted[replacement]:
+                    yield index, divergence
+
+    def _groups(self, replacements: Iterable[Replacement]) -> Iterator[list[Replacement]]:
+        """Replacements that share a pass over their sequences: of one length, and of layers close to each other."""
+        by_sequence: dict[Tokens, list[Replacement]] = defaultdict(list)
+        for replacement in replacements:
+            by_sequence[replacement.token_ids].append(replacement)
+        lowest = {sequence: min(one.neuron.layer for one in group) for sequence, group in by_sequence.items()}
+        ordered = sorted(by_sequence, key=lowest.__getitem__)
+        for members in _by_length(ordered):
+            at_once = max(1, min(self.batch_size, LOGITS_KEPT // (len(ordered[members[0]]) * self._model.vocabulary)))
+            for batch in _batches(members, at_once):
+                yield [one for index in batch for one in by_sequence[ordered[index]]]
+
+    def _group_divergences(self, group: Sequence[Replacement]) -> Iterator[tuple[Replacement, float]]:
+        by_layer = _by_layer([one.neuron for one in group])
+        originals = self._originals(list(dict.fromkeys(one.token_ids for one in group)), by_layer)
+        for same_layer in by_layer.values():
+            for places in _batches(same_layer, self.batch_size):
+                batch = [group[place] for place in places]
+                yield from zip(batch, self._batch_divergences(batch, originals), strict=True)
+
+    @torch.inference_mode()
+    def _originals(self, sequences: list[Tokens], layers: Iterable[int]) -> _Originals:
+        """One pass over the whole model without a replacement."""
+        residuals: dict[int, torch.Tensor] = {}
+        with ExitStack() as hooks:
+            for layer in layers:
+                hooks.enter_context(self._model.keeping_input(layer, residuals))
+            final = self._model.run(self._tensor(sequences))
+        kept = [torch.cat([few for _, few in self._model.log_probabilities(row)]) for row in final]
+        return _Originals({tokens: row for row, tokens in enumerate(sequences)}, kept, residuals)
+
+    @torch.inference_mode()
+    def _batch_divergences(self, batch: Sequence[Replacement], originals: _Originals) -> list[float]:
+        """Divergences of replacements in one layer, on sequences of one length."""
+        layer = batch[0].neuron.layer
+        rows = [originals.row[one.token_ids] for one in batch]
+        columns = self._on_device([one.neuron.index for one in batch])
+        leading = self._on_device([one.leading for one in batch])
+        with self._model.replacing(layer, columns, self._on_device([one.values for one in batch]), leading):
+            ids = self._tensor([one.token_ids for one in batch])
+            final = self._model.run(ids, start=layer, residual=originals.residuals[layer][rows])
+        return [
+            self._divergence(one, originals.log_probabilities[row], changed)
+            for one, row, changed in zip(batch, rows, final, strict=True)
+        ]
+
+    def _divergence(self, replacement: Replacement, before: torch.Tensor, final: torch.Tensor) -> float:
+        """Mean over positions of the divergence between distributions before [tokens, vocabulary] and after."""
+        parts = [jensen_shannon(before[few], after).sum() for few, after in self._model.log_probabilities(final)]
+        divergence = float(torch.stack(parts).double().sum()) / len(before)
+        if not np.isfinite(divergence):
+            raise NeuroglossError(
+                f"{self.name} gives logits that are not finite numbers around {replacement.neuron}; run it in float32."
+            )
+        return divergence
+
+    @cached_property
+    def _loaded(self) -> weights.Loaded:
+        return weights.load(
+            self.name,
+            revision=self.revision,
+            dtype=self.dtype,
+            device=self.device,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+    @cached_property
+    def _identity(self) -> Identity:
+        return weights.identify(self.name, self.revision, self.dtype)
+
+    @cached_property
+    def _model(self) -> PartialModel:
+        return PartialModel(self._loaded.model)
+
+    # --------------------------------------------------------------------------------------------------------- checks
+
+    def _tensor(self, sequences: Sequence[Tokens]) -> torch.Tensor:
+        """Token ids [sequences, tokens], none of which the model does not know."""
+        largest = max(max(tokens) for tokens in sequences)
+        if largest >= self._model.vocabulary:
+            raise NeuroglossError(
+                f"token id {largest} is outside the {self._model.vocabulary} tokens of {self.name}; "
+                "use the subject that the excerpts were collected from."
+            )
+        return self._on_device(sequences)
+
+    def _on_device(self, values: Any) -> torch.Tensor:
+        return torch.tensor(values, device=self.device)
+
+    def _check_neurons(self, neurons: Iterable[NeuronId]) -> None:
+        layers, width = self.shape
+        for neuron in neurons:
+            if not (0 <= neuron.layer < layers and 0 <= neuron.index < width):
+                raise NeuroglossError(
+                    f"there is no neuron {neuron} in {self.name}; it has {layers} layers of {width} neurons: "
+                    f"L0N0 to L{layers - 1}N{width - 1}."
+                )
+
+    # ------------------------------------------------------------------------------------------------------- the text
+
+    def encode(self, text: str) -> Tokens:
+        """Token ids of ``text``, with no token put before or after it."""
+        return tuple(self._loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def token_text(self, token_id: int) -> str:
+        """The text of one token, as the tokenizer decodes it alone."""
+        if token_id not in self._token_texts:
+            text = self._loaded.tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
+            self._token_texts[token_id] = text
+        return self._token_texts[token_id]
+
+    def sample(self, prompts: Sequence[str], sampling: Sampling, progress: Progress) -> Iterator[tuple[int, Tokens]]:
+        """The model's own continuation of each prompt: (index, token ids), without the prompt, in any order.
+
+        A prompt goes through the chat template where the tokenizer has one, and is plain text to go on from otherwise.
+        """
+        return sample(self._loaded.model, [self._prompt(prompt) for prompt in prompts], self._ends, sampling, progress)
+
+    def _prompt(self, text: str) -> Tokens:
+        tokenizer = self._loaded.tokenizer
+        if tokenizer.chat_template is None:
+            return self.encode(text)
+        turn = [{"role": "user", "content": text}]
+        return self.encode(tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False))
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        """Tokens that end a text: the tokenizer's end, and every other special token."""
+        return frozenset(self._loaded.tokenizer.all_special_ids)
+
+
+# ------------------------------------------------------------------------------------------------------------- groups
+
+
+def _by_length(sequences: Sequence[Tokens]) -> Iterator[list[int]]:
+    """Indices of the sequences of each length, shortest first."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index, tokens in enumerate(sequences):
+        if not tokens:
+            raise NeuroglossError("an excerpt has no tokens; every excerpt needs at least one.")
+        groups[len(tokens)].append(index)
+    yield from (groups[length] for length in sorted(groups))
+
+
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    yield from (items[first : first + size] for first in range(0, len(items), size))
+
+
+def _by_layer(neurons: Sequence[NeuronId]) -> dict[int, list[int]]:
+    """Layer -> places of its neurons in ``neurons``."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for place, neuron in enumerate(neurons):
+        groups[neuron.layer].append(place)
+    return groups
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def _check_finite(neurons: Sequence[NeuronId], activations: Float32Array) -> None:
+    """Refuse activations [sequences, tokens, neurons] of which one is not a finite number."""
+    broken = np.flatnonzero(~np.isfinite(activations).all(axis=(0, 1)))
+    if broken.size:
+        neuron = neurons[int(broken[0])]
+        raise NeuroglossError(
+            f"the activation of layer {neuron.layer}, neuron {neuron.index} is not a finite number; "
+            "run the subject in float32, and check its weights."
+        )
+
+
+def _check_values(replacement: Replacement) -> None:
+    """Refuse a replacement whose values are not one finite number for each token."""
+    neuron = replacement.neuron
+    if len(replacement.values) != len(replacement.token_ids):
+        raise NeuroglossError(
+            f"the replacement of {neuron} has {len(replacement.values)} values "
+            f"for {len(replacement.token_ids)} tokens; give one for each."
+        )
+    if not np.isfinite(replacement.values).all():
+        raise NeuroglossError(
+            f"the replacement of layer {neuron.layer}, neuron {neuron.index} holds a value that is not "
+            "a finite number; leave out what the simulator did not predict."
+        )

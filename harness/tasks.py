@@ -1,0 +1,435 @@
+"""Tasks: neurons and excerpts frozen under a digest, so that every explainer of a board is measured on the same.
+
+A task is a folder: ``task.yaml`` (what it is, how it was made, the digest of every file), ``records.parquet``,
+``tokens.parquet``, ``sums.parquet`` and ``README.md``. It is written whole or not at all, and never changed after.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from harness.types import (
+    Evidence,
+    Excerpt,
+    ExcerptKind,
+    Identity,
+    Moments,
+    NeuroglossError,
+    NeuronId,
+    NeuronRecord,
+    Splits,
+    Task,
+    TokenSums,
+)
+
+if TYPE_CHECKING:  # reading a task needs no model
+    from harness.subjects.collect import Collection
+
+SCHEMA = 1
+"""Version of the layout of a task's folder."""
+
+DESCRIPTION, RECORDS, TOKENS, SUMS, PAGE = "task.yaml", "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
+_PAGE = Path(__file__).with_name("task_readme.md")
+
+
+# ------------------------------------------------------------------------------------------------------------- splits
+
+
+def split_record(record: NeuronRecord) -> Splits:
+    """Deal a record's excerpts, interleaved, into four sets of equal size that share no excerpt (Bills et al., 2023).
+
+    Top excerpts go in turn to train, calibration, valid and test; random ones to calibration, valid and test, after
+    the top ones there. What does not go round evenly is left out.
+
+    Raises:
+        NeuroglossError: there are fewer than 4 top or 3 random excerpts, or one stands twice in the record.
+    """
+    if len(record.top) < 4 or len(record.random) < 3:
+        raise NeuroglossError(
+            f"neuron {record.neuron} has {len(record.top)} top and {len(record.random)} random excerpts; "
+            "at least 4 and 3 are needed to deal them into splits."
+        )
+    _check_distinct(record)
+    train, *top = _dealt(record.top, 4)
+    calibration, valid, test = (a + b for a, b in zip(top, _dealt(record.random, 3), strict=True))
+    return Splits(train, calibration, valid, test)
+
+
+def evidence(record: NeuronRecord) -> Evidence:
+    """All that an explainer may know of a neuron: nothing of it comes from a valid or a test excerpt."""
+    splits = split_record(record)
+    hidden = (*splits.valid, *splits.test)
+    activations = [value for excerpt in hidden for value in excerpt.activations[excerpt.scored]]
+    count = record.moments.count - len(activations)
+    mean = (record.moments.mean * record.moments.count - sum(activations)) / count
+    return Evidence(record.neuron, splits.train, record.token_sums.without(hidden), mean)
+
+
+def _dealt(excerpts: tuple[Excerpt, ...], ways: int) -> list[tuple[Excerpt, ...]]:
+    even = len(excerpts) // ways * ways
+    return [excerpts[first:even:ways] for first in range(ways)]
+
+
+def _check_distinct(record: NeuronRecord) -> None:
+    twice = [digest for digest, times in Counter(one.digest for one in record.top + record.random).items() if times > 1]
+    if twice:
+        source = next(one.source for one in record.top + record.random if one.digest == twice[0])
+        raise NeuroglossError(
+            f"neuron {record.neuron} has the excerpt {source} twice, which would put it into two splits; "
+            "collect the task again."
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------ finding
+
+
+def tasks_folder() -> Path:
+    """Where the tasks are: beside the package in its repository, else in the installed package."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "tasks"
+    return beside if (package.parent / "pyproject.toml").is_file() else package / "_data" / "tasks"
+
+
+def list_tasks(root: Path | None = None) -> list[str]:
+    """The names of the tasks in a folder of tasks."""
+    root = tasks_folder() if root is None else root
+    return sorted(path.parent.name for path in root.glob(f"*/{DESCRIPTION}"))
+
+
+def find_task(name: str, path: str | None = None) -> Path:
+    """The folder of a task: ``path`` where it is given, else the one of that name among the tasks.
+
+    Raises:
+        NeuroglossError: there is none; the sentence names those there are.
+    """
+    folder = tasks_folder() / name if path is None else Path(path).expanduser()
+    if not (folder / DESCRIPTION).is_file():
+        known = f"there are: {', '.join(list_tasks()) or 'none'}" if path is None else f"it needs a {DESCRIPTION}"
+        raise NeuroglossError(f"there is no task at {folder}; {known}. `neurogloss collect` makes one.")
+    return folder
+
+
+def select(
+    task: Task,
+    layers: Sequence[int] | None = None,
+    neurons: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> list[NeuronRecord]:
+    """Some of a task's records, in the order of the task.
+
+    Args:
+        task: where they are.
+        layers: keep only neurons of these layers.
+        neurons: keep only these neurons, each as ``L12N345``.
+        limit: keep at most so many of what is left, spread evenly over it (and so over the layers).
+
+    Raises:
+        NeuroglossError: the task has no such layer or neuron, or nothing is left.
+    """
+    records = list(task.records)
+    if layers is not None:
+        _check_known("layer", sorted(set(layers)), sorted({record.neuron.layer for record in records}), task)
+        records = [record for record in records if record.neuron.layer in layers]
+    if neurons is not None:
+        wanted = [NeuronId.parse(text) for text in neurons]
+        _check_known("neuron", wanted, [record.neuron for record in task.records], task)
+        records = [record for record in records if record.neuron in wanted]
+    if limit is not None:
+        places = (np.arange(min(limit, len(records))) + 0.5) * len(records) / max(1, min(limit, len(records)))
+        records = [records[int(place)] for place in places]
+    if not records:
+        raise NeuroglossError(f"no neuron of {task.name} is left; widen neurons.layers, neurons.ids or neurons.limit.")
+    return records
+
+
+def _check_known(what: str, wanted: Iterable[object], known: Sequence[object], task: Task) -> None:
+    unknown = [one for one in wanted if one not in known]
+    if unknown:
+        some = ", ".join(map(str, known[:8])) + (", ..." if len(known) > 8 else "")
+        raise NeuroglossError(f"task {task.name} has no {what} {unknown[0]}; it has {some}.")
+
+
+# ------------------------------------------------------------------------------------------------------------ reading
+
+
+def read_task(folder: Path) -> Task:
+    """Read a task and check that it is the one that was published.
+
+    Raises:
+        NeuroglossError: a file is missing, cut short or changed, or a record is not what the task says it is; the
+            sentence names the file, or the neuron, and what to do.
+    """
+    described = _described(folder)
+    try:
+        for name, digest in described["files"].items():
+            _check_file(folder / name, digest)
+        texts = dict(zip(*_columns(folder / TOKENS, "id", "text"), strict=True))
+        rows = pq.read_table(folder / RECORDS).to_pylist()
+        sums = pq.read_table(folder / SUMS)
+        records = tuple(_records(described, rows, texts, sums))
+        identity = Identity(**described["subject"])
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        raise NeuroglossError(f"{folder} is not laid out as a task ({error!r}); {_restore(folder)}") from error
+    return Task(
+        name=described["name"],
+        digest=described["digest"],
+        subject=identity,
+        records=records,
+        excerpt_tokens=described["excerpt_tokens"],
+        leading=described["leading"],
+        description=described["description"],
+    )
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """The content of ``task.yaml``, whose own digest is checked."""
+    path = folder / DESCRIPTION
+    try:
+        described = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise NeuroglossError(f"{path} can not be read; {_restore(path)}") from error
+    if not isinstance(described, dict) or described.get("digest") != _digest(described):
+        raise NeuroglossError(f"{path} is not as it was published: its digest differs; {_restore(path)}")
+    if described.get("schema") != SCHEMA:
+        raise NeuroglossError(
+            f"{path} has layout {described.get('schema')}, and this version reads layout {SCHEMA}; update neurogloss."
+        )
+    return described
+
+
+def _check_file(path: Path, digest: str) -> None:
+    try:
+        found = _file_digest(path)
+    except OSError as error:
+        raise NeuroglossError(f"{path} can not be read ({error.strerror}); {_restore(path)}") from error
+    if found != digest:
+        raise NeuroglossError(f"{path} is not as it was published: its digest differs; {_restore(path)}")
+
+
+def _restore(path: Path) -> str:
+    return f"restore it, for example with `git checkout -- {path}`, or collect a new task under a new name."
+
+
+def _records(
+    described: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], texts: Mapping[int, str], sums: pa.Table
+) -> Iterator[NeuronRecord]:
+    excerpts: dict[str, list[Excerpt]] = {}
+    for row in rows:
+        _check_row(row, described["excerpt_tokens"])
+        excerpts.setdefault(row["neuron"], []).append(_excerpt(row, texts, described["leading"]))
+    tokens, counts = tuple(sums["text"].to_pylist()), sums["count"].to_numpy()
+    for name, moments in described["neurons"].items():
+        yield NeuronRecord(
+            neuron=NeuronId.parse(name),
+            top=tuple(one for one in excerpts[name] if one.kind is ExcerptKind.TOP),
+            random=tuple(one for one in excerpts[name] if one.kind is ExcerptKind.RANDOM),
+            moments=Moments(**moments),
+            token_sums=TokenSums(tokens, counts, sums[name].to_numpy().astype(np.float64)),
+        )
+
+
+def _excerpt(row: Mapping[str, Any], texts: Mapping[int, str], leading: int) -> Excerpt:
+    return Excerpt(
+        tokens=tuple(texts[one] for one in row["token_ids"]),
+        token_ids=tuple(row["token_ids"]),
+        activations=tuple(row["activations"]),
+        kind=ExcerptKind(row["kind"]),
+        weight=row["weight"],
+        source=row["source"],
+        leading=leading,
+    )
+
+
+def _check_row(row: Mapping[str, Any], length: int) -> None:
+    """Refuse an excerpt of another length than the task's, and one with an activation that is not a finite number."""
+    neuron = NeuronId.parse(row["neuron"])
+    if not len(row["token_ids"]) == len(row["activations"]) == length:
+        raise NeuroglossError(
+            f"excerpt {row['source']} of neuron {neuron} has {len(row['token_ids'])} tokens and "
+            f"{len(row['activations'])} activations, and the task's excerpts have {length}; collect it again."
+        )
+    if not np.isfinite(row["activations"]).all():
+        raise NeuroglossError(
+            f"excerpt {row['source']} of layer {neuron.layer}, neuron {neuron.index} holds an activation that is not "
+            "a finite number; collect it again with the subject in float32."
+        )
+
+
+def _columns(path: Path, *names: str) -> list[list[Any]]:
+    table = pq.read_table(path, columns=list(names))
+    return [table[name].to_pylist() for name in names]
+
+
+# ------------------------------------------------------------------------------------------------------------ writing
+
+
+def write_task(
+    folder: Path, collection: Collection, description: str = "", made: Mapping[str, object] | None = None
+) -> Task:
+    """Freeze a collection as the task named like ``folder``, whole or not at all.
+
+    Args:
+        folder: the task's own folder, ``tasks/<name>-v<k>``; it must not exist.
+        collection: what :func:`harness.subjects.collect.collect` gave.
+        description: a sentence for people.
+        made: how it was made, as plain values: the config and the package versions. A time or a commit in it would give
+            the same task another digest.
+
+    Returns:
+        The task as it is read back.
+
+    Raises:
+        NeuroglossError: the folder exists, an excerpt is not as long as the others, or the disk is full; nothing is
+            left behind.
+    """
+    if folder.exists():
+        raise NeuroglossError(
+            f"{folder} exists, and a task is never changed; choose a new name, such as the next -v<k>."
+        )
+    described = _description(folder.name, collection, description, made or {})
+    with _whole(folder) as draft:
+        _write_parquet(draft / RECORDS, _records_table(collection.records, collection.settings.excerpt_tokens))
+        _write_parquet(draft / TOKENS, _tokens_table(collection.records))
+        _write_parquet(draft / SUMS, _sums_table(collection.records))
+        (draft / PAGE).write_text(_page(described), encoding="utf-8", newline="\n")
+        described["files"] = {name: _file_digest(draft / name) for name in (RECORDS, TOKENS, SUMS, PAGE)}
+        described["digest"] = _digest(described)
+        text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+        (draft / DESCRIPTION).write_text(text, encoding="utf-8", newline="\n")
+        _synced(draft)
+    return read_task(folder)
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A draft folder that becomes ``folder`` at the end of the context, or vanishes where it ends otherwise."""
+    draft = folder.with_name(f".{folder.name}.draft-{os.getpid()}")
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        draft.rename(folder)
+    except OSError as error:
+        raise NeuroglossError(
+            f"{folder} can not be written ({error.strerror or error}); make room there and collect again, "
+            "nothing was left behind."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _synced(folder: Path) -> None:
+    """Have the disk hold every file of a folder before the folder gets its name."""
+    for path in folder.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _description(name: str, collection: Collection, description: str, made: Mapping[str, object]) -> dict[str, Any]:
+    """All of ``task.yaml`` but the digests, which need the files."""
+    settings = collection.settings
+    top, random = settings.top // 4, settings.random // 3
+    return {
+        "schema": SCHEMA,
+        "name": name,
+        "description": description,
+        "subject": dataclasses.asdict(collection.subject),
+        "excerpt_tokens": settings.excerpt_tokens,
+        "leading": settings.leading,
+        "splits": {
+            "train": {"top": top, "random": 0},
+            **{split: {"top": top, "random": random} for split in ("calibration", "valid", "test")},
+        },
+        "collection": dataclasses.asdict(settings),
+        "corpus": {"excerpts": collection.excerpts, "distinct_tokens": collection.distinct_tokens},
+        "threads": collection.threads,
+        "made": dict(made),
+        "neurons": {str(record.neuron): dataclasses.asdict(record.moments) for record in collection.records},
+        "rejected": [str(neuron) for neuron in collection.rejected],
+    }
+
+
+def _records_table(records: Sequence[NeuronRecord], length: int) -> pa.Table:
+    rows = [
+        {
+            "neuron": str(record.neuron),
+            "kind": str(excerpt.kind),
+            "weight": excerpt.weight,
+            "source": excerpt.source,
+            "token_ids": excerpt.token_ids,
+            "activations": excerpt.activations,
+        }
+        for record in records
+        for excerpt in record.top + record.random
+    ]
+    for row in rows:
+        _check_row(row, length)
+    return pa.Table.from_pylist(
+        rows,
+        schema=pa.schema(
+            {
+                "neuron": pa.string(),
+                "kind": pa.string(),
+                "weight": pa.float64(),
+                "source": pa.string(),
+                "token_ids": pa.list_(pa.int32()),
+                "activations": pa.list_(pa.float32()),
+            }
+        ),
+    )
+
+
+def _tokens_table(records: Sequence[NeuronRecord]) -> pa.Table:
+    texts = {
+        token_id: text
+        for record in records
+        for excerpt in record.top + record.random
+        for token_id, text in zip(excerpt.token_ids, excerpt.tokens, strict=True)
+    }
+    ids = sorted(texts)
+    return pa.table({"id": pa.array(ids, pa.int32()), "text": pa.array([texts[one] for one in ids], pa.string())})
+
+
+def _sums_table(records: Sequence[NeuronRecord]) -> pa.Table:
+    shared = records[0].token_sums
+    sums = {str(record.neuron): record.token_sums.sums.astype(np.float32) for record in records}
+    return pa.table({"text": pa.array(shared.tokens, pa.string()), "count": shared.counts, **sums})
+
+
+def _write_parquet(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd", compression_level=19)
+
+
+def _page(described: Mapping[str, Any]) -> str:
+    layers = sorted({NeuronId.parse(name).layer for name in described["neurons"]})
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+    page = environment.from_string(_PAGE.read_text(encoding="utf-8"))
+    return page.render(task=described, layers=f"{layers[0]} to {layers[-1]}") + "\n"
+
+
+# ------------------------------------------------------------------------------------------------------------ digests
+
+
+def _digest(described: Mapping[str, Any]) -> str:
+    """The digest of a task: of all that ``task.yaml`` says, the digests of the files included."""
+    content = {key: value for key, value in described.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

