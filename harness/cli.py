@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -32,7 +32,7 @@ Everything after the command is an override of its config, or an option of Hydra
   neurogloss run --cfg job                                 print the config, run nothing
 """
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -41,12 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
     except NeuroglossError as error:
-        errors.print(f"neurogloss: {error}")
-        status = USER_ERROR
+        status = _refuse(error)
     except KeyboardInterrupt:
         errors.print("neurogloss: stopped; every reply so far is kept, and the same command goes on from there.")
         status = INTERRUPTED
     raise SystemExit(status)
+
+
+def _refuse(error: NeuroglossError) -> int:
+    errors.print(f"neurogloss: {error}")
+    return USER_ERROR
 
 
 def _dispatch(given: list[str]) -> int:
@@ -85,7 +89,7 @@ def _run_job(one: DictConfig) -> None:
             folder, found = experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
     except Exception as error:
         if HydraConfig.get().mode != RunMode.MULTIRUN:
-            raise
+            _end(error)
         results.write_failure(Path(plan.settings.output), plan.run_id, str(error) or repr(error), plan.config)
         errors.print(f"neurogloss: {error}")
         if not isinstance(error, NeuroglossError):
@@ -107,9 +111,19 @@ def _collect(given: list[str]) -> int:
     return 0
 
 
+def _end(error: Exception) -> NoReturn:
+    """End the command from within Hydra, which would print a traceback of any exception but this one."""
+    if isinstance(error, NeuroglossError):
+        raise SystemExit(_refuse(error)) from error
+    raise error
+
+
 def _collect_job(one: DictConfig) -> None:
-    with ProgressReporter(console) as progress:
-        folder = experiment.collect(experiment.prepare_collection(one), progress)
+    try:
+        with ProgressReporter(console) as progress:
+            folder = experiment.collect(experiment.prepare_collection(one), progress)
+    except NeuroglossError as error:
+        _end(error)
     console.print(f"task: {folder}", soft_wrap=True, markup=False)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from typing import Any
 from omegaconf import DictConfig
 
 from harness import build, config, pipeline, provenance, publish, results, stats, tasks, track
-from harness.config import CollectSettings, RunSettings
+from harness.config import BudgetSettings, CollectSettings, RunSettings
+from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
-from harness.models.store import Store
-from harness.models.stored import Backend, StoredModel, answered, divergence_verb
+from harness.models.store import Store, answered, numbers
 from harness.report import board
 from harness.types import (
     Explainer,
@@ -34,7 +34,6 @@ from harness.types import (
     Subject,
     Summary,
     Task,
-    Usage,
 )
 
 
@@ -105,20 +104,30 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path:
     return plan.folder
 
 
-@dataclass
-class Stopwatch:
-    """Seconds by stage; it is told the name of each stage as it begins."""
+class Ledger:
+    """Seconds, tokens and dollars by stage; it is told the name of each stage as it begins."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
-    _stage: str = ""
-    _since: float = 0.0
+    def __init__(self, progress: Progress, budget: BudgetSettings) -> None:
+        self.meter = Meter(budget.usd, budget.tokens, self._show)
+        self.seconds: dict[str, float] = {}
+        self.usage: dict[str, results.StageUsage] = {}
+        self._progress = progress
+        self._stage = ""
+        self._since = time.monotonic()
+        self._before = self.meter.totals
 
     def begin(self, stage: str) -> None:
         """End the stage before, and begin ``stage``."""
-        now = time.monotonic()
+        now, totals = time.monotonic(), self.meter.totals
         if self._stage:
             self.seconds[self._stage] = now - self._since
-        self._stage, self._since = stage, now
+            self.usage[self._stage] = results.StageUsage(
+                spent=totals.spent - self._before.spent, saved=totals.saved - self._before.saved
+            )
+        self._stage, self._since, self._before = stage, now, totals
+
+    def _show(self, what: str, done: int, total: int) -> None:
+        self._progress(f"{self._stage}, {what}", done, total)
 
 
 def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path, results.Results]:
@@ -139,17 +148,12 @@ def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path,
     task = tasks.read_task(tasks.find_task(settings.task.name, settings.task.path))
     neurons = settings.neurons
     records = tasks.select(task, neurons.layers, neurons.ids, neurons.limit)
-    watch, meter = Stopwatch(), Meter(progress, settings.budget.usd, settings.budget.tokens)
-    with Store(Path(settings.store)) as store:
-        tools = _instruments(settings, task, store, meter)
-
-        def begin(stage: str) -> None:
-            watch.begin(stage)
-            meter.begin(stage)
-
-        scored = pipeline.run(records, tools, settings.scores, begin)
-    watch.begin("summarise")
-    found = _results(plan, task, tools, scored, _record(watch, meter, overrides))
+    ledger, made = Ledger(progress, settings.budget), provenance.provenance(overrides)
+    with Store(settings.store) as store:
+        tools = _instruments(settings, task, store, ledger.meter)
+        scored = pipeline.run(records, tools, settings.scores, ledger.begin)
+    ledger.begin("summarise")
+    found = _results(plan, task, tools, scored, _Record(ledger.seconds, ledger.usage, made))
     page = board.build(found)
     folder = results.write_run(
         Path(settings.output),
@@ -180,8 +184,8 @@ def _instruments(settings: RunSettings, task: Task, store: Store, meter: Meter) 
         _check_subject(task, subject.identity)
 
     def divergences(replacements: Sequence[Replacement]) -> list[float]:
-        verb = divergence_verb(subject.divergences)
-        return [value for value, _ in answered(verb, subject.identity, replacements, store, meter)]
+        kind = numbers("divergences")
+        return answered(store, subject.identity, kind, replacements, subject.divergences, meter=meter)
 
     return pipeline.Instruments(explainers, simulator, divergences)
 
@@ -205,14 +209,6 @@ class _Record:
     seconds: Mapping[str, float]
     usage: Mapping[str, results.StageUsage]
     provenance: Mapping[str, object]
-
-
-def _record(watch: Stopwatch, meter: Meter, overrides: Sequence[str]) -> _Record:
-    stages = dict.fromkeys((*meter.spent, *meter.saved))
-    usage = {
-        stage: results.StageUsage(meter.spent.get(stage, Usage()), meter.saved.get(stage, Usage())) for stage in stages
-    }
-    return _Record(dict(watch.seconds), usage, provenance.provenance(overrides))
 
 
 def _results(

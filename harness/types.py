@@ -247,6 +247,15 @@ class Usage:
             self.usd + other.usd,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            self.requests - other.requests,
+            self.stored - other.stored,
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.usd - other.usd,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-
-from harness.models.store import Store
 
 KILLS = 3
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
@@ -38,8 +37,8 @@ def asked(log: Path) -> list[str]:
 def stored(path: Path) -> set[str]:
     if not path.exists():
         return set()
-    with Store(path) as store:
-        return {one.hex() for one in store}
+    with sqlite3.connect(path) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM replies")}
 
 
 @pytest.mark.parametrize("seed", [20260101])
@@ -47,7 +46,7 @@ def test_a_killed_run_resumes(seed: int, tiny_task: Path, tiny_llama: Path, tmp_
     moments = random.Random(seed)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     log = tmp_path / "log"
-    subprocess.run(command(tiny_task, tiny_llama, whole, tmp_path / "other log"), check=True, capture_output=True)
+    subprocess.run(command(tiny_task, tiny_llama, whole, tmp_path / "other_log"), check=True, capture_output=True)
 
     for _ in range(KILLS):
         before = len(asked(log))
@@ -66,6 +65,6 @@ def test_a_killed_run_resumes(seed: int, tiny_task: Path, tiny_llama: Path, tmp_
     repeated = len(asked(log)) - len(set(asked(log)))
     assert repeated <= KILLS, "only the reply that was under way at a kill may be asked for again"
     assert not set(asked(log)[so_far:]) & kept
-    assert sorted(set(asked(log))) == sorted(set(asked(tmp_path / "other log")))
+    assert sorted(set(asked(log))) == sorted(set(asked(tmp_path / "other_log")))
     for name in TABLES:
         assert (killed / "latest" / name).read_bytes() == (whole / "latest" / name).read_bytes()

@@ -9,16 +9,18 @@ query heads share are not copied, and in bfloat16 each row's result is the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from transformers import AttentionInterface
 
-from harness.models.tree import BLOCK, LANES, Pack
+from harness.models.tree import WIDTH, Group, Pack
 
 NAME = "neurogloss_tree"
 KEYWORD = "token_tree"
+BLOCK = 1024  # values are summed over this many keys at a time
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 Sink = Callable[[int, torch.Tensor, torch.Tensor], None]
@@ -63,77 +65,91 @@ def attention(  # noqa: PLR0913, PLR0917  # the signature is transformers'
 AttentionInterface.register(NAME, attention)
 
 
-@dataclass(eq=False)
-class _Stretch:
-    """A :class:`harness.models.tree.Group` on the device: ``bias`` is -inf where a key is masked, else 0."""
-
-    start: int
-    stop: int
-    keys: torch.Tensor
-    free: int
-    bias: torch.Tensor | None
-
-
-@dataclass(eq=False)
 class TreePass:
     """The pass of one pack of a token tree.
 
-    Attributes:
+    Args:
         pack: the nodes.
         path: keys and values of the pack's path by layer, each [key heads, path, size]; empty where it has none.
         sinks: places in (path, then pack) whose keys and values are handed on, and what takes them.
+        device: where the model is.
+        dtype: its precision.
     """
 
-    pack: Pack
-    path: Mapping[int, KeysAndValues]
-    sinks: Sequence[tuple[torch.Tensor, Sink]]
-    device: torch.device
-    dtype: torch.dtype
-    stretches: list[_Stretch] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.stretches = [self._stretch(index) for index in range(len(self.pack.groups))]
-
-    def _stretch(self, index: int) -> _Stretch:
-        group = self.pack.groups[index]
-        bias = None
-        if group.masked.shape[1]:
-            masked = torch.from_numpy(group.masked).to(self.device)
-            bias = torch.zeros(masked.shape, dtype=self.dtype, device=self.device).masked_fill_(masked, -torch.inf)
-        return _Stretch(group.start, group.stop, torch.from_numpy(group.keys).to(self.device), group.free, bias)
+    def __init__(
+        self,
+        pack: Pack,
+        path: Mapping[int, KeysAndValues],
+        sinks: Sequence[tuple[torch.Tensor, Sink]],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self._path = path
+        self._sinks = sinks
+        self._groups = [_Group.of(group, device, dtype) for group in pack.groups]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         """See :class:`Pass`; the batch is one row, the pack."""
         keys, values = key[0], value[0]
-        if layer in self.path:
-            keys = torch.cat([self.path[layer][0], keys], dim=1)
-            values = torch.cat([self.path[layer][1], values], dim=1)
-        for places, sink in self.sinks:
+        if self._path:
+            before_keys, before_values = self._path[layer]
+            keys, values = torch.cat([before_keys, keys], dim=1), torch.cat([before_values, values], dim=1)
+        for places, sink in self._sinks:
             sink(layer, keys.index_select(1, places), values.index_select(1, places))
         scaled = query[0] * scaling
-        heads, tokens, _ = scaled.shape
-        mixed = scaled.new_empty(1, tokens, heads, values.shape[-1])
-        for stretch in self.stretches:
-            of_group = _mix(
-                scaled[:, stretch.start : stretch.stop],
-                keys.index_select(1, stretch.keys),
-                values.index_select(1, stretch.keys),
-                stretch,
-            )
-            mixed[0, stretch.start : stretch.stop] = of_group.transpose(0, 1)
-        return mixed
+        mixed = scaled.new_empty(scaled.shape[1], scaled.shape[0], values.shape[-1])
+        for group in self._groups:
+            mixed.index_copy_(0, group.nodes, group.mix(scaled, keys, values))
+        return mixed[None]
 
 
-def _mix(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, stretch: _Stretch) -> torch.Tensor:
-    """Attention of one stretch [heads, nodes, size]; query heads that share keys are rows of one product."""
-    heads, nodes, size = query.shape
-    shared = heads // len(keys)
-    scores = torch.bmm(query.reshape(len(keys), shared * nodes, size), keys.transpose(1, 2))
-    if stretch.bias is not None:
-        scores.view(len(keys), shared, nodes, -1)[..., stretch.free :] += stretch.bias
-    return weighted(torch.softmax(scores, dim=-1), values).view(heads, nodes, -1)
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """A :class:`harness.models.tree.Group` on the device.
+
+    Attributes:
+        nodes: [pieces * length].
+        keys: [pieces * width].
+        pieces: how many pieces there are.
+        free: the first key that some node does not attend to.
+        bias: -inf where a node does not attend to a key, else 0 [pieces, 1, length, width - free].
+    """
+
+    nodes: torch.Tensor
+    keys: torch.Tensor
+    pieces: int
+    free: int
+    bias: torch.Tensor
+
+    @classmethod
+    def of(cls, group: Group, device: torch.device, dtype: torch.dtype) -> _Group:
+        pieces, width = group.keys.shape
+        free = int(group.depth.min()) + 1
+        hidden = torch.from_numpy(np.arange(free, width) > group.depth[:, None, :, None]).to(device)
+        bias = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, -torch.inf)
+        nodes, keys = (torch.from_numpy(indices.ravel()).to(device) for indices in (group.nodes, group.keys))
+        return cls(nodes, keys, pieces, free, bias)
+
+    def mix(self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Mixed values of the nodes [nodes, heads, size]; query heads that share keys are rows of one product.
+
+        Args:
+            query: scaled, of all nodes of the pack [heads, nodes, size].
+            keys: of (path, then pack) [key heads, places, size].
+            values: likewise.
+        """
+        heads, _, size = query.shape
+        key_heads, shared = len(keys), heads // len(keys)
+        shape = (key_heads, self.pieces, shared, len(self.nodes) // self.pieces)
+        rows = query.index_select(1, self.nodes).view(key_heads, shared, self.pieces, -1, size).transpose(1, 2)
+        laid_out = keys.index_select(1, self.keys).view(key_heads * self.pieces, -1, size)
+        scores = torch.bmm(rows.reshape(key_heads * self.pieces, -1, size), laid_out.transpose(1, 2))
+        scores.view(*shape, scores.shape[2])[..., self.free :] += self.bias
+        laid_out = values.index_select(1, self.keys).view(key_heads * self.pieces, -1, values.shape[-1])
+        mixed = weighted(torch.softmax(scores, dim=-1), laid_out).view(*shape, values.shape[-1])
+        return mixed.permute(1, 3, 0, 2, 4).reshape(len(self.nodes), heads, -1)
 
 
 class Kept:
@@ -147,7 +163,7 @@ class Kept:
     def __init__(self, lengths: Sequence[int], room: int, device: torch.device) -> None:
         self.lengths = torch.tensor(lengths, device=device)
         self.layers: dict[int, KeysAndValues] = {}
-        self._width = -(-(max(lengths) + room) // (2 * LANES)) * (2 * LANES)
+        self._width = -(-(max(lengths) + room) // WIDTH) * WIDTH
 
     def row(self, row: int) -> Sink:
         """What writes the beginning of a row."""
@@ -176,7 +192,7 @@ class DecodePass:
     def __init__(self, kept: Kept) -> None:
         self._kept = kept
         self._rows = torch.arange(len(kept.lengths), device=kept.lengths.device)
-        self._width = -(-(int(kept.lengths.max()) + 1) // (2 * LANES)) * (2 * LANES)
+        self._width = -(-(int(kept.lengths.max()) + 1) // WIDTH) * WIDTH
         self._unseen = torch.arange(self._width, device=kept.lengths.device) > kept.lengths[:, None]
 
     def attend(

@@ -260,6 +260,7 @@ class _Together:
     """A :class:`Decoder` whose sequences' shared beginnings are computed once."""
 
     def __init__(self, engine: Engine, sequences: Sequence[Ids], room: int) -> None:
+        self.logits = torch.empty(0)
         self._engine = engine
         self._kept = Kept([len(ids) for ids in sequences], room, engine.device)
         token_tree = tree.build(sequences)

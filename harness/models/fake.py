@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from harness.models.store import key
+from harness.models.store import COMPLETIONS, LEVELS, key_of
 from harness.types import (
     Completion,
     CompletionPrompt,
@@ -62,17 +62,17 @@ class FakeModel:
         """As many as it was told."""
         return self.number_of_levels
 
-    def estimate(self, request: CompletionPrompt | SlottedPrompt) -> Usage:
-        """What the request will cost: a token is a word here."""
-        words = sum(len(message.content.split()) for message in request.messages)
-        completion = request.max_tokens if isinstance(request, CompletionPrompt) else 0
+    def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
+        """What asking ``prompt`` will cost at most: a token is a word here."""
+        words = sum(len(message.content.split()) for message in prompt.messages)
+        completion = prompt.max_tokens if isinstance(prompt, CompletionPrompt) else 0
         return Usage(1, 0, words, completion, self.usd)
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Text from the script, else ``answer <hash>``."""
         for index, prompt in enumerate(prompts):
-            digest = self._asked("completion", prompt)
-            usage = Usage(1, 0, self.estimate(prompt).prompt_tokens, min(2, prompt.max_tokens), self.usd)
+            digest = self._asked(COMPLETIONS.name, prompt)
+            usage = Usage(1, 0, self.cost(prompt).prompt_tokens, min(2, prompt.max_tokens), self.usd)
             text = self._scripted(prompt.messages) or f"answer {digest.hex()[:8]}"
             failed = self._fails(digest)
             yield index, Completion("", Outcome.FAILED, usage) if failed else Completion(text, Outcome.OK, usage)
@@ -80,12 +80,12 @@ class FakeModel:
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
         """At each slot a distribution drawn from a hash of the text before it."""
         for index, prompt in enumerate(prompts):
-            failed = self._fails(self._asked("levels", prompt))
-            usage = self.estimate(prompt)
+            failed = self._fails(self._asked(LEVELS.name, prompt))
+            usage = self.cost(prompt)
             yield index, _failed_reading(prompt, usage) if failed else self._reading(prompt, usage)
 
     def _asked(self, kind: str, prompt: CompletionPrompt | SlottedPrompt) -> bytes:
-        digest = key(kind, self.identity, prompt)
+        digest = bytes.fromhex(key_of(self.identity, kind, prompt))
         if self.log is not None:
             handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
             try:

@@ -1,4 +1,4 @@
-"""What models cost, by stage: counted, shown as progress, and kept within a budget."""
+"""What a run asks of models: requests, tokens and dollars, spent and saved, and the budget that they are kept under."""
 
 from __future__ import annotations
 
@@ -8,71 +8,73 @@ from dataclasses import dataclass, field
 from harness.types import NeuroglossError, Progress, Usage
 
 
-def _silent(what: str, done: int, total: int) -> None:
-    pass
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """``spent`` on replies that were asked for; ``saved`` by replies that the store gave for nothing."""
+
+    spent: Usage = field(default_factory=Usage)
+    saved: Usage = field(default_factory=Usage)
 
 
-@dataclass
 class Meter:
-    """Counts the replies of every model of a run.
+    """Counts what a run asks, reports its progress, and stops it before a budget is passed.
 
-    Attributes:
-        progress: told how many of a stage's requests are answered.
-        usd: what may be spent in all; None for no limit.
-        tokens: how many tokens, prompt and completion, may be spent in all.
-        spent: by stage, on fresh replies.
-        saved: by stage, what replies from the store did cost when they were fresh.
+    Args:
+        usd: the most that may be spent, in dollars; None for no limit.
+        tokens: the most tokens, of prompts and completions together, that may be asked for.
+        progress: called whenever a reply has come.
     """
 
-    progress: Progress = _silent
-    usd: float | None = None
-    tokens: int | None = None
-    spent: dict[str, Usage] = field(default_factory=dict)
-    saved: dict[str, Usage] = field(default_factory=dict)
-    stage: str = "ask"
-    _done: int = 0
-    _expected: int = 0
+    def __init__(self, usd: float | None = None, tokens: int | None = None, progress: Progress | None = None) -> None:
+        self._usd = usd
+        self._tokens = tokens
+        self._progress = progress
+        self._totals = Totals()
 
-    def begin(self, stage: str) -> None:
-        """Count for ``stage`` from here on."""
-        self.stage, self._done, self._expected = stage, 0, 0
+    @property
+    def totals(self) -> Totals:
+        """What has been spent and saved so far."""
+        return self._totals
 
-    def expect(self, requests: int) -> None:
-        """So many more requests are to be answered in this stage."""
-        self._expected += requests
+    @property
+    def limited(self) -> bool:
+        """Whether there is a budget at all."""
+        return self._usd is not None or self._tokens is not None
 
-    def count(self, usage: Usage, *, stored: bool) -> None:
-        """A reply is here: a fresh one, or one from the store."""
-        by_stage = self.saved if stored else self.spent
-        by_stage[self.stage] = by_stage.get(self.stage, Usage()) + usage
-        self._done += 1
-        self.progress(self.stage, self._done, self._expected)
+    def spend(self, usage: Usage) -> None:
+        """Count a reply that was asked for."""
+        self._totals = Totals(self._totals.spent + usage, self._totals.saved)
 
-    def admitted(self, estimates: Sequence[Usage]) -> int:
-        """How many of these requests, from the first, fit what is left of the budget, each at its most expensive.
+    def save(self, usage: Usage) -> None:
+        """Count a reply that the store gave."""
+        self._totals = Totals(self._totals.spent, self._totals.saved + usage)
 
-        Raises:
-            NeuroglossError: not even the first; nothing more is asked, and what was answered is stored.
-        """
-        total = sum(self.spent.values(), Usage())
-        for number, estimate in enumerate(estimates):
-            total += estimate
-            if self._over(total):
-                if number == 0:
-                    raise NeuroglossError(self._stopped(estimate))
-                return number
-        return len(estimates)
+    def show(self, what: str, done: int, total: int) -> None:
+        """Report progress, where anybody wants it."""
+        if self._progress is not None:
+            self._progress(what, done, total)
 
-    def _over(self, total: Usage) -> bool:
-        tokens = total.prompt_tokens + total.completion_tokens
-        return (self.usd is not None and total.usd > self.usd) or (self.tokens is not None and tokens > self.tokens)
+    def affordable(self, costs: Sequence[Usage]) -> int:
+        """How many of the next requests, in order, can be sent without passing the budget, if each costs its most."""
+        after = self._totals.spent
+        for count, cost in enumerate(costs):
+            after += cost
+            if self._passes(after):
+                return count
+        return len(costs)
 
-    def _stopped(self, estimate: Usage) -> str:
-        spent = sum(self.spent.values(), Usage())
-        used = spent.prompt_tokens + spent.completion_tokens
-        return (
-            f"the budget ends here: {used:,} tokens and {spent.usd:.4f} dollars are spent, the next request may need "
-            f"{estimate.prompt_tokens + estimate.completion_tokens:,} tokens and {estimate.usd:.4f} dollars, and the "
-            f"limits are budget.tokens={self.tokens} and budget.usd={self.usd}; raise them and run again to go on, for "
-            "every reply so far is stored."
+    def refuse(self, what: str, left: int) -> NeuroglossError:
+        """The error that stops a run at its budget, with ``left`` requests not sent."""
+        spent = self._totals.spent
+        limits = [f"{self._usd:g} USD"] if self._usd is not None else []
+        limits += [f"{self._tokens} tokens"] if self._tokens is not None else []
+        return NeuroglossError(
+            f"the budget of {' and '.join(limits)} is used up with {left} requests to go ({what}): spent are "
+            f"{spent.usd:.4f} USD and {spent.prompt_tokens + spent.completion_tokens} tokens; "
+            "what was paid for is in the store, so raise the budget and run again."
         )
+
+    def _passes(self, after: Usage) -> bool:
+        too_dear = self._usd is not None and after.usd > self._usd
+        too_many = self._tokens is not None and after.prompt_tokens + after.completion_tokens > self._tokens
+        return too_dear or too_many

@@ -11,11 +11,12 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, UndefinedError
+from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError
 
 from harness.types import Message, NeuroglossError
 
@@ -56,7 +57,7 @@ class Prompt:
         if part not in self.parts:
             raise NeuroglossError(f"prompt {self.version} has no part {part!r}; add it to the file.")
         try:
-            return _ENVIRONMENT.from_string(self.parts[part]).render(variables)
+            return _compiled(self.parts[part]).render(variables)
         except UndefinedError as error:
             raise NeuroglossError(
                 f"prompt {self.version}, part {part!r}: {error.message}; it can use {', '.join(sorted(variables))}."
@@ -114,6 +115,12 @@ def _checked(content: object, path: Path) -> tuple[dict[str, str], tuple[Mapping
     if not isinstance(examples, list) or not all(isinstance(example, dict) for example in examples):
         raise NeuroglossError(f"the examples in {path} must be a list of mappings.")
     return parts, tuple(examples)
+
+
+@lru_cache(maxsize=256)
+def _compiled(template: str) -> Template:
+    """A template is rendered thousands of times in a run, and takes milliseconds to compile."""
+    return _ENVIRONMENT.from_string(template)
 
 
 def _escaped(character: str) -> str:

@@ -1,7 +1,7 @@
-"""The store of replies: one SQLite file, keyed by the content of what was asked and of whom.
+"""The content-addressed store of replies: no reply is asked for twice, and running again is resuming.
 
-Every reply is committed before it is used. A run that is killed and started again finds all that it was answered; a
-request that differs in any field has another key, so that no model is ever credited with another's reply.
+The key of a reply is a hash of everything that can change it: which model, what kind of question, and every field of
+the request. A reply is committed before it is used. Several processes may share one store.
 """
 
 from __future__ import annotations
@@ -9,104 +9,51 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
-from harness.types import Identity, NeuroglossError
+from harness.models.meter import Meter
+from harness.types import Completion, Identity, LevelReading, NeuroglossError, Outcome, Usage
 
-SCHEMA_VERSION = 1
-_SECONDS_TO_WAIT = 60.0  # for another process that is writing
-_KEYS_AT_A_TIME = 500  # SQLite limits the number of parameters of a query
+VERSION = 1
+"""Part of every key: raise it when a change of the code changes what is answered to the same request."""
 
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
 
-def key(kind: str, identity: Identity, request: object) -> bytes:
-    """The key of a request: a hash of its kind, of every field of the model's identity, and of its own every field.
-
-    Args:
-        kind: what is asked for, so that two verbs never share a reply.
-        identity: who is asked.
-        request: a dataclass of plain values.
-    """
-    content = {"kind": kind, "identity": dataclasses.asdict(identity), "request": _plain(request)}
-    text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()
+_BUSY_SECONDS = 60.0
+_AT_ONCE = 500  # keys in one query
+_FINAL = (Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.EMPTY)  # asking again would give the same
 
 
-def _plain(value: Any) -> Any:
-    """A dataclass as JSON holds it; its type is part of it, so that two kinds of request never look alike."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
-        return {"": type(value).__name__, **fields}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.value if isinstance(value, Enum) else value
+# ------------------------------------------------------------------------------------------------------------ the file
 
 
 class Store:
-    """Replies on disk, shared by any number of processes. Use it as a context manager.
+    """Replies as JSON in a SQLite file, by key; the file and its folder are made where there are none.
 
     Raises:
-        NeuroglossError: the file can not be opened, is not a store, or can not be written.
+        NeuroglossError: it can not be opened, read or written, with what to do.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with self._one_sentence():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)
-            self._open()
-
-    def _open(self) -> None:
-        # A commit in WAL mode survives the death of the process at any moment, without waiting for the disk each time.
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute(
-            "CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, kind TEXT NOT NULL, reply TEXT NOT NULL) "
-            "WITHOUT ROWID"
-        )
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        elif version != SCHEMA_VERSION:
-            raise NeuroglossError(
-                f"the store {self.path} has version {version}, and this neurogloss reads {SCHEMA_VERSION}; "
-                "set store=FILE to begin another."
-            )
-
-    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Any]:
-        """The replies that are there, by key, as the plain values that were put."""
-        found: dict[bytes, Any] = {}
-        with self._one_sentence():
-            for start in range(0, len(keys), _KEYS_AT_A_TIME):
-                some = keys[start : start + _KEYS_AT_A_TIME]
-                marks = ",".join("?" * len(some))
-                rows = self._connection.execute(f"SELECT key, reply FROM replies WHERE key IN ({marks})", some)
-                found.update((row_key, json.loads(reply)) for row_key, reply in rows)
-        return found
-
-    def put(self, reply_key: bytes, kind: str, reply: Any) -> None:
-        """Commit a reply of plain values; one that is there already stays."""
-        text = json.dumps(reply, allow_nan=False, separators=(",", ":"))
-        with self._one_sentence():
-            self._connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?, ?)", (reply_key, kind, text))
-
-    def __len__(self) -> int:
-        (count,) = self._connection.execute("SELECT count(*) FROM replies").fetchone()
-        return int(count)
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Every key that has a reply."""
-        for (one,) in self._connection.execute("SELECT key FROM replies ORDER BY key"):
-            yield one
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with self._explained():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+            for statement in (
+                "PRAGMA journal_mode = WAL",
+                "PRAGMA synchronous = NORMAL",
+                "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID",
+            ):
+                self._connection.execute(statement)
 
     def __enter__(self) -> Self:
         return self
@@ -116,13 +63,278 @@ class Store:
     ) -> None:
         self.close()
 
+    def close(self) -> None:
+        """Close the file; what was put is in it."""
+        self._connection.close()
+
+    def __len__(self) -> int:
+        with self._explained():
+            return int(self._connection.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys of all replies."""
+        with self._explained():
+            keys = self._connection.execute("SELECT key FROM replies").fetchall()
+        return (key for (key,) in keys)
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """The replies to those keys that have one, as (key, JSON), in any order."""
+        remaining = iter(keys)
+        while some := list(islice(remaining, _AT_ONCE)):
+            marks = ",".join("?" * len(some))
+            with self._explained():
+                query = f"SELECT key, reply FROM replies WHERE key IN ({marks})"
+                rows = self._connection.execute(query, some).fetchall()
+            yield from rows
+
+    def put(self, key: str, reply: str) -> None:
+        """Commit a reply; where another process was faster, its reply stays."""
+        with self._explained():
+            self._connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, reply))
+
     @contextmanager
-    def _one_sentence(self) -> Iterator[None]:
-        """Turn what the disk or the database says into a sentence for the user."""
+    def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError, json.JSONDecodeError) as error:
+        except (sqlite3.Error, OSError) as error:
+            raise NeuroglossError(f"the store {self.path} can not be used ({error}); {_remedy(error)}.") from error
+
+
+def _remedy(error: Exception) -> str:
+    remedies = {
+        "full": "free some space and run again, what was answered is kept",
+        "locked": "another process holds it, so wait for it or set store= to another file",
+        "not a database": "it is no store, or is damaged: move it away, or set store= to another file",
+        "malformed": "it is damaged: move it away, and what it held is asked again",
+        "readonly": "allow writing to it, or set store= to another file",
+    }
+    text = str(error).lower()
+    return next(
+        (remedy for sign, remedy in remedies.items() if sign in text), "set store= to a file that can be written"
+    )
+
+
+# ------------------------------------------------------------------------------------------------- requests and replies
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Reply]):
+    """A kind of question, and how its replies are stored.
+
+    Attributes:
+        name: part of the key, and what progress is reported as.
+        encode: a reply as what JSON can hold.
+        decode: the same back; what ``encode`` gave must come back equal.
+        usage: what a reply cost.
+        stored: the same reply, marked as one that was not asked for.
+        final: whether a reply is kept; one that a second try could mend is not.
+    """
+
+    name: str
+    encode: Callable[[Reply], Any]
+    decode: Callable[[Any], Reply]
+    usage: Callable[[Reply], Usage]
+    stored: Callable[[Reply], Reply]
+    final: Callable[[Reply], bool]
+
+
+def key_of(identity: Identity, kind: str, request: object) -> str:
+    """The key of a reply: sha256 of the canonical JSON of all that can change it.
+
+    Args:
+        identity: which model.
+        kind: which question.
+        request: a dataclass; every field of it, at any depth, is part of the key.
+    """
+    content = [VERSION, kind, identity, type(request).__name__, request]
+    try:
+        text = json.dumps(content, default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise NeuroglossError(f"a {kind} request can not be stored: {error}.") from error
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
+    store: Store,
+    identity: Identity,
+    kind: Kind[Reply],
+    requests: Sequence[Request],
+    ask: Callable[[Sequence[Request]], Iterator[tuple[int, Reply]]],
+    *,
+    meter: Meter | None = None,
+    cost: Callable[[Request], Usage] | None = None,
+) -> list[Reply]:
+    """The reply to each request, in order: from the store where it has one, else asked for once and stored.
+
+    Args:
+        store: where replies are kept.
+        identity: who answers.
+        kind: which question it is.
+        requests: dataclasses; equal ones are asked once.
+        ask: gives replies to some of the requests as they come, each with its index among those it was given.
+        meter: counts, reports progress, and may refuse what would pass a budget.
+        cost: the most that a request can cost; needed where the meter has a budget.
+
+    Raises:
+        NeuroglossError: the budget would be passed (what was answered is stored), or the store can not be used.
+    """
+    meter = meter or Meter()
+    keys = [key_of(identity, kind.name, request) for request in requests]
+    places: dict[str, int] = {}
+    for index, key in enumerate(keys):
+        places.setdefault(key, index)
+    replies = _known(store, kind, places, meter)
+    missing = {key: requests[index] for key, index in places.items() if key not in replies}
+    fresh = set(missing)
+    meter.show(kind.name, len(replies), len(places))
+    while missing:
+        for key, reply in _asked(kind, _within_budget(kind, missing, meter, cost), ask):
+            if kind.final(reply):
+                store.put(key, _dumps(kind, reply))
+            meter.spend(kind.usage(reply))
+            replies[key] = reply
+            del missing[key]
+            meter.show(kind.name, len(replies), len(places))
+    return [
+        replies[key] if key in fresh and places[key] == index else kind.stored(replies[key])
+        for index, key in enumerate(keys)
+    ]
+
+
+def _known(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -> dict[str, Reply]:
+    replies = {}
+    for key, text in store.get_many(keys):
+        try:
+            replies[key] = kind.decode(json.loads(text))
+        except (ValueError, TypeError, KeyError) as error:
             raise NeuroglossError(
-                f"the store of replies {self.path} can not be used ({error}); free space, check the file, or set "
-                "store=FILE to begin another. Replies that it holds are kept."
+                f"the store {store.path} holds a {kind.name} reply that can not be read ({key}); move the store away."
             ) from error
+        meter.save(kind.usage(replies[key]))
+    return replies
+
+
+def _within_budget(
+    kind: Kind[Reply], missing: Mapping[str, Request], meter: Meter, cost: Callable[[Request], Usage] | None
+) -> dict[str, Request]:
+    """As many of the missing requests as can not pass the budget, in order; an error where not even one can be sent."""
+    if cost is None or not meter.limited:
+        return dict(missing)
+    count = meter.affordable([cost(request) for request in missing.values()])
+    if not count:
+        raise meter.refuse(kind.name, len(missing))
+    return dict(islice(missing.items(), count))
+
+
+def _asked(
+    kind: Kind[Reply],
+    batch: Mapping[str, Request],
+    ask: Callable[[Sequence[Request]], Iterator[tuple[int, Reply]]],
+) -> Iterator[tuple[str, Reply]]:
+    keys = list(batch)
+    open_places = set(range(len(keys)))
+    for place, reply in ask(list(batch.values())):
+        if place not in open_places:
+            raise NeuroglossError(
+                f"a {kind.name} request was answered twice, or never made; this is the model's defect."
+            )
+        open_places.remove(place)
+        yield keys[place], reply
+    if open_places:
+        raise NeuroglossError(f"{len(open_places)} {kind.name} requests got no reply; this is the model's defect.")
+
+
+def _fields(value: object) -> dict[str, Any]:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def _dumps(kind: Kind[Reply], reply: Reply) -> str:
+    try:
+        return json.dumps(kind.encode(reply), separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise NeuroglossError(f"a {kind.name} reply can not be stored: {error}; this is the model's defect.") from error
+
+
+# -------------------------------------------------------------------------------------------------- the kinds there are
+
+
+def numbers(name: str) -> Kind[float]:
+    """A question whose reply is one number, such as a divergence; NaN is stored as null."""
+    return Kind(
+        name,
+        encode=_or_null,
+        decode=_or_nan,
+        usage=lambda _: Usage(),
+        stored=lambda number: number,
+        final=lambda _: True,
+    )
+
+
+def _or_null(number: float) -> float | None:
+    return None if math.isnan(number) else number
+
+
+def _or_nan(number: float | None) -> float:
+    return math.nan if number is None else number
+
+
+def _stored_usage(usage: Usage) -> Usage:
+    return replace(usage, stored=usage.requests)
+
+
+def _usage(values: Sequence[Any]) -> Usage:
+    requests, prompt_tokens, completion_tokens, usd = values
+    return Usage(requests, 0, prompt_tokens, completion_tokens, usd)
+
+
+def _usage_values(usage: Usage) -> list[Any]:
+    return [usage.requests, usage.prompt_tokens, usage.completion_tokens, usage.usd]
+
+
+def _encode_completion(reply: Completion) -> dict[str, Any]:
+    return {"text": reply.text, "outcome": reply.outcome, "usage": _usage_values(reply.usage)}
+
+
+def _decode_completion(value: Any) -> Completion:
+    return Completion(value["text"], Outcome(value["outcome"]), _usage(value["usage"]))
+
+
+def _encode_reading(reply: LevelReading) -> dict[str, Any]:
+    return {
+        "probabilities": [[_or_null(share) for share in shares] for shares in reply.probabilities],
+        "mass": [_or_null(mass) for mass in reply.mass],
+        "seen": reply.seen,
+        "outcome": reply.outcome,
+        "usage": _usage_values(reply.usage),
+    }
+
+
+def _decode_reading(value: Any) -> LevelReading:
+    return LevelReading(
+        tuple([tuple([_or_nan(share) for share in shares]) for shares in value["probabilities"]]),
+        tuple([_or_nan(mass) for mass in value["mass"]]),
+        tuple(value["seen"]),
+        Outcome(value["outcome"]),
+        _usage(value["usage"]),
+    )
+
+
+COMPLETIONS: Kind[Completion] = Kind(
+    "completions",
+    _encode_completion,
+    _decode_completion,
+    usage=lambda reply: reply.usage,
+    stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
+    final=lambda reply: reply.outcome in _FINAL,
+)
+
+LEVELS: Kind[LevelReading] = Kind(
+    "level readings",
+    _encode_reading,
+    _decode_reading,
+    usage=lambda reply: reply.usage,
+    stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
+    final=lambda reply: reply.outcome in _FINAL,
+)

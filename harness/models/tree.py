@@ -18,8 +18,7 @@ import numpy.typing as npt
 IntArray = npt.NDArray[np.int64]
 Runs = list[tuple[int, int]]  # the first node of each run, and one past its last
 
-LANES = 16  # a key is laid out where its depth says, or a multiple of this further on; see Group
-BLOCK = 1024  # values are summed over this many keys at a time; see Group
+WIDTH = 32  # keys are laid out in multiples of this many, so that no vectorised sum over them has a remainder
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,26 +107,20 @@ def common_prefix(first: IntArray, second: IntArray) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A stretch of a pack's nodes whose attention is computed together.
+    """Pieces of runs, of like length, whose attention is computed together; shorter ones repeat their last node.
 
-    The keys of a group are laid out so that a node's result does not depend on what else is computed with it, bit by
-    bit: each ancestor of the first node stands at the index of its depth, and each further node at its depth or a
-    multiple of ``LANES`` further on. So the keys that a node attends to have the same order, and fall on the same lanes
-    of a vectorised sum, however the sequences are cut, packed or left out; the gaps are masked and add nothing. A key
-    that leaves its block of ``BLOCK`` keys would break that, so such runs get groups of their own.
+    The key at index ``i`` of a piece is that of depth ``i``, whatever else is computed: so a node's result does not
+    depend, bit by bit, on how the sequences are cut, packed or left out, where sums do not depend on it.
 
     Attributes:
-        start, stop: its nodes, counted from the first of the pack.
-        keys: for each index of the layout which key stands there, as a place in (path, then pack) [layout]; gaps are 0.
-        free: the first index of the layout that not all of its nodes attend to.
-        masked: which keys each node does not attend to, from index ``free`` on [stop - start, layout - free].
+        nodes: counted from the first of the pack [pieces, length].
+        depth: the depth of each, and so the last key that it attends to [pieces, length].
+        keys: which key stands at each depth, as a place in (path, then pack) [pieces, width]; past the end 0.
     """
 
-    start: int
-    stop: int
+    nodes: IntArray
+    depth: IntArray
     keys: IntArray
-    free: int
-    masked: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +130,7 @@ class Pack:
     Attributes:
         start, stop: the nodes.
         path: the ancestors of the first, whose keys and values have been computed before [depth of start].
-        groups: the nodes in stretches, for attention.
+        groups: the nodes in groups, for attention.
     """
 
     start: int
@@ -147,84 +140,50 @@ class Pack:
 
     def place(self, nodes: IntArray) -> IntArray:
         """Where the keys of ``nodes`` stand in (path, then pack); each must be in one of them."""
-        inside = nodes >= self.start
-        before = np.searchsorted(self.path, np.where(inside, 0, nodes))
-        return np.where(inside, nodes - self.start + len(self.path), before)
+        return _place(nodes, self.start, self.path)
 
 
 def packs(tree: TokenTree, size: int, group: int) -> Iterator[Pack]:
-    """Cut a tree into packs of at most ``size`` nodes, each in groups of at most ``group``, in depth-first order."""
+    """Cut a tree into packs of at most ``size`` nodes, in groups of at most ``group``, in depth-first order."""
     for start in range(0, len(tree.tokens), size):
         stop = min(start + size, len(tree.tokens))
         path = tree.path(tree.parent(start))
-        stretches = _stretches(tree.runs_within(start, stop), group)
-        laid_out = [piece for runs in stretches for piece in _laid_out(tree, runs)]
-        yield Pack(start, stop, path, tuple(_group(tree, start, path, *piece) for piece in laid_out))
+        groups = _grouped(_pieces(tree.runs_within(start, stop), group), group)
+        yield Pack(start, stop, path, tuple(_group(tree, start, path, pieces) for pieces in groups))
 
 
-def _stretches(runs: Runs, size: int) -> list[Runs]:
-    """Gather consecutive runs into stretches of at most ``size`` nodes; a longer run is cut into equal pieces."""
-    stretches: list[Runs] = []
-    room = 0
+def _place(nodes: IntArray, start: int, path: IntArray) -> IntArray:
+    return np.where(nodes >= start, nodes - start + len(path), np.searchsorted(path, nodes))
+
+
+def _pieces(runs: Runs, size: int) -> Runs:
+    """Cut runs longer than ``size`` into equal pieces."""
+    pieces: Runs = []
     for first, last in runs:
-        pieces = -(-(last - first) // size)
-        edges = np.linspace(first, last, pieces + 1).astype(int).tolist()
-        for begin, end in pairwise(edges):
-            if end - begin > room:
-                stretches.append([])
-                room = size
-            stretches[-1].append((begin, end))
-            room -= end - begin
-    return stretches
+        edges = np.linspace(first, last, -(-(last - first) // size) + 1).astype(int).tolist()
+        pieces += pairwise(edges)
+    return pieces
 
 
-def _group(tree: TokenTree, pack_start: int, pack_path: IntArray, runs: Runs, places: IntArray) -> Group:
-    start, stop = runs[0][0], runs[-1][1]
-    path = tree.path(tree.parent(start))
-    width = -(-(int(places.max()) + 1) // (2 * LANES)) * (2 * LANES)
-    visible = _visible(tree, start, places, runs, width)
-    keys = np.zeros(width, dtype=np.int64)
-    offset = len(pack_path) - pack_start
-    keys[: len(path)] = np.where(path >= pack_start, path + offset, np.searchsorted(pack_path, path))
-    keys[places] = np.arange(start, stop) + offset
-    columns = visible.all(axis=0)
-    free = width if columns.all() else int(np.argmin(columns))
-    return Group(start - pack_start, stop - pack_start, keys, free, ~visible[:, free:])
+def _grouped(pieces: Runs, size: int) -> Iterator[Runs]:
+    """Gather pieces, by length, so that a group has at most ``size`` rows and at most a quarter of them are repeats."""
+    group: Runs = []
+    for first, last in sorted(pieces, key=lambda piece: piece[0] - piece[1]):
+        longest = group[0][1] - group[0][0] if group else 0
+        if group and ((len(group) + 1) * longest > size or 4 * (last - first) < 3 * longest):
+            yield group
+            group = []
+        group.append((first, last))
+    if group:
+        yield group
 
 
-def _laid_out(tree: TokenTree, runs: Runs) -> list[tuple[Runs, IntArray]]:
-    """A stretch with its layout, or each of its runs with its own where a key would leave its block."""
-    places = _layout(tree, runs)
-    if (places // BLOCK == tree.depth[runs[0][0] : runs[-1][1]] // BLOCK).all():
-        return [(runs, places)]
-    return [([run], tree.depth[run[0] : run[1]]) for run in runs]
-
-
-def _layout(tree: TokenTree, runs: Runs) -> IntArray:
-    """The index at which each node of a stretch has its key [nodes]; those before belong to the ancestors."""
-    start = runs[0][0]
-    places = np.zeros(runs[-1][1] - start, dtype=np.int64)
-    taken = np.ones(tree.depth[start], dtype=bool)
-    for first, last in runs:
-        place, size = int(tree.depth[first]), last - first
-        while taken[place : place + size].any():
-            place += LANES
-        if place + size > len(taken):
-            taken = np.append(taken, np.zeros(place + size - len(taken), dtype=bool))
-        taken[place : place + size] = True
-        places[first - start : last - start] = np.arange(place, place + size)
-    return places
-
-
-def _visible(tree: TokenTree, start: int, places: IntArray, runs: Runs, width: int) -> npt.NDArray[np.bool_]:
-    """Which keys of the layout each node attends to: itself and its ancestors [nodes, width]."""
-    visible = np.zeros((len(places), width), dtype=bool)
-    for first, last in runs:
-        parent, rows = tree.parent(first), slice(first - start, last - start)
-        if parent >= start:
-            visible[rows] = visible[parent - start]
-        elif parent >= 0:
-            visible[rows, : int(tree.depth[parent]) + 1] = True
-        own = places[rows]
-        visible[rows, own[0] : own[-1] + 1] = np.tri(last - first, dtype=bool)
-    return visible
+def _group(tree: TokenTree, pack_start: int, pack_path: IntArray, pieces: Runs) -> Group:
+    length = max(last - first for first, last in pieces)
+    nodes = np.stack([np.minimum(np.arange(first, first + length), last - 1) for first, last in pieces])
+    width = -(-(int(tree.depth[nodes].max()) + 1) // WIDTH) * WIDTH
+    keys = np.zeros((len(pieces), width), dtype=np.int64)
+    for row, (_, last) in enumerate(pieces):
+        path = tree.path(last - 1)
+        keys[row, : len(path)] = _place(path, pack_start, pack_path)
+    return Group(nodes - pack_start, tree.depth[nodes], keys)

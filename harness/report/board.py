@@ -264,7 +264,7 @@ def _table(board: Board) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for position, (heading, _) in enumerate(COLUMNS):
         if position == 0:
-            table.add_column(Text(heading), overflow="fold", max_width=26)
+            table.add_column(Text(heading), overflow="fold", min_width=16, max_width=26)
         else:
             table.add_column(Text(heading), justify="right", no_wrap=True)
     for row in board.ranked:

@@ -17,7 +17,7 @@ PROMPTS = Path(__file__).parent / "prompts"
 
 @dataclass(eq=False)
 class OneAtATime:
-    """One prompt for each token of an excerpt: ``model`` reads the level at the first position of its reply.
+    """One prompt for each token of an excerpt: ``model`` reads the level at the end of it.
 
     Instructions, worked examples, explanation and the growing text come in this order, and then only a short tail that
     names the last token: each prompt shares all but its last few tokens with the next one.
@@ -45,12 +45,11 @@ class OneAtATime:
         return [self._prompts(query, opening, levels) for query in queries]
 
     def _prompts(self, query: Query, opening: tuple[Message, ...], levels: int) -> list[SlottedPrompt]:
-        explanation, slot = query.explanation.text, self._prompt.render("assistant", {})
         texts = accumulate(query.tokens)
         return [
             SlottedPrompt(
-                messages=(*opening, self._question(explanation, text, token)),
-                parts=(slot,),
+                messages=(*opening, self._question(query.explanation.text, text)),
+                parts=(self._before_slot(token),),
                 placeholder="",
                 levels=levels,
                 prompt_version=self._prompt.version,
@@ -58,9 +57,11 @@ class OneAtATime:
             for text, token in zip(texts, query.tokens, strict=True)
         ]
 
-    def _question(self, explanation: str, text: str, token: str) -> Message:
-        variables = {"explanation": explanation, "text": text, "token": token}
-        return Message("user", self._prompt.render("user", variables))
+    def _question(self, explanation: str, text: str) -> Message:
+        return Message("user", self._prompt.render("user", {"explanation": explanation, "text": text}))
+
+    def _before_slot(self, token: str) -> str:
+        return self._prompt.render("slot", {"token": token})
 
     def _worked(self, example: Mapping[str, Any]) -> str:
-        return self._prompt.render("assistant", {}) + str(rescaled(example["level"], example["levels"]))
+        return self._before_slot(example["token"]) + str(rescaled(example["level"], example["levels"]))

@@ -155,7 +155,9 @@ def _read(
     found = passages(corpus.documents(subject, progress), settings.excerpt_tokens, subject.token_text)
     for batch in _batched(islice(found, settings.excerpts), settings.batch_size):
         sketch.add(batch, subject.read(sketch.neurons, [passage.token_ids for passage in batch]))
-        progress("reading activations", sketch.read, settings.excerpts or sketch.read)
+        # How much a corpus holds is not known before its end: until then, a batch more than has been read.
+        progress("reading activations", sketch.read, settings.excerpts or sketch.read + settings.batch_size)
+    progress("reading activations", sketch.read, sketch.read)
     needed = settings.top + settings.random
     if sketch.read < needed:
         raise NeuroglossError(

@@ -44,7 +44,7 @@ def locate(model: nn.Module) -> Located:
     text = config.get_text_config() if config is not None else None
     hidden, depth = getattr(text, "hidden_size", None), getattr(text, "num_hidden_layers", None)
     lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth]
-    for layers in lists:
+    for layers in filter(_all_attend, lists):
         found = [down_projections(layer, hidden) for layer in layers]
         projections = tuple(projection for candidates in found for projection in candidates)
         widths = {sizes[0] for projection in projections if (sizes := _sizes(projection)) is not None}
@@ -52,8 +52,8 @@ def locate(model: nn.Module) -> Located:
             return Located(layers, projections, widths.pop())
     raise NeuroglossError(
         f"{type(model).__name__} has no MLP that is recognised: looked for a list of {depth} decoder layers, each with "
-        f"one linear (nn.Linear or Conv1D) outside its attention that maps the output of another linear beside it back "
-        f"to the hidden size {hidden}, all equally wide; use a model with one dense MLP in each layer."
+        f"attention and, outside it, one linear (nn.Linear or Conv1D) that maps the output of another linear beside it "
+        f"back to the hidden size {hidden}, all equally wide; use a model with one dense MLP in each layer."
     )
 
 
@@ -75,9 +75,18 @@ def _outside_attention(module: nn.Module) -> list[nn.Module]:
     """``module`` and all below it, without attention blocks, known by the attribute or the class that names them."""
     blocks = [module]
     for name, child in module.named_children():
-        if not any(word in text.lower() for word in ATTENTION for text in (name, type(child).__name__)):
+        if not _is_attention(name, child):
             blocks.extend(_outside_attention(child))
     return blocks
+
+
+def _all_attend(layers: nn.ModuleList) -> bool:
+    """Whether each of ``layers`` has an attention block, as a decoder layer has and an expert has not."""
+    return all(any(_is_attention(*one) for one in layer.named_children()) for layer in layers)
+
+
+def _is_attention(name: str, module: nn.Module) -> bool:
+    return any(word in text.lower() for word in ATTENTION for text in (name, type(module).__name__))
 
 
 def _leads_back(candidate: nn.Module, linears: dict[nn.Module, tuple[int, int]], hidden: int | None) -> bool:

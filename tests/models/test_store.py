@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import multiprocessing
-import sqlite3
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.models.store import Store, key
+from harness.models.store import Store, answered, key_of, numbers
 from harness.types import CompletionPrompt, Identity, Message, NeuroglossError, NeuronId, Replacement, SlottedPrompt
 
 IDENTITY = Identity("name", "revision", "backend", "dtype", "url", "prompt")
@@ -32,66 +33,74 @@ def other(value: Any) -> Any:
 
 @pytest.mark.parametrize("request_", [COMPLETION, SLOTTED, REPLACEMENT], ids=lambda one: type(one).__name__)
 def test_every_field_of_a_request_is_in_its_key(request_: Any) -> None:
-    keys = {key("kind", IDENTITY, request_)}
+    keys = {key_of(IDENTITY, "kind", request_)}
     for item in dataclasses.fields(request_):
         changed = dataclasses.replace(request_, **{item.name: other(getattr(request_, item.name))})
-        keys.add(key("kind", IDENTITY, changed))
+        keys.add(key_of(IDENTITY, "kind", changed))
     assert len(keys) == 1 + len(dataclasses.fields(request_))
 
 
 def test_every_field_of_the_identity_and_the_kind_are_in_the_key() -> None:
-    keys = {key("kind", IDENTITY, COMPLETION), key("other kind", IDENTITY, COMPLETION)}
+    keys = {key_of(IDENTITY, "kind", COMPLETION), key_of(IDENTITY, "other kind", COMPLETION)}
     for item in dataclasses.fields(IDENTITY):
         changed = dataclasses.replace(IDENTITY, **{item.name: other(getattr(IDENTITY, item.name))})
-        keys.add(key("kind", changed, COMPLETION))
+        keys.add(key_of(changed, "kind", COMPLETION))
     assert len(keys) == 2 + len(dataclasses.fields(IDENTITY))
 
 
 @given(st.lists(st.text(), max_size=4), st.lists(st.text(), max_size=4))
 def test_texts_cut_elsewhere_have_another_key(first: list[str], second: list[str]) -> None:
-    keys = [key("kind", IDENTITY, dataclasses.replace(SLOTTED, parts=tuple(parts))) for parts in (first, second)]
+    keys = [key_of(IDENTITY, "kind", dataclasses.replace(SLOTTED, parts=tuple(parts))) for parts in (first, second)]
     assert (keys[0] == keys[1]) == (first == second)
 
 
 def test_a_reply_survives_another_opening(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "store.sqlite"
     with Store(path) as store:
-        store.put(b"one", "kind", {"text": "ü\n\ud800", "values": [0.1, None]})
+        store.put("one", '{"text":"ü"}')
     with Store(path) as store:
-        assert store.get_many([b"one", b"two"]) == {b"one": {"text": "ü\n\ud800", "values": [0.1, None]}}
+        assert dict(store.get_many(["one", "two"])) == {"one": '{"text":"ü"}'}
 
 
 def test_the_first_reply_stays(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
-        store.put(b"one", "kind", 1)
-        store.put(b"one", "kind", 2)
-        assert store.get_many([b"one"]) == {b"one": 1}
+        store.put("one", "1")
+        store.put("one", "2")
+        assert dict(store.get_many(["one"])) == {"one": "1"}
 
 
 def test_thousands_of_keys_are_looked_up_at_once(tmp_path: Path) -> None:
-    keys = [index.to_bytes(4, "big") for index in range(3000)]
+    keys = [f"{index:064x}" for index in range(3000)]
     with Store(tmp_path / "store.sqlite") as store:
         for one in keys[::2]:
-            store.put(one, "kind", int.from_bytes(one, "big"))
-        assert store.get_many(keys) == {one: int.from_bytes(one, "big") for one in keys[::2]}
+            store.put(one, one)
+        assert dict(store.get_many(keys)) == {one: one for one in keys[::2]}
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_floats_are_kept_exactly(value: float) -> None:
-    with Store(Path(":memory:")) as store:
-        store.put(b"one", "kind", value)
-        assert store.get_many([b"one"]) == {b"one": value}
+@given(st.floats())
+def test_numbers_are_kept_exactly(value: float) -> None:
+    def ask(requests: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
+        assert not math.isnan(value) or requests
+        yield 0, value
+
+    with Store(":memory:") as store:
+        if math.isinf(value):
+            with pytest.raises(NeuroglossError, match="can not be stored"):
+                answered(store, IDENTITY, numbers("n"), [REPLACEMENT], ask)
+            return
+        answered(store, IDENTITY, numbers("n"), [REPLACEMENT], ask)
+        (kept,) = answered(store, IDENTITY, numbers("n"), [REPLACEMENT], never)
+    assert kept == value or (math.isnan(kept) and math.isnan(value))
 
 
-def test_nan_is_never_written(tmp_path: Path) -> None:
-    with Store(tmp_path / "store.sqlite") as store, pytest.raises(ValueError, match="not JSON compliant"):
-        store.put(b"one", "kind", float("nan"))
+def never(requests: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
+    raise AssertionError("the store has it")
 
 
 def _write(path: Path, first: int) -> None:
     with Store(path) as store:
         for index in range(first, first + 50):
-            store.put(index.to_bytes(4, "big"), "kind", index)
+            store.put(f"{index}", "1")
 
 
 def test_several_processes_write_at_once(tmp_path: Path) -> None:
@@ -104,7 +113,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
         writer.join()
     assert [writer.exitcode for writer in writers] == [0] * 4
     with Store(path) as store:
-        assert len(store) == 125
+        assert len(list(store.get_many(map(str, range(200))))) == 125
 
 
 def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path) -> None:
@@ -115,19 +124,10 @@ def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path) -> None:
     assert path.read_text().startswith("my diary")
 
 
-def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "store.sqlite"
-    Store(path).close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(NeuroglossError, match="has version 99"):
-        Store(path)
-
-
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with Store(tmp_path / "store.sqlite") as store:
         store._connection.execute("PRAGMA max_page_count = 8")
-        store.put(b"small", "kind", "kept")
-        with pytest.raises(NeuroglossError, match=r"full.*free space"):
-            store.put(b"large", "kind", "x" * 100_000)
-        assert store.get_many([b"small", b"large"]) == {b"small": "kept"}
+        store.put("small", "kept")
+        with pytest.raises(NeuroglossError, match=r"full.*free some space"):
+            store.put("large", "x" * 100_000)
+        assert dict(store.get_many(["small", "large"])) == {"small": "kept"}

@@ -13,7 +13,7 @@ def test_each_token_has_a_line_with_a_slot(hashing, query) -> None:
     AllAtOnce(model).simulate([query(tokens=("The", " storm", "\n", "\t", "�", "a\\t"))])
     parts = model.asked[0].parts
     assert parts == ("The\t", "\n storm\t", "\n\\n\t", "\n\\t\t", "\n�\t", "\na\\\\t\t")
-    assert (model.asked[0].placeholder, model.asked[0].levels) == ("_", 10)
+    assert (model.asked[0].placeholder, model.asked[0].levels) == ("-", 10)
     assert model.asked[0].prompt_version.startswith("all_at_once-v1+")
 
 

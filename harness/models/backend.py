@@ -1,0 +1,72 @@
+"""A :class:`Backend` answers questions as it can; a :class:`StoredModel` asks it only those that are new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+from harness.models.meter import Meter
+from harness.models.store import COMPLETIONS, LEVELS, Store, answered
+from harness.types import Completion, CompletionPrompt, Identity, LevelReading, SlottedPrompt, Usage
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A language model that can be asked: in this process, on a server, or scripted.
+
+    Replies are yielded as they come, in any order, each with the index of its request, so that each can be stored
+    before the next is waited for. What fails for one request is that reply's outcome, and no error.
+    """
+
+    @property
+    def identity(self) -> Identity:
+        """Which model answers, and by which transport."""
+        ...
+
+    def levels(self) -> int:
+        """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
+        ...
+
+    def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
+        """The most that asking ``prompt`` can cost."""
+        ...
+
+    def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
+        """Answer prompts with text."""
+        ...
+
+    def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
+        """Read the distribution over the levels at every slot of each prompt."""
+        ...
+
+
+class StoredModel:
+    """A :class:`harness.types.LanguageModel` that answers from the store, and where that can not, from its backend."""
+
+    def __init__(self, backend: Backend, store: Store, meter: Meter | None = None) -> None:
+        self._backend = backend
+        self._store = store
+        self._meter = meter or Meter()
+
+    @property
+    def identity(self) -> Identity:
+        """Which model answers, and by which transport."""
+        return self._backend.identity
+
+    def levels(self) -> int:
+        """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
+        return self._backend.levels()
+
+    def complete(self, prompts: Sequence[CompletionPrompt]) -> list[Completion]:
+        """Answer each prompt with text, in order."""
+        backend = self._backend
+        return answered(
+            self._store, self.identity, COMPLETIONS, prompts, backend.complete, meter=self._meter, cost=backend.cost
+        )
+
+    def read_levels(self, prompts: Sequence[SlottedPrompt]) -> list[LevelReading]:
+        """Read the distribution over the levels at every slot of each prompt, in order."""
+        backend = self._backend
+        return answered(
+            self._store, self.identity, LEVELS, prompts, backend.read_levels, meter=self._meter, cost=backend.cost
+        )

@@ -1,0 +1,185 @@
+"""A language model of transformers, in this process: levels are read from the logits of the prompt itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from weakref import WeakValueDictionary
+
+import torch
+
+from harness import weights
+from harness.models import sampling
+from harness.models.engine import Engine, Scores
+from harness.models.render import Rendered, Renderer
+from harness.types import (
+    Completion,
+    CompletionPrompt,
+    Identity,
+    LevelReading,
+    NeuroglossError,
+    Outcome,
+    SlottedPrompt,
+    Usage,
+)
+
+_AT_ONCE = 4096  # prompts that are rendered together, and so can share beginnings
+
+_engines: WeakValueDictionary[tuple[Identity, str, int], Engine] = WeakValueDictionary()
+
+
+class LocalModel:
+    """A :class:`harness.models.backend.Backend`; nothing is loaded until it is asked, weights only when they answer.
+
+    Two of them that name the same weights share one copy.
+
+    Args:
+        name: ``embedded:smollm2-135m-instruct``, a local folder, or a name on the hub.
+        revision: the hub's commit, branch or tag.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        chat: whether to use the chat template, where there is one; without it turns are separated by line ends.
+        batch_tokens: how many tokens go through the model in one pass.
+        trust_remote_code: whether to run code that comes with the weights.
+        usd_per_million_prompt_tokens: what to charge for a million tokens of prompts.
+        usd_per_million_completion_tokens: what to charge for a million tokens of completions.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917  # one argument for each thing a config can say of a model
+        self,
+        name: str = weights.EMBEDDED,
+        revision: str | None = None,
+        dtype: str = "bfloat16",
+        device: str = "cpu",
+        chat: bool = True,
+        batch_tokens: int = 1024,
+        trust_remote_code: bool = False,
+        usd_per_million_prompt_tokens: float = 0.0,
+        usd_per_million_completion_tokens: float = 0.0,
+    ) -> None:
+        if dtype not in weights.DTYPES:
+            raise NeuroglossError(f"model.dtype is {dtype!r}; write one of {', '.join(weights.DTYPES)}.")
+        if batch_tokens < 1:
+            raise NeuroglossError(f"model.batch_tokens is {batch_tokens}; write 1 or more.")
+        self.name = name
+        self.revision = revision
+        self.dtype = dtype
+        self.device = device
+        self.chat = chat
+        self.batch_tokens = batch_tokens
+        self.trust_remote_code = trust_remote_code
+        self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
+        self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Which model answers, and by which transport; no weights are loaded for it."""
+        found = weights.identify(self.name, self.revision, self.dtype)
+        return replace(found, backend="transformers" if self.chat else "transformers, no chat", transport="prompt")
+
+    def levels(self) -> int:
+        """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
+        return len(self._renderer.level_tokens)
+
+    def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
+        """The most that asking ``prompt`` can cost."""
+        if isinstance(prompt, SlottedPrompt):
+            return self._usage(len(self._renderer.slotted(prompt).ids), 0)
+        return self._usage(len(self._renderer.completion(prompt.messages).ids), prompt.max_tokens)
+
+    def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
+        """Read the distribution over the levels at every slot of each prompt, from one pass over each token."""
+        for start in range(0, len(prompts), _AT_ONCE):
+            some = prompts[start : start + _AT_ONCE]
+            rendered = [self._fitting(self._renderer.slotted(prompt), 0) for prompt in some]
+            tokens = self._renderer.level_tokens[: self._most_levels(some)]
+            found = self.engine.read([one.ids for one in rendered], [one.slots for one in rendered], tokens)
+            for index, scores in found:
+                usage = self._usage(len(rendered[index].ids), 0)
+                yield start + index, reading(scores, some[index].levels, usage)
+
+    def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
+        """Continue each prompt up to its end, a stop text or its most tokens."""
+        rendered = [self._fitting(self._renderer.completion(one.messages), one.max_tokens) for one in prompts]
+        room = max((prompt.max_tokens for prompt in prompts), default=0)
+        for batch in self.engine.batches([one.ids for one in rendered], room):
+            decoder = self.engine.start([rendered[index].ids for index in batch], room)
+            samplers = [self._sampler(prompts[index], rendered[index].ids) for index in batch]
+            for row, sample in sampling.finish(decoder, samplers):
+                usage = self._usage(len(rendered[batch[row]].ids), len(sample.ids))
+                yield batch[row], Completion(sample.text, sample.outcome, usage)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The weights, loaded; shared by all that name the same."""
+        key = (self.identity, self.device, self.batch_tokens)
+        engine = _engines.get(key)
+        if engine is None:
+            loaded = weights.load(
+                self.name,
+                revision=self.revision,
+                dtype=self.dtype,
+                device=self.device,
+                trust_remote_code=self.trust_remote_code,
+            )
+            engine = _engines[key] = Engine(loaded.model, self.batch_tokens)
+        return engine
+
+    @cached_property
+    def _renderer(self) -> Renderer:
+        tokenizer = weights.load_tokenizer(self.name, revision=self.revision, trust_remote_code=self.trust_remote_code)
+        return Renderer(tokenizer, self.name, self.chat)
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        """The tokens that end a reply."""
+        named = [self.engine.model.generation_config.eos_token_id, self._renderer.tokenizer.eos_token_id]
+        lists = [value if isinstance(value, list) else [value] for value in named if value is not None]
+        return frozenset(token for tokens in lists for token in tokens)
+
+    def _sampler(self, prompt: CompletionPrompt, ids: Sequence[int]) -> sampling.Sampler:
+        stream = hashlib.sha256(f"{prompt.seed} {prompt.repeat} {ids}".encode()).digest()[:8]
+        return sampling.Sampler(prompt, self._ends, self._renderer.decode, int.from_bytes(stream) >> 1)
+
+    def _most_levels(self, prompts: Sequence[SlottedPrompt]) -> int:
+        most = max(prompt.levels for prompt in prompts)
+        if most > self.levels():
+            raise NeuroglossError(
+                f"{self.name} can read {self.levels()} levels, not {most}: its tokenizer splits the others."
+            )
+        return most
+
+    def _fitting(self, rendered: Rendered, room: int) -> Rendered:
+        if len(rendered.ids) + room > self.engine.context:
+            raise NeuroglossError(
+                f"a prompt of {len(rendered.ids)} tokens{f' and {room} of reply' if room else ''} does not fit "
+                f"{self.name}, which takes {self.engine.context}; choose shorter excerpts or another model."
+            )
+        return rendered
+
+    def _usage(self, prompt_tokens: int, completion_tokens: int) -> Usage:
+        millions = prompt_tokens * self.usd_per_million_prompt_tokens
+        millions += completion_tokens * self.usd_per_million_completion_tokens
+        return Usage(1, 0, prompt_tokens, completion_tokens, millions / 1e6)
+
+
+def reading(scores: Scores, levels: int, usage: Usage) -> LevelReading:
+    """What the logits of the levels say at each slot; NaN among them makes the whole reading a failed one.
+
+    Args:
+        scores: logits of the levels' tokens [slots, levels or more] and the log-sum-exp over the vocabulary [slots].
+        levels: how many of the levels are wanted.
+        usage: of the request.
+    """
+    logits, totals = scores[0][:, :levels].double(), scores[1].double()
+    mass = (logits.logsumexp(-1) - totals).exp()
+    if not torch.isfinite(mass).all():
+        missing = (float("nan"),) * levels
+        slots = len(logits)
+        return LevelReading((missing,) * slots, (float("nan"),) * slots, (0,) * slots, Outcome.FAILED, usage)
+    shares = logits.softmax(-1)
+    return LevelReading(
+        tuple(tuple(row) for row in shares.tolist()), tuple(mass.tolist()), (levels,) * len(logits), usage=usage
+    )

@@ -1,0 +1,58 @@
+"""Candidates are drawn by seed, and those that do not fire give way to the next of their layer."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.subjects.neurons import Candidates, Listed, Stratified, Uniform, choose
+from harness.types import NeuroglossError, NeuronId
+
+
+@given(st.integers(1, 6), st.integers(8, 20), st.integers(1, 2), st.integers(0, 3), st.integers(0, 99))
+def test_stratified_takes_as_many_of_each_layer(
+    layers: int, width: int, per_layer: int, spares: int, seed: int
+) -> None:
+    groups = Stratified(per_layer, spares, seed).candidates((layers, width))
+    assert [group.wanted for group in groups] == [per_layer] * layers
+    for layer, group in enumerate(groups):
+        assert len(set(group.neurons)) == len(group.neurons) == per_layer * (1 + spares)
+        assert all(neuron.layer == layer and 0 <= neuron.index < width for neuron in group.neurons)
+
+
+def test_a_draw_depends_on_the_seed_and_not_on_the_number_of_spares() -> None:
+    few, many = (Stratified(1, spares, 5).candidates((3, 1000)) for spares in (0, 4))
+    assert [group.neurons[0] for group in few] == [group.neurons[0] for group in many]
+    assert Stratified(1, 0, 6).candidates((3, 1000)) != few
+    assert len({group.neurons[0].index for group in few}) == 3
+
+
+@given(st.integers(1, 12), st.integers(0, 99))
+def test_uniform_takes_as_many_in_all(neurons: int, seed: int) -> None:
+    groups = Uniform(neurons, 1, seed).candidates((3, 40))
+    assert sum(group.wanted for group in groups) == neurons
+    assert all(len(group.neurons) == 2 * group.wanted for group in groups)
+
+
+def test_listed_takes_those_named_once() -> None:
+    groups = Listed(["L1N2", "0:7", "L1N2"]).candidates((2, 10))
+    assert groups == [Candidates(1, (NeuronId(1, 2),)), Candidates(1, (NeuronId(0, 7),))]
+
+
+def test_more_neurons_than_there_are_is_refused() -> None:
+    with pytest.raises(NeuroglossError, match="11 neurons are wanted in layer 0, which has 10"):
+        Stratified(11).candidates((2, 10))
+
+
+def test_the_next_candidate_takes_the_place_of_one_that_does_not_fire() -> None:
+    a, b, c, d = (NeuronId(1, index) for index in range(4))
+    groups = [Candidates(2, (a, b, c, d)), Candidates(1, (NeuronId(0, 0), NeuronId(0, 1)))]
+    taken, passed = choose(groups, {b, c, NeuronId(0, 0)})
+    assert taken == [NeuronId(0, 0), b, c]
+    assert passed == [a]  # and not d, whose turn never came
+
+
+def test_too_few_that_fire_is_an_error_that_names_the_layer() -> None:
+    with pytest.raises(NeuroglossError, match=r"only 0 of 2 candidates in layer 4 \(L4N1, L4N2\) fire"):
+        choose([Candidates(1, (NeuronId(4, 1), NeuronId(4, 2)))], set())

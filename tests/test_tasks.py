@@ -1,0 +1,335 @@
+"""A task is written whole or not at all, read back equal, and refused when anything in it has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness import tasks
+from harness.subjects.collect import Collection, CollectionSettings
+from harness.tasks import evidence, find_task, list_tasks, read_task, select, split_record, write_task
+from harness.types import (
+    Excerpt,
+    ExcerptKind,
+    Identity,
+    Moments,
+    NeuroglossError,
+    NeuronId,
+    NeuronRecord,
+    Task,
+    TokenSums,
+)
+
+TEXTS = [" the", "\n", "\t", "�", '"', "<start>", "unknown", " Ünïcode", "\r\n", "0", " "]
+LENGTH = 6
+
+
+def record(neuron: NeuronId, top: int = 8, random: int = 6, seed: int = 0) -> NeuronRecord:
+    """A record whose sums by token are those of its own excerpts and of nothing else."""
+    generator = np.random.default_rng((seed, neuron.layer, neuron.index))
+
+    def excerpt(kind: ExcerptKind, number: int) -> Excerpt:
+        ids = tuple(int(one) for one in generator.integers(0, len(TEXTS), LENGTH - 2))
+        ids = (*ids, number % len(TEXTS), number // len(TEXTS))  # no two alike
+        values = tuple(float(one) for one in generator.normal(0, 1, LENGTH).astype(np.float32))
+        weight = 1.0 if kind is ExcerptKind.TOP else 2.5
+        return Excerpt(tuple(TEXTS[one] for one in ids), ids, values, kind, weight, f"d{number}:0", leading=1)
+
+    excerpts = [
+        excerpt(ExcerptKind.TOP if number < top else ExcerptKind.RANDOM, number) for number in range(top + random)
+    ]
+    found: dict[str, list[float]] = {text: [] for text in sorted(TEXTS)}
+    for one in excerpts:
+        for token, value in zip(one.tokens[one.scored], one.activations[one.scored], strict=True):
+            found[token].append(value)
+    every = [value for values in found.values() for value in values]
+    token_sums = TokenSums(
+        tuple(found),
+        np.array([len(values) for values in found.values()], dtype=np.int64),
+        np.array([sum(values) for values in found.values()]),
+    )
+    moments = Moments(len(every), float(np.mean(every)), float(np.var(every)), 0.1, 3.0, 0.5, max(every))
+    return NeuronRecord(neuron, tuple(excerpts[:top]), tuple(excerpts[top:]), moments, token_sums)
+
+
+NEURONS = [NeuronId(layer, 7 * layer) for layer in range(5)]
+
+
+@pytest.fixture
+def collection() -> Collection:
+    records = [record(neuron) for neuron in NEURONS]
+    shared = records[0].token_sums
+    return Collection(
+        subject=Identity("some/model", "abc", dtype="float32"),
+        settings=CollectionSettings(excerpt_tokens=LENGTH, leading=1, top=8, random=6),
+        records=tuple(
+            dataclasses.replace(one, token_sums=dataclasses.replace(one.token_sums, counts=shared.counts))
+            for one in records
+        ),
+        rejected=(NeuronId(1, 1),),
+        excerpts=123,
+        distinct_tokens=len(shared.tokens),
+        threads=2,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, collection: Collection) -> Path:
+    made = tmp_path / "tasks" / "some-v1"
+    write_task(made, collection, "Some neurons.", {"config": {"seed": 0, "corpus": {"top_p": 0.95, "path": None}}})
+    return made
+
+
+def rewritten(folder: Path, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a table of a task and make the digests fit: a task that somebody else has built wrong."""
+    pq.write_table(change(pq.read_table(folder / name)), folder / name)
+    described = yaml.safe_load((folder / "task.yaml").read_text())
+    described["files"][name] = tasks._file_digest(folder / name)
+    described["digest"] = tasks._digest(described)
+    (folder / "task.yaml").write_text(yaml.safe_dump(described))
+
+
+# ------------------------------------------------------------------------------------------------ writing and reading
+
+
+def test_a_task_is_read_back_equal(folder: Path, collection: Collection) -> None:
+    task = read_task(folder)
+    assert (task.name, task.description, task.leading, task.excerpt_tokens) == ("some-v1", "Some neurons.", 1, LENGTH)
+    assert task.subject == collection.subject
+    for found, given_ in zip(task.records, collection.records, strict=True):
+        assert found.neuron == given_.neuron
+        assert found.top == given_.top
+        assert found.random == given_.random
+        assert found.moments == given_.moments
+        assert found.token_sums.tokens == given_.token_sums.tokens
+        np.testing.assert_array_equal(found.token_sums.counts, given_.token_sums.counts)
+        np.testing.assert_allclose(found.token_sums.sums, given_.token_sums.sums, rtol=1e-6)
+
+
+def test_the_same_collection_has_the_same_digest_and_another_another(
+    tmp_path: Path, folder: Path, collection: Collection
+) -> None:
+    made = {"config": {"seed": 0, "corpus": {"top_p": 0.95, "path": None}}}
+    again = write_task(tmp_path / "again" / "some-v1", collection, "Some neurons.", made)
+    assert again.digest == read_task(folder).digest
+    others = [
+        write_task(tmp_path / "other" / "some-v1", collection, "Some neurons.", {}),
+        write_task(tmp_path / "other" / "some-v2", collection, "Some neurons.", made),
+        write_task(tmp_path / "third" / "some-v1", dataclasses.replace(collection, threads=1), "Some neurons.", made),
+    ]
+    assert len({again.digest, *(task.digest for task in others)}) == 4
+
+
+def test_a_task_says_how_it_was_made(folder: Path) -> None:
+    described = yaml.safe_load((folder / "task.yaml").read_text())
+    assert described["made"]["config"]["corpus"]["top_p"] == 0.95
+    assert described["rejected"] == ["L1N1"]
+    assert described["corpus"] == {"excerpts": 123, "distinct_tokens": 11}
+    assert described["splits"]["valid"] == {"top": 2, "random": 2}
+    assert described["collection"]["minimum_token_count"] == 3
+    assert sorted(described["files"]) == ["README.md", "records.parquet", "sums.parquet", "tokens.parquet"]
+    page = (folder / "README.md").read_text()
+    assert "# some-v1" in page
+    assert "| neurons | 5, in layers 0 to 4 |" in page
+
+
+def test_a_task_is_never_overwritten(folder: Path, collection: Collection) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(NeuroglossError, match=r"some-v1 exists, and a task is never changed"):
+        write_task(folder, collection)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2])
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, collection: Collection, monkeypatch: pytest.MonkeyPatch, fails_at: int
+) -> None:
+    write, calls = pq.write_table, iter(range(9))
+
+    def failing(table: pa.Table, path: Path, **options: Any) -> None:
+        if next(calls) == fails_at:
+            Path(path).write_bytes(b"PAR1 half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(table, path, **options)
+
+    monkeypatch.setattr(pq, "write_table", failing)
+    with pytest.raises(NeuroglossError, match=r"some-v1 can not be written \(No space left on device\)"):
+        write_task(tmp_path / "some-v1", collection)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_of_wrong_length_or_with_nan_are_not_written(tmp_path: Path, collection: Collection) -> None:
+    settings_ = dataclasses.replace(collection.settings, excerpt_tokens=LENGTH + 1)
+    with pytest.raises(NeuroglossError, match="excerpt d0:0 of neuron L0N0 has 6 tokens"):
+        write_task(tmp_path / "some-v1", dataclasses.replace(collection, settings=settings_))
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------------ broken tasks
+
+
+@pytest.mark.parametrize("name", ["records.parquet", "tokens.parquet", "sums.parquet", "README.md", "task.yaml"])
+@pytest.mark.parametrize("how", ["missing", "cut", "edited", "empty"])
+def test_a_broken_file_is_named_with_what_to_do(folder: Path, name: str, how: str) -> None:
+    path = folder / name
+    content = path.read_bytes()
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"cut": content[: len(content) // 2], "edited": content[:-2] + b"~\n", "empty": b""}[how])
+    with pytest.raises(NeuroglossError, match=rf"{name} .*(can not be read|digest differs).*git checkout") as raised:
+        read_task(folder)
+    assert str(raised.value).count("\n") == 0
+
+
+def test_a_changed_figure_in_the_description_is_noticed(folder: Path) -> None:
+    path = folder / "task.yaml"
+    path.write_text(path.read_text().replace("leading: 1", "leading: 2"))
+    with pytest.raises(NeuroglossError, match=r"task.yaml is not as it was published"):
+        read_task(folder)
+
+
+def test_a_later_layout_is_refused(folder: Path) -> None:
+    described = yaml.safe_load((folder / "task.yaml").read_text())
+    described["schema"] = 2
+    described["digest"] = tasks._digest(described)
+    (folder / "task.yaml").write_text(yaml.safe_dump(described))
+    with pytest.raises(NeuroglossError, match=r"layout 2, and this version reads layout 1; update neurogloss"):
+        read_task(folder)
+
+
+def test_an_excerpt_of_another_length_is_named(folder: Path) -> None:
+    def shorter(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        rows[3]["token_ids"] = rows[3]["token_ids"][:-1]
+        rows[3]["activations"] = rows[3]["activations"][:-1]
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    rewritten(folder, "records.parquet", shorter)
+    with pytest.raises(NeuroglossError, match=r"excerpt d3:0 of neuron L0N0 has 5 tokens .* excerpts have 6"):
+        read_task(folder)
+
+
+def test_nan_is_named_with_layer_and_neuron(folder: Path) -> None:
+    def broken(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        rows[16]["activations"][2] = float("nan")
+        return pa.Table.from_pylist(rows, schema=table.schema)
+
+    rewritten(folder, "records.parquet", broken)
+    with pytest.raises(NeuroglossError, match=r"excerpt d2:0 of layer 1, neuron 7 holds an activation that is not"):
+        read_task(folder)
+
+
+@pytest.mark.parametrize("name", ["records.parquet", "sums.parquet", "tokens.parquet"])
+def test_a_task_laid_out_otherwise_is_refused(folder: Path, name: str) -> None:
+    rewritten(folder, name, lambda table: table.rename_columns([f"x{index}" for index in range(table.num_columns)]))
+    with pytest.raises(NeuroglossError, match=r"is not laid out as a task"):
+        read_task(folder)
+
+
+# ---------------------------------------------------------------------------------------------------------- finding
+
+
+def test_a_task_is_found_by_name_or_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "tasks_folder", lambda: folder.parent)
+    assert list_tasks() == ["some-v1"]
+    assert find_task("some-v1") == folder
+    assert find_task("whatever", str(folder)) == folder
+    with pytest.raises(NeuroglossError, match=r"no task at .*other-v1; there are: some-v1"):
+        find_task("other-v1")
+    with pytest.raises(NeuroglossError, match=r"no task at .*nowhere; it needs a task.yaml"):
+        find_task("some-v1", str(folder / "nowhere"))
+
+
+def test_neurons_are_selected_by_layer_by_name_and_by_number(folder: Path) -> None:
+    task = read_task(folder)
+
+    def names(**how: Any) -> list[str]:
+        return [str(one.neuron) for one in select(task, **how)]
+
+    assert names() == ["L0N0", "L1N7", "L2N14", "L3N21", "L4N28"]
+    assert names(layers=[3, 1]) == ["L1N7", "L3N21"]
+    assert names(neurons=["L4N28", "0:0"]) == ["L0N0", "L4N28"]
+    assert names(limit=1) == ["L2N14"]
+    assert names(limit=2) == ["L1N7", "L3N21"]
+    assert names(limit=9) == names()
+    assert names(layers=[0, 1, 2, 3], limit=2) == ["L1N7", "L3N21"]
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_a_limit_spreads_evenly(size: int, limit: int) -> None:
+    records = tuple(dataclasses.replace(SOME, neuron=NeuronId(layer, 0)) for layer in range(size))
+    found = [one.neuron.layer for one in select(Task("t", "", Identity("m", ""), records, 6, 1), limit=limit)]
+    assert len(found) == len(set(found)) == min(limit, size)
+    gaps = {after - before for before, after in itertools.pairwise(found)}
+    assert not gaps or max(gaps) - min(gaps) <= 1
+    assert abs(found[0] - (size - 1 - found[-1])) <= 1
+
+
+SOME = record(NeuronId(0, 0))
+
+
+def test_unknown_neurons_and_layers_are_refused_with_some_that_exist(folder: Path) -> None:
+    task = read_task(folder)
+    with pytest.raises(NeuroglossError, match=r"no neuron L0N1; it has L0N0, L1N7"):
+        select(task, neurons=["L0N1"])
+    with pytest.raises(NeuroglossError, match=r"no layer 9; it has 0, 1, 2, 3, 4\."):
+        select(task, layers=[0, 9])
+    for nothing in ({"limit": 0}, {"limit": -1}, {"layers": [0], "neurons": ["L1N7"]}):
+        with pytest.raises(NeuroglossError, match="no neuron of some-v1 is left"):
+            select(task, **nothing)
+
+
+# ------------------------------------------------------------------------------------------------------------ splits
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(4, 22), st.integers(3, 17), st.integers(0, 99))
+def test_splits_share_no_excerpt_and_evidence_holds_nothing_hidden(top: int, random: int, seed: int) -> None:
+    one = record(NeuronId(1, 2), top, random, seed)
+    splits = split_record(one)
+    dealt = [splits.train, splits.calibration, splits.valid, splits.test]
+    digests = [{excerpt.digest for excerpt in split} for split in dealt]
+    assert len(set.union(*digests)) == sum(map(len, dealt)) == top // 4 * 4 + random // 3 * 3
+    assert all(excerpt.kind is ExcerptKind.TOP for excerpt in splits.train)
+    for split in dealt[1:]:
+        kinds = [excerpt.kind for excerpt in split]
+        assert kinds == [ExcerptKind.TOP] * (top // 4) + [ExcerptKind.RANDOM] * (random // 3)
+
+    shown = evidence(one)
+    hidden = digests[2] | digests[3]
+    assert shown.excerpts == splits.train
+    assert not hidden & {excerpt.digest for excerpt in shown.excerpts}
+    open_ = [excerpt for excerpt in one.top + one.random if excerpt.digest not in hidden]
+    values = [value for excerpt in open_ for value in excerpt.activations[excerpt.scored]]
+    assert shown.mean == pytest.approx(np.mean(values), abs=1e-9)
+    assert shown.token_sums.counts.sum() == len(values)
+    for token, total in zip(shown.token_sums.tokens, shown.token_sums.sums, strict=True):
+        own = [
+            value
+            for excerpt in open_
+            for text, value in zip(excerpt.tokens[excerpt.scored], excerpt.activations[excerpt.scored], strict=True)
+            if text == token
+        ]
+        assert total == pytest.approx(sum(own), abs=1e-6)
+
+
+def test_an_excerpt_that_stands_twice_is_refused() -> None:
+    one = record(NeuronId(1, 2))
+    again = dataclasses.replace(one.top[2], kind=ExcerptKind.RANDOM)
+    doubled = dataclasses.replace(one, random=(*one.random[:-1], again))
+    with pytest.raises(NeuroglossError, match="neuron L1N2 has the excerpt d2:0 twice"):
+        split_record(doubled)
