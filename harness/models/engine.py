@@ -257,9 +257,14 @@ class Engine:
 
 
 class _Together:
-    """A :class:`Decoder` whose sequences' shared beginnings are computed once."""
+    """A :class:`Decoder` whose sequences' shared beginnings are computed once.
+
+    A single sequence has a twin: matrix products of one row alone are summed in another order than those of several.
+    """
 
     def __init__(self, engine: Engine, sequences: Sequence[Ids], room: int) -> None:
+        self._twin = len(sequences) == 1
+        sequences = [*sequences, *sequences] if self._twin else sequences
         self.logits = torch.empty(0)
         self._engine = engine
         self._kept = Kept([len(ids) for ids in sequences], room, engine.device)
@@ -281,18 +286,21 @@ class _Together:
 
     def step(self, tokens: Ids) -> None:
         """See :class:`Decoder`."""
-        new = torch.tensor(tokens, device=self._engine.device)[:, None]
+        row = [*tokens, *tokens] if self._twin else tokens
+        new = torch.tensor(row, device=self._engine.device)[:, None]
         hidden = self._engine.run(new, self._kept.lengths[:, None], DecodePass(self._kept))
         self._kept.lengths = self._kept.lengths + 1
         self._unembed(hidden[:, 0])
 
     def keep(self, rows: Ids) -> None:
         """See :class:`Decoder`."""
-        self._kept.select(torch.tensor(rows, device=self._engine.device))
+        self._twin = len(rows) == 1
+        self._kept.select(torch.tensor([*rows, *rows] if self._twin else rows, device=self._engine.device))
         self.logits = self.logits[list(rows)]
 
     def _unembed(self, hidden: torch.Tensor) -> None:
-        self.logits = self._engine.unembed(hidden).float().cpu()
+        logits = self._engine.unembed(hidden).float().cpu()
+        self.logits = logits[:1] if self._twin else logits
 
 
 class _Alone:

@@ -144,9 +144,10 @@ class Pack:
 
 
 def packs(tree: TokenTree, size: int, group: int) -> Iterator[Pack]:
-    """Cut a tree into packs of at most ``size`` nodes, in groups of at most ``group``, in depth-first order."""
-    for start in range(0, len(tree.tokens), size):
-        stop = min(start + size, len(tree.tokens))
+    """Cut a tree into equal packs of at most ``size`` nodes, in groups of at most ``group``, in depth-first order."""
+    nodes = len(tree.tokens)
+    cuts = np.linspace(0, nodes, -(-nodes // size) + 1).astype(int).tolist()
+    for start, stop in pairwise(cuts):
         path = tree.path(tree.parent(start))
         groups = _grouped(_pieces(tree.runs_within(start, stop), group), group)
         yield Pack(start, stop, path, tuple(_group(tree, start, path, pieces) for pieces in groups))
