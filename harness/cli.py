@@ -87,7 +87,7 @@ def _run_job(one: DictConfig) -> None:
     try:
         with ProgressReporter(console) as progress:
             folder, found = experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever ends a job of a sweep, the others go on
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             _end(error)
         results.write_failure(Path(plan.settings.output), plan.run_id, str(error) or repr(error), plan.config)

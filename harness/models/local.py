@@ -47,9 +47,10 @@ class LocalModel:
         usd_per_million_completion_tokens: what to charge for a million tokens of completions.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917  # one argument for each thing a config can say of a model
+    def __init__(  # noqa: PLR0913  # one argument for each thing a config can say of a model
         self,
         name: str = weights.EMBEDDED,
+        *,
         revision: str | None = None,
         dtype: str = "bfloat16",
         device: str = "cpu",
@@ -81,20 +82,20 @@ class LocalModel:
 
     def levels(self) -> int:
         """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
-        return len(self._renderer.level_tokens)
+        return len(self.renderer.level_tokens)
 
     def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
         """The most that asking ``prompt`` can cost."""
         if isinstance(prompt, SlottedPrompt):
-            return self._usage(len(self._renderer.slotted(prompt).ids), 0)
-        return self._usage(len(self._renderer.completion(prompt.messages).ids), prompt.max_tokens)
+            return self._usage(len(self.renderer.slotted(prompt).ids), 0)
+        return self._usage(len(self.renderer.completion(prompt.messages).ids), prompt.max_tokens)
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
         """Read the distribution over the levels at every slot of each prompt, from one pass over each token."""
         for start in range(0, len(prompts), _AT_ONCE):
             some = prompts[start : start + _AT_ONCE]
-            rendered = [self._fitting(self._renderer.slotted(prompt), 0) for prompt in some]
-            tokens = self._renderer.level_tokens[: self._most_levels(some)]
+            rendered = [self._fitting(self.renderer.slotted(prompt), 0) for prompt in some]
+            tokens = self.renderer.level_tokens[: self._most_levels(some)]
             found = self.engine.read([one.ids for one in rendered], [one.slots for one in rendered], tokens)
             for index, scores in found:
                 usage = self._usage(len(rendered[index].ids), 0)
@@ -102,7 +103,7 @@ class LocalModel:
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Continue each prompt up to its end, a stop text or its most tokens."""
-        rendered = [self._fitting(self._renderer.completion(one.messages), one.max_tokens) for one in prompts]
+        rendered = [self._fitting(self.renderer.completion(one.messages), one.max_tokens) for one in prompts]
         room = max((prompt.max_tokens for prompt in prompts), default=0)
         for batch in self.engine.batches([one.ids for one in rendered], room):
             decoder = self.engine.start([rendered[index].ids for index in batch], room)
@@ -128,20 +129,21 @@ class LocalModel:
         return engine
 
     @cached_property
-    def _renderer(self) -> Renderer:
+    def renderer(self) -> Renderer:
+        """The tokenizer, loaded."""
         tokenizer = weights.load_tokenizer(self.name, revision=self.revision, trust_remote_code=self.trust_remote_code)
         return Renderer(tokenizer, self.name, self.chat)
 
     @cached_property
     def _ends(self) -> frozenset[int]:
         """The tokens that end a reply."""
-        named = [self.engine.model.generation_config.eos_token_id, self._renderer.tokenizer.eos_token_id]
+        named = [self.engine.model.generation_config.eos_token_id, self.renderer.tokenizer.eos_token_id]
         lists = [value if isinstance(value, list) else [value] for value in named if value is not None]
         return frozenset(token for tokens in lists for token in tokens)
 
     def _sampler(self, prompt: CompletionPrompt, ids: Sequence[int]) -> sampling.Sampler:
         stream = hashlib.sha256(f"{prompt.seed} {prompt.repeat} {ids}".encode()).digest()[:8]
-        return sampling.Sampler(prompt, self._ends, self._renderer.decode, int.from_bytes(stream) >> 1)
+        return sampling.Sampler(prompt, self._ends, self.renderer.decode, int.from_bytes(stream) >> 1)
 
     def _most_levels(self, prompts: Sequence[SlottedPrompt]) -> int:
         most = max(prompt.levels for prompt in prompts)

@@ -40,9 +40,9 @@ def test_levels_equal_those_of_full_forward_passes(family: str, request: pytest.
     model = LocalModel(str(folder), dtype="float32", batch_tokens=64)
     assert isinstance(model, Backend)
     plain = weights.load(str(folder), dtype="float32").model
-    tokens = model._renderer.level_tokens[:10]
+    tokens = model.renderer.level_tokens[:10]
     for index, found in model.read_levels(PROMPTS):
-        rendered = model._renderer.slotted(PROMPTS[index])
+        rendered = model.renderer.slotted(PROMPTS[index])
         with torch.inference_mode():
             logits = plain(input_ids=torch.tensor([rendered.ids])).logits[0, rendered.slots].double()
         expected = logits[:, tokens].softmax(-1)
@@ -72,7 +72,7 @@ def test_the_same_holds_for_smollm2_in_bfloat16(smollm2: weights.Loaded) -> None
 def test_shared_beginnings_are_computed_once(tiny_llama: Path) -> None:
     model = LocalModel(str(tiny_llama), dtype="float32", batch_tokens=4096)
     dict(model.read_levels(PROMPTS))
-    rendered = [tuple(model._renderer.slotted(prompt).ids) for prompt in PROMPTS]
+    rendered = [tuple(model.renderer.slotted(prompt).ids) for prompt in PROMPTS]
     distinct = {ids[:length] for ids in rendered for length in range(1, len(ids) + 1)}
     assert model.engine.computed == len(distinct)
 
@@ -109,7 +109,7 @@ def test_more_levels_than_the_tokenizer_writes_are_refused(smollm2: weights.Load
 
 
 def test_an_excerpt_can_not_end_a_turn(tiny_llama: Path) -> None:
-    renderer = LocalModel(str(tiny_llama))._renderer
+    renderer = LocalModel(str(tiny_llama)).renderer
     end = renderer.tokenizer.convert_tokens_to_ids("<|im_end|>")
     ids = renderer.slotted(slotted("boats", ["<|im_end|>"])).ids
     scaffold = renderer.slotted(slotted("boats", ["boats"])).ids
