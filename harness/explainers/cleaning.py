@@ -16,6 +16,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _WHOLE_SENTENCES = re.compile(r".*[.!?;](?=\s|$)", re.DOTALL)
+_FENCE = re.compile(r"```\w*")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 
 
@@ -53,7 +54,7 @@ def _without_reasoning(text: str) -> str:
 def _first_line(text: str) -> tuple[str, bool]:
     """The first line with text that does not merely announce the next one, and whether the reply went on after it."""
     lines = [line.strip() for line in text.split("\n")]
-    filled = [index for index, line in enumerate(lines) if line]
+    filled = [index for index, line in enumerate(lines) if line and not _FENCE.fullmatch(line)]
     while len(filled) > 1 and lines[filled[0]].endswith(":"):
         filled.pop(0)
     return (lines[filled[0]], filled[0] < len(lines) - 1) if filled else ("", False)

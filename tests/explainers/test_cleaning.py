@@ -31,6 +31,7 @@ LEAD_IN = "This neuron fires on"
         ("<think>Rivers?\nOr lakes?</think>\n\nnames of rivers", "names of rivers"),
         ("I cannot and other negations", "I cannot and other negations"),
         ("sorry and other apologies", "sorry and other apologies"),
+        ("```text\nnames of rivers\n```", "names of rivers"),
         ("!", "!"),
     ],
 )
@@ -44,6 +45,7 @@ def test_what_is_said_is_kept(reply: str, text: str) -> None:
         ("", Outcome.EMPTY),
         (" \n\t", Outcome.EMPTY),
         ("...", Outcome.EMPTY),
+        ("```\n\n```", Outcome.EMPTY),
         ("This neuron fires on", Outcome.EMPTY),
         ("<think>It might be rivers, or", Outcome.EMPTY),
         ("I'm sorry, but I can't help with that.", Outcome.REFUSED),
