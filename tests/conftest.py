@@ -8,6 +8,7 @@ only the Llama one has a chat template. Their weights are large enough for each 
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,13 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+def pytest_configure() -> None:
+    """Give each of several workers one thread: with more than there are cores, each product waits for the others."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests run
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

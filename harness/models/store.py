@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -148,7 +149,7 @@ def key_of(identity: Identity, kind: str, request: object) -> str:
     """
     content = [VERSION, kind, identity, type(request).__name__, request]
     try:
-        text = json.dumps(content, default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text = _CANONICAL.encode(content)
     except (TypeError, ValueError) as error:
         raise NeuroglossError(f"a {kind} request can not be stored: {error}.") from error
     return hashlib.sha256(text.encode()).hexdigest()
@@ -244,10 +245,18 @@ def _asked(
         raise NeuroglossError(f"{len(open_places)} {kind.name} requests got no reply; this is the model's defect.")
 
 
-def _fields(value: object) -> dict[str, Any]:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+def _fields(value: Any) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+@cache
+def _names(kind: type[Any]) -> tuple[str, ...]:
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} has no canonical form")
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+_CANONICAL = json.JSONEncoder(default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _dumps(kind: Kind[Reply], reply: Reply) -> str:
