@@ -14,7 +14,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -245,15 +244,10 @@ def _asked(
         raise NeuroglossError(f"{len(open_places)} {kind.name} requests got no reply; this is the model's defect.")
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in _names(type(value))}
-
-
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    if not dataclasses.is_dataclass(kind):
-        raise TypeError(f"{kind.__name__} has no canonical form")
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _fields(value: object) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        raise TypeError(f"{type(value).__name__} has no canonical form")
+    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
 
 
 _CANONICAL = json.JSONEncoder(default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
