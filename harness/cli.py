@@ -13,12 +13,23 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich.console import Console
+from rich.console import Console, Group
 
-from harness import config, experiment, leaderboard, provenance, results, tasks
+from harness import (
+    config,
+    experiment,
+    frozen,
+    leaderboard,
+    provenance,
+    puzzle_results,
+    results,
+    tasks,
+    trust,
+)
 from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
-from harness.report import board
+from harness.puzzles import task as puzzle_task
+from harness.report import board, page, puzzle_board
 from harness.types import NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -86,7 +97,7 @@ def _run_job(one: DictConfig) -> None:
     plan = experiment.prepare(one)
     try:
         with ProgressReporter(console) as progress:
-            folder, found = experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
+            folder, _ = experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
     except Exception as error:  # noqa: BLE001  # whatever ends a job of a sweep, the others go on
         if HydraConfig.get().mode != RunMode.MULTIRUN:
             _end(error)
@@ -95,11 +106,20 @@ def _run_job(one: DictConfig) -> None:
         if not isinstance(error, NeuroglossError):
             errors.print_exception()
         return
-    console.print(board.render(board.build(found)))
-    places = {"results": folder, "board": folder / "board.md", "dataset": folder / "dataset"}
+    console.print(_board(folder))
     console.print()
+    places = {"results": folder, "board": folder / "board.md", "dataset": folder / "dataset"}
     for what, path in places.items():
-        console.print(f"{what + ':':9}{path}", soft_wrap=True, markup=False)
+        if path.exists():
+            console.print(f"{what + ':':9}{path}", soft_wrap=True, markup=False)
+
+
+def _board(run: Path) -> Group:
+    """The board of a run of either kind, as it can be said now: another run may have measured its simulator since."""
+    if results.kind_of(run) == puzzle_results.KIND:
+        return page.render(puzzle_board.build(puzzle_results.read_run(run)))
+    found = results.read_run(run)
+    return board.render(board.build(found, trust.sentence(found.simulator, run.resolve().parent)))
 
 
 def _collect(given: list[str]) -> int:
@@ -167,13 +187,16 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)
     shown.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
-    kept = _group(commands, "tasks", "list, show or verify frozen tasks")
+    kept = _group(commands, "tasks", "list, show, verify or rebuild frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
         ("show", "what a task holds", _show_task),
         ("verify", "check a task's files against its digest", _verify_task),
     ):
         _command(kept, name, text, do).add_argument("task", help="a task's name, or its folder")
+    again = _command(kept, "rebuild", "compile a task of puzzles from its source again, and compare", _rebuild_task)
+    again.add_argument("task", help="the task's name, or a folder that holds puzzles.yaml")
+    again.add_argument("--write", type=Path, metavar="FOLDER", help="freeze what comes out in a new folder")
     ranked = _group(commands, "leaderboard", "keep the leaderboard")
     adding = _command(ranked, "add", "make an entry of a run", _add_entry)
     adding.add_argument("run", type=Path, help="a run's folder")
@@ -193,7 +216,7 @@ def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> 
 
 
 def _show_board(options: argparse.Namespace) -> None:
-    console.print(board.render(board.build(results.read_run(options.run))))
+    console.print(_board(options.run))
 
 
 def _list_tasks(_: argparse.Namespace) -> None:
@@ -203,28 +226,41 @@ def _list_tasks(_: argparse.Namespace) -> None:
 
 def _known_tasks() -> dict[str, str]:
     """Name -> digest of the tasks that are here, each checked as it is read."""
-    return {name: tasks.read_task(tasks.find_task(name)).digest for name in tasks.list_tasks()}
+    return {name: tasks.read(tasks.find_task(name)).digest for name in tasks.list_tasks()}
 
 
 def _read(options: argparse.Namespace) -> Any:
-    folder = Path(options.task)
-    return tasks.read_task(tasks.find_task(folder.name, str(folder) if folder.is_dir() else None))
+    place = Path(options.task)
+    return tasks.read(tasks.find_task(place.name, str(place) if place.exists() else None))
 
 
 def _verify_task(options: argparse.Namespace) -> None:
     task = _read(options)
-    console.print(
-        f"{task.name}: whole, {len(task.records)} neurons, digest {task.digest}", soft_wrap=True, markup=False
-    )
+    console.print(f"{task.name}: whole, {task.size}, digest {task.digest}", soft_wrap=True, markup=False)
 
 
 def _show_task(options: argparse.Namespace) -> None:
     task = _read(options)
     console.print(f"{task.name}  {task.digest}\n{task.description}\n", soft_wrap=True, markup=False)
-    for record in task.records:
-        largest = record.top[0].maximum if record.top else 0.0
-        excerpts = f"{len(record.top)} top and {len(record.random)} random excerpts"
-        console.print(f"{record.neuron!s:>10}  {excerpts}, largest activation {largest:.3g}", markup=False)
+    for name, content in task.contents:
+        console.print(f"{name:>10}  {content}", soft_wrap=True, markup=False)
+
+
+def _rebuild_task(options: argparse.Namespace) -> None:
+    """Compile a source of puzzles again: where nothing is frozen yet it is frozen, else the digests are compared."""
+    place = Path(options.task)
+    folder = place if place.is_dir() else tasks.tasks_folder() / options.task
+    if options.write is not None or not (folder / frozen.DESCRIPTION).is_file():
+        target = folder if options.write is None else options.write
+        console.print(f"{target}: written, digest {puzzle_task.write(folder, target)}", soft_wrap=True, markup=False)
+        return
+    known, again = tasks.read(folder).digest, puzzle_task.digest(folder)
+    if again != known:
+        raise NeuroglossError(
+            f"{folder} compiles to the digest {again[:12]}, and was published with {known[:12]}: its rules or the "
+            "compiler have changed; freeze it as a new version with --write FOLDER."
+        )
+    console.print(f"{folder.name}: compiles to the same digest, {known}", soft_wrap=True, markup=False)
 
 
 def _add_entry(options: argparse.Namespace) -> None:
@@ -233,8 +269,8 @@ def _add_entry(options: argparse.Namespace) -> None:
 
 
 def _build_leaderboard(options: argparse.Namespace) -> None:
-    for page in leaderboard.build(options.root):
-        console.print(f"page: {page}", soft_wrap=True, markup=False)
+    for path in leaderboard.build(options.root):
+        console.print(f"page: {path}", soft_wrap=True, markup=False)
 
 
 if __name__ == "__main__":

@@ -29,10 +29,21 @@ NOT_PART_OF_A_RUN = ("output", "store", "track", "publish")
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Which frozen task: by ``name`` among the task folders, or by the ``path`` of a folder."""
+    """Which frozen task, and what a run needs to know of its kind.
+
+    Attributes:
+        name: of one among the task folders.
+        path: of a folder elsewhere, or of a file of puzzles.
+        minimum_count: how often a token must stand in what explainers are shown for a lookup to have a mean of it.
+        limit: of a task of puzzles, at most so many, spread evenly over it; of neurons, ``neurons.limit`` says it.
+        controls: of a task of puzzles, the simulators that stand beside the run's own on its board.
+    """
 
     name: str = MISSING
     path: str | None = None
+    minimum_count: int = 3
+    limit: int | None = None
+    controls: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,30 @@ class CollectSettings:
     output: str = "tasks"
 
 
+@dataclass(frozen=True)
+class TuneSettings:
+    """One training of the tuned simulator, complete: what :mod:`harness.tuning` needs to make an adapter."""
+
+    subject: dict[str, Any] = field(default_factory=dict)
+    corpus: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    judge: dict[str, Any] = field(default_factory=dict)
+    folder: str = MISSING
+    adapter: str = MISSING
+    seed: int = 0
+    threads: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run that can begin: its config as it may be shown, the settings made of it, and the hash that names it."""
+
+    config: Mapping[str, Any]
+    settings: RunSettings
+    run_id: str
+
+
 def folder(name: str) -> Path:
     """``conf`` or ``tasks``: the repository's own folder where it stands beside the package, else the wheel's copy."""
     here = Path(__file__).resolve().parent
@@ -128,10 +163,11 @@ def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def register() -> None:
-    """Make the schemas known to Hydra under the names that ``conf/run.yaml`` and ``conf/collect.yaml`` start from."""
+    """Make the schemas known to Hydra under the names that ``run``, ``collect`` and ``tune`` in ``conf/`` start from."""
     store = ConfigStore.instance()
     store.store("run_schema", schema(RunSettings))
     store.store("collect_schema", schema(CollectSettings))
+    store.store("tune_schema", schema(TuneSettings))
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

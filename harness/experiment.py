@@ -7,7 +7,6 @@ same for a collection.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,18 +15,33 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from harness import build, config, pipeline, provenance, publish, results, stats, tasks, track
-from harness.config import BudgetSettings, CollectSettings, RunSettings
-from harness.models.backend import Backend, StoredModel
+from harness import (
+    build,
+    config,
+    instruments,
+    pipeline,
+    provenance,
+    publish,
+    puzzle_experiment,
+    results,
+    stats,
+    tasks,
+    track,
+    trust,
+)
+from harness.config import CollectSettings, Plan, RunSettings
+from harness.instruments import explainer_info, simulator_info
+from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
+from harness.puzzle_results import PuzzleResults
 from harness.report import board
 from harness.types import (
     Explainer,
     Identity,
-    LanguageModel,
     NeuroglossError,
     Progress,
+    PuzzleTask,
     Replacement,
     ScoredExplanation,
     Simulator,
@@ -37,29 +51,32 @@ from harness.types import (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """A run that can begin: its config as it may be shown, the settings made of it, and the hash that names it."""
-
-    config: Mapping[str, Any]
-    settings: RunSettings
-    run_id: str
-
-
 def prepare(composed: DictConfig) -> Plan:
     """Refuse whatever can be refused before any work, with a sentence that says what to write instead."""
     values = config.plain(composed)
     shown = provenance.redact(values)
     settings: RunSettings = config.settings_from(RunSettings, values)
-    if not settings.explainer:
+    kind = tasks.kind(tasks.find_task(settings.task.name, settings.task.path))
+    if kind == tasks.KIND and not settings.explainer:
         raise NeuroglossError("no explainer is chosen; add explainer=max_activation, for example.")
     for name, node in settings.explainer.items():
         build.check(node, f"explainer.{name}")
     build.check(settings.simulator, "simulator")
+    for name, node in settings.task.controls.items():
+        build.check(node, f"task.controls.{name}")
     build.check(settings.subject, "subject")
     track.check(settings.track)
     publish.check(settings.publish)
+    _check_kind(settings, kind)
     return Plan(shown, settings, config.config_hash(values))
+
+
+def _check_kind(settings: RunSettings, kind: str) -> None:
+    """Refuse what only the other kind of run can do."""
+    if kind == tasks.KIND and settings.task.limit is not None:
+        raise NeuroglossError("task.limit is for puzzles; write neurons.limit to ask for fewer neurons.")
+    if kind != tasks.KIND and (settings.track.enabled or settings.publish.to != "run"):
+        raise NeuroglossError("a run of puzzles is neither tracked nor published; write track=none publish=none.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,34 +121,8 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path:
     return plan.folder
 
 
-class Ledger:
-    """Seconds, tokens and dollars by stage; it is told the name of each stage as it begins."""
-
-    def __init__(self, progress: Progress, budget: BudgetSettings) -> None:
-        self.meter = Meter(budget.usd, budget.tokens, self._show)
-        self.seconds: dict[str, float] = {}
-        self.usage: dict[str, results.StageUsage] = {}
-        self._progress = progress
-        self._stage = ""
-        self._since = time.monotonic()
-        self._before = self.meter.totals
-
-    def begin(self, stage: str) -> None:
-        """End the stage before, and begin ``stage``."""
-        now, totals = time.monotonic(), self.meter.totals
-        if self._stage:
-            self.seconds[self._stage] = now - self._since
-            self.usage[self._stage] = results.StageUsage(
-                spent=totals.spent - self._before.spent, saved=totals.saved - self._before.saved
-            )
-        self._stage, self._since, self._before = stage, now, totals
-
-    def _show(self, what: str, done: int, total: int) -> None:
-        self._progress(f"{self._stage}, {what}", done, total)
-
-
-def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path, results.Results]:
-    """Do the work of a plan, and leave its folder.
+def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path, results.Results | PuzzleResults]:
+    """Do the work of a plan, and leave its folder; the task says which kind of work it is.
 
     Args:
         plan: what :func:`prepare` made.
@@ -144,17 +135,23 @@ def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path,
     Raises:
         NeuroglossError: the task, a model, the budget or the disk stopped the run; every reply so far is stored.
     """
+    task = tasks.read(tasks.find_task(plan.settings.task.name, plan.settings.task.path))
+    ledger, made = Ledger(progress, plan.settings.budget), provenance.provenance(overrides)
+    if isinstance(task, PuzzleTask):
+        return puzzle_experiment.run(plan, task, ledger, made)
+    return _run_neurons(plan, task, ledger, made)
+
+
+def _run_neurons(plan: Plan, task: Task, ledger: Ledger, made: Mapping[str, object]) -> tuple[Path, results.Results]:
     settings = plan.settings
-    task = tasks.read_task(tasks.find_task(settings.task.name, settings.task.path))
     neurons = settings.neurons
     records = tasks.select(task, neurons.layers, neurons.ids, neurons.limit)
-    ledger, made = Ledger(progress, settings.budget), provenance.provenance(overrides)
     with Store(settings.store) as store:
         tools = _instruments(settings, task, store, ledger.meter)
         scored = pipeline.run(records, tools, settings.scores, ledger.begin)
     ledger.begin("summarise")
     found = _results(plan, task, tools, scored, _Record(ledger.seconds, ledger.usage, made))
-    page = board.build(found)
+    page = board.build(found, trust.sentence(found.simulator, Path(settings.output)))
     folder = results.write_run(
         Path(settings.output),
         found,
@@ -171,10 +168,7 @@ def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path,
 
 def _instruments(settings: RunSettings, task: Task, store: Store, meter: Meter) -> pipeline.Instruments:
     """What the config names, built; every language model answers by way of the store."""
-
-    def remembering(built: Any) -> Any:
-        return StoredModel(built, store, meter) if isinstance(built, Backend) else built
-
+    remembering = instruments.remembering(store, meter)
     explainers: dict[str, Explainer] = {
         name: build.assemble(node, remembering) for name, node in settings.explainer.items()
     }
@@ -219,7 +213,7 @@ def _results(
     record: _Record,
 ) -> results.Results:
     settings = plan.settings
-    simulator = _simulator_info(tools.simulator)
+    simulator = simulator_info(tools.simulator)
     neurons = tuple(dict.fromkeys(one.explanation.neuron for found in scored.values() for one in found))
     return results.Results(
         run_id=plan.run_id,
@@ -227,7 +221,7 @@ def _results(
         task=results.TaskInfo(task.name, task.digest, len(task.records), neurons),
         subject=task.subject,
         simulator=simulator,
-        explainers=tuple(_explainer_info(name, tools.explainers[name], found) for name, found in scored.items()),
+        explainers=tuple(explainer_info(name, tools.explainers[name], found) for name, found in scored.items()),
         summaries=tuple(
             _summary(name, tools.explainers[name], simulator.name, found, settings) for name, found in scored.items()
         ),
@@ -253,17 +247,3 @@ def _summary(
         seed=settings.seed,
         resamples=settings.scores.resamples,
     )
-
-
-def _simulator_info(simulator: Simulator) -> results.SimulatorInfo:
-    model: LanguageModel | None = getattr(simulator, "model", None)
-    if model is None:
-        return results.SimulatorInfo(simulator.name)
-    version = getattr(simulator, "prompt_version", "")
-    return results.SimulatorInfo(simulator.name, model.identity, model.identity.transport, model.levels(), version)
-
-
-def _explainer_info(name: str, explainer: Explainer, scored: Sequence[ScoredExplanation]) -> results.ExplainerInfo:
-    asked = getattr(explainer, "model", None) or getattr(getattr(explainer, "explainer", None), "model", None)
-    versions = sorted({one.explanation.prompt_version for one in scored} - {""})
-    return results.ExplainerInfo(name, explainer.role, asked and asked.identity, " ".join(versions))

@@ -5,6 +5,8 @@ different runs can be compared on the same neurons. A table compares only entrie
 simulator (its model, revision, number format and prompt version), transport and levels; nothing is ranked across
 tables.
 
+Entries of simulators, made from runs of puzzles, are those of :mod:`harness.puzzle_leaderboard`.
+
 The form of an entry is :class:`Entry`; ``schema.json`` says the same as JSON Schema, written by :func:`build`. Entries
 are read by the package's own typed JSON and checked by :func:`check`, without a library for JSON Schema.
 """
@@ -25,7 +27,8 @@ from typing import Any
 
 import jinja2
 
-from harness import stats
+from harness import puzzle_leaderboard, puzzle_results, stats, trust
+from harness.puzzle_leaderboard import PuzzleEntry
 from harness.results import (
     ExplainerInfo,
     Results,
@@ -33,6 +36,7 @@ from harness.results import (
     TaskInfo,
     figure,
     from_json,
+    kind_of,
     markdown,
     plain,
     read_json,
@@ -42,7 +46,7 @@ from harness.results import (
     to_json,
     write_whole,
 )
-from harness.types import Identity, Interval, NeuroglossError, NeuronId, Role, Summary
+from harness.types import Identity, NeuroglossError, NeuronId, Role, Summary
 
 SCHEMA_VERSION = 1
 MINIMUM_SHARE = 0.9
@@ -74,6 +78,14 @@ class Entry:
     lines: tuple[Line, ...]
     provenance: Mapping[str, object]
 
+    @property
+    def file(self) -> str:
+        """The name of its file."""
+        return f"{safe_name(self.run_id)}.json"
+
+
+AnyEntry = Entry | PuzzleEntry
+
 
 def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
     """Make an entry of a run; one of the same run is replaced.
@@ -90,7 +102,7 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
         NeuroglossError: the run is not whole, was made on an unknown or edited task, on too few of its neurons, or does
             not say how it was made.
     """
-    entry = _entry(read_run(run_folder))
+    entry = _made_from(run_folder)
     check(entry, str(run_folder))
     known = tasks.get(entry.task.name)
     if known != entry.task.digest:
@@ -99,22 +111,29 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
             f"{run_folder} was made on task {entry.task.name!r} with digest {entry.task.digest[:12]}, which {found}; "
             "only a run on a task as it was published can be entered."
         )
-    path = root / "entries" / safe_name(entry.task.name) / f"{safe_name(entry.run_id)}.json"
+    path = root / "entries" / safe_name(entry.task.name) / entry.file
     _write(path, _dump(to_json(entry, "entry")))
     return path
 
 
-def check(entry: Entry, where: str) -> None:
+def _made_from(run_folder: Path) -> AnyEntry:
+    if kind_of(run_folder) == puzzle_results.KIND:
+        return puzzle_leaderboard.entry(puzzle_results.read_run(run_folder))
+    return _entry(read_run(run_folder))
+
+
+def check(entry: AnyEntry, where: str) -> None:
     """Refuse an entry whose parts contradict each other, or that leaves out what a reader must know.
 
     Raises:
         NeuroglossError: naming ``where`` and the first thing that is wrong.
     """
-    for complaint in _complaints(entry):
+    own = _complaints(entry) if isinstance(entry, Entry) else puzzle_leaderboard.complaints(entry)
+    for complaint in (*own, *_unmade(entry)):
         raise NeuroglossError(f"{where} can not be an entry of the leaderboard: {complaint}.")
 
 
-def validate(path: Path) -> Entry:
+def validate(path: Path) -> AnyEntry:
     """Read an entry and check all of it: its form, its contents, and that it stands where its contents say.
 
     Raises:
@@ -125,9 +144,10 @@ def validate(path: Path) -> Entry:
         raise NeuroglossError(
             f"{path} is not an entry of schema version {SCHEMA_VERSION}; make it with: neurogloss leaderboard add."
         )
-    entry: Entry = from_json(Entry, document, str(path))
+    kind = PuzzleEntry if document.get("kind") == puzzle_results.KIND else Entry
+    entry: AnyEntry = from_json(kind, document, str(path))
     check(entry, str(path))
-    place = (safe_name(entry.task.name), f"{safe_name(entry.run_id)}.json")
+    place = (safe_name(entry.task.name), entry.file)
     if (path.parent.name, path.name) != place:
         raise NeuroglossError(f"{path} holds the entry that belongs at {'/'.join(place)}; move it there.")
     return entry
@@ -142,7 +162,10 @@ def build(root: Path) -> list[Path]:
     Raises:
         NeuroglossError: an entry is wrong; nothing is written then.
     """
-    tables = _tables([validate(path) for path in sorted((root / "entries").glob("*/*.json"))])
+    entries = [validate(path) for path in sorted((root / "entries").glob("*/*.json"))]
+    simulators = [entry for entry in entries if isinstance(entry, PuzzleEntry)]
+    explainers = [entry for entry in entries if isinstance(entry, Entry)]
+    tables = [*_simulator_tables(simulators), *_tables(explainers, root)]
     pages = {
         root / "README.md": _markdown_page(tables).encode(),
         root / "index.html": _html_page(tables).encode(),
@@ -201,6 +224,10 @@ def _unnamed(entry: Entry) -> Iterator[str]:
     if entry.simulator.identity is not None:
         named |= {"simulator revision": entry.simulator.identity.revision, "transport": entry.simulator.transport}
     yield from (f"its {name} is empty" for name, value in named.items() if not value)
+
+
+def _unmade(entry: AnyEntry) -> Iterator[str]:
+    """What an entry does not say of its making."""
     for name in PROVENANCE:
         if name not in entry.provenance or entry.provenance[name] in ("", "unknown"):
             yield f"its provenance does not give {name!r}"
@@ -220,16 +247,8 @@ def _contradictions(line: Line, asked: set[NeuronId]) -> Iterator[str]:
     headline = summary.metrics.get(stats.HEADLINE)
     if bool(scores) != (headline is not None):
         yield "has scores without a mean, or a mean without scores"
-    elif headline is not None and not _is_mean(headline, list(scores.values())):
+    elif headline is not None and not stats.is_mean(headline, list(scores.values())):
         yield f"has the mean {figure(headline.mean)} and an interval that its scores can not have"
-
-
-def _is_mean(interval: Interval, scores: list[float]) -> bool:
-    """Whether an interval can be that of these scores: the resampling is not repeated, its bounds are checked."""
-    mean = math.isclose(interval.mean, math.fsum(scores) / len(scores), rel_tol=1e-9, abs_tol=1e-12)
-    if len(scores) < 2:
-        return mean and math.isnan(interval.low) and math.isnan(interval.high)
-    return mean and interval.neurons == len(scores) and min(scores) <= interval.low <= interval.high <= max(scores)
 
 
 # -------------------------------------------------------------------------------------------------------------- tables
@@ -253,15 +272,31 @@ class Table:
 
     title: str
     facts: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
     ranked: tuple[tuple[str, ...], ...]
     others: tuple[tuple[str, ...], ...]
 
 
-def _tables(entries: Sequence[Entry]) -> list[Table]:
+def _simulator_tables(entries: Sequence[PuzzleEntry]) -> list[Table]:
+    """A table of simulators for each set of puzzles."""
+    groups: dict[tuple[str, str], list[PuzzleEntry]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.task.name, entry.task.digest, entry.file)):
+        groups.setdefault((entry.task.name, entry.task.digest), []).append(entry)
+    return [_simulator_table(name, digest, members) for (name, digest), members in groups.items()]
+
+
+def _simulator_table(name: str, digest: str, entries: Sequence[PuzzleEntry]) -> Table:
+    ranked, others, notes = puzzle_leaderboard.rows(entries)
+    facts = (("task digest", digest), *(("note", plain(note)) for note in notes))
+    title = f"Simulators: {plain(name)}"
+    return Table(title, facts, puzzle_leaderboard.COLUMNS, tuple(ranked), tuple(others))
+
+
+def _tables(entries: Sequence[Entry], root: Path) -> list[Table]:
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (_group(entry), entry.run_id)):
         groups.setdefault(_group(entry), []).append(entry)
-    return [_comparison(members) for members in groups.values()]
+    return [_comparison(members, root) for members in groups.values()]
 
 
 def _group(entry: Entry) -> tuple[str, ...]:
@@ -283,7 +318,7 @@ def _group(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _comparison(entries: Sequence[Entry]) -> Table:
+def _comparison(entries: Sequence[Entry], root: Path) -> Table:
     first = entries[0]
     rows = sorted(((entry, line) for entry in entries for line in entry.lines), key=_order)
     ranked = [row for row in rows if _why_unranked(*row) is None]
@@ -291,8 +326,9 @@ def _comparison(entries: Sequence[Entry]) -> Table:
     reasons = [(reason, row) for row in rows if (reason := _why_unranked(*row)) is not None]
     return Table(
         title=plain(first.task.name),
-        facts=tuple((name, plain(value)) for name, value in _facts(first)),
-        ranked=tuple(_cells(_rank(*rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
+        facts=tuple((name, plain(value)) for name, value in _facts(first, root)),
+        columns=COLUMNS,
+        ranked=tuple(_cells(stats.rank(*rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
         others=tuple(_cells(reason, *row) for reason, row in reasons),
     )
 
@@ -315,10 +351,6 @@ def _order(row: tuple[Entry, Line]) -> tuple[float, str, str]:
     entry, line = row
     interval = line.summary.metrics.get(stats.HEADLINE)
     return (math.inf if interval is None else -interval.mean, line.explainer.name, entry.run_id)
-
-
-def _rank(best: int, worst: int) -> str:
-    return str(best) if best == worst else f"{best}–{worst}"
 
 
 def _cells(rank: str, entry: Entry, line: Line) -> tuple[str, ...]:
@@ -345,7 +377,7 @@ def _made(entry: Entry) -> str:
     return f"{entry.run_id} (neurogloss {entry.provenance['neurogloss']}, {code})"
 
 
-def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
+def _facts(entry: Entry, root: Path) -> Iterator[tuple[str, str]]:
     simulator, model = entry.simulator, entry.simulator.identity
     yield "task digest", entry.task.digest
     yield "subject", f"{entry.subject.name} {entry.subject.revision}"
@@ -353,13 +385,17 @@ def _facts(entry: Entry) -> Iterator[tuple[str, str]]:
     if model:
         yield "reading", f"transport {simulator.transport}, levels 0 to {simulator.levels - 1}"
         yield "prompt", simulator.prompt_version or "–"
+    yield "puzzles", trust.sentence(simulator, leaderboard=root)
+    if simulator.note:
+        yield "note", f"{simulator.name}: {simulator.note}"
 
 
 # --------------------------------------------------------------------------------------------------------------- pages
 
 INTRODUCTION = (
-    "Each table compares explainers under one task, subject, simulator, transport and scale of levels; scores of "
-    "different tables can not be compared. The score is the correlation of real and simulated activations, averaged "
+    "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
+    "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
+    "can not be compared. The score is the correlation of real and simulated activations, averaged "
     "over neurons. A rank is a range wherever intervals overlap. Floors, ceilings and rows with scores for fewer than "
     f"{MINIMUM_SHARE:.0%} of the neurons (partial) are shown, but not ranked."
 )
@@ -375,13 +411,13 @@ def _markdown_page(tables: Sequence[Table]) -> str:
 
 def _markdown_table(table: Table) -> str:
     rows = [tuple(map(markdown, row)) for row in (*table.ranked, *table.others)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (COLUMNS, ("---",) * len(COLUMNS), *rows))
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ("---",) * len(table.columns), *rows))
 
 
 def _html_page(tables: Sequence[Table]) -> str:
     source = resources.files("harness").joinpath("report", "leaderboard.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(source).render(tables=tables, columns=COLUMNS, introduction=INTRODUCTION)
+    return environment.from_string(source).render(tables=tables, introduction=INTRODUCTION)
 
 
 def _dump(document: object) -> bytes:
@@ -399,10 +435,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def schema() -> dict[str, Any]:
-    """The form of an entry as JSON Schema (draft 2020-12), read off :class:`Entry`."""
+    """The form of an entry of either kind as JSON Schema (draft 2020-12), read off their classes."""
     definitions: dict[str, Any] = {}
-    entry = _schema(Entry, definitions)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **entry, "$defs": definitions}
+    kinds = [_schema(kind, definitions) for kind in (Entry, PuzzleEntry)]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "anyOf": kinds, "$defs": definitions}
 
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -111,16 +111,24 @@ def simulate(
     """Simulate each explanation on its neuron's calibration and valid excerpts, all in one call to each simulator."""
     by_neuron = {record.neuron: record for record in records}
     used = {record.neuron: excerpts_used(record, settings) for record in records}
-    replies: dict[int, tuple[Simulation, ...]] = {}
-    for asked, is_table in ((Lookup(), True), (simulator, False)):
-        members = [(i, one) for i, one in enumerate(explanations) if (one.table is not None) is is_table]
-        queries = [Query(one, excerpt.tokens) for _, one in members for _, excerpt in used[one.neuron]]
-        answers = iter(asked.simulate(queries))
-        replies |= {i: tuple(next(answers) for _ in used[one.neuron]) for i, one in members}
+    replies = answers(
+        simulator, [[Query(one, excerpt.tokens) for _, excerpt in used[one.neuron]] for one in explanations]
+    )
     return [
-        Simulated(explanation, by_neuron[explanation.neuron], used[explanation.neuron], replies[i])
-        for i, explanation in enumerate(explanations)
+        Simulated(explanation, by_neuron[explanation.neuron], used[explanation.neuron], tuple(some))
+        for explanation, some in zip(explanations, replies, strict=True)
     ]
+
+
+def answers(simulator: Simulator, groups: Sequence[Sequence[Query]]) -> list[list[Simulation]]:
+    """The simulation of each query of each group, in order, by one call to each simulator; tables are looked up."""
+    queries = [query for group in groups for query in group]
+    replies: dict[int, Simulation] = {}
+    for asked, is_table in ((Lookup(), True), (simulator, False)):
+        members = [i for i, query in enumerate(queries) if (query.explanation.table is not None) is is_table]
+        replies |= zip(members, asked.simulate([queries[i] for i in members]), strict=True)
+    places = iter(range(len(queries)))
+    return [[replies[next(places)] for _ in group] for group in groups]
 
 
 def excerpts_used(record: NeuronRecord, settings: ScoreSettings) -> tuple[tuple[str, Excerpt], ...]:

@@ -33,6 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ from harness.types import (
 
 SCHEMA_VERSION = 1
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
+NEURONS = "neurons"
+"""The kind of run that is described here; others say in their ``results.json`` what they are of."""
+Scored = Mapping[str, tuple[ScoredExplanation, ...]]
+"""Each explainer's scored explanations."""
 Writer = Callable[[Path], None]
 """Adds files to the folder of a run before it appears; called with that folder."""
 
@@ -71,7 +76,8 @@ class TaskInfo:
 class SimulatorInfo:
     """The simulator that explanations were scored by: ``identity`` is the model's, None where there is none (lookup).
 
-    ``transport`` says how levels were read, ``levels`` how many of them there were.
+    ``transport`` says how levels were read, ``levels`` how many of them there were. ``note`` is what a reader must know
+    of it before trusting it; boards print it.
     """
 
     name: str
@@ -79,6 +85,7 @@ class SimulatorInfo:
     transport: str = ""
     levels: int = 0
     prompt_version: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,19 +164,36 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
     Raises:
         NeuroglossError: it can not be written; nothing half-written is left.
     """
-    folder = root / safe_name(f"{results.task.name}-{results.run_id[:12]}")
+    document = {"schema_version": SCHEMA_VERSION, **to_json(compact(results))}
+    own = [partial(write_tables, tables=tables(results.scored))]
+    return write_folder(root, results.task.name, results.run_id, document, board_markdown, [*own, *writers])
+
+
+def write_folder(  # noqa: PLR0913, PLR0917  # one for each thing that every kind of run leaves
+    root: Path, task: str, run_id: str, document: Mapping[str, object], board_markdown: str, writers: Sequence[Writer]
+) -> Path:
+    """Write the folder of a run of any kind: ``document`` as its ``results.json``, its board, and what ``writers`` add.
+
+    Raises:
+        NeuroglossError: it can not be written; nothing half-written is left.
+    """
+    folder = root / safe_name(f"{task}-{run_id[:12]}")
     with _one_sentence(root), _unfinished(folder) as draft:
-        _write_json(draft / "results.json", {"schema_version": SCHEMA_VERSION, **to_json(compact(results))})
-        for name, (rows, schema) in _tables(results).items():
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), draft / name)
+        _write_json(draft / "results.json", document)
         (draft / "board.md").write_text(board_markdown, encoding="utf-8", errors="replace")
         for writer in writers:
             writer(draft)
         _sync_tree(draft)
         _put(draft, folder)
         _point(root / "latest", folder.name)
-        failure_path(root, results.run_id).unlink(missing_ok=True)
+        failure_path(root, run_id).unlink(missing_ok=True)
     return folder
+
+
+def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
+    """Write Parquet tables, by the name of their file."""
+    for name, (rows, schema) in tables.items():
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), folder / name)
 
 
 def read_run(folder: Path) -> Results:
@@ -178,20 +202,49 @@ def read_run(folder: Path) -> Results:
     Raises:
         NeuroglossError: it is not a run, it is damaged, or another version of this package wrote it.
     """
-    if not folder.exists() and _aside(folder).exists():
-        folder = _aside(folder)
-    missing = [name for name in ("results.json", *TABLES) if not (folder / name).is_file()]
-    if missing:
-        raise NeuroglossError(f"{folder} is not a whole run: {missing[0]} is missing; give a folder under runs/.")
-    document = read_json(folder / "results.json")
-    version = document.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
+    document = read_document(folder, NEURONS, SCHEMA_VERSION, TABLES)
+    results: Results = from_json(Results, document, str(_present(folder) / "results.json"))
+    return results
+
+
+def read_document(folder: Path, kind: str, version: int, files: Sequence[str]) -> dict[str, Any]:
+    """What ``results.json`` of a run says, once it is clear that it is a whole run of this kind and version.
+
+    Raises:
+        NeuroglossError: it is not a run, it is damaged, or it is of another kind or version.
+    """
+    document = read_json(_whole_run(folder, files) / "results.json")
+    found = document.pop("kind", NEURONS), document.pop("schema_version", None)
+    if found[0] != kind:
+        raise NeuroglossError(f"{folder} is a run of {found[0]}, and a run of {kind} is wanted here.")
+    if found[1] != version:
         raise NeuroglossError(
-            f"{folder} has results of schema version {version}, but this version reads {SCHEMA_VERSION}; "
+            f"{folder} has results of schema version {found[1]}, but this version reads {version}; "
             "read it with the neurogloss that wrote it, or run again."
         )
-    results: Results = from_json(Results, document, str(folder / "results.json"))
-    return results
+    return document
+
+
+def kind_of(folder: Path) -> str:
+    """What a run is of: ``neurons``, or what its ``results.json`` says instead.
+
+    Raises:
+        NeuroglossError: it is not a run.
+    """
+    return str(read_json(_whole_run(folder, ()) / "results.json").get("kind", NEURONS))
+
+
+def _whole_run(folder: Path, files: Sequence[str]) -> Path:
+    folder = _present(folder)
+    missing = [name for name in ("results.json", *files) if not (folder / name).is_file()]
+    if missing:
+        raise NeuroglossError(f"{folder} is not a whole run: {missing[0]} is missing; give a folder under runs/.")
+    return folder
+
+
+def _present(folder: Path) -> Path:
+    """The folder itself, or where it was set aside when its writer was killed."""
+    return _aside(folder) if not folder.exists() and _aside(folder).exists() else folder
 
 
 def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, object]) -> Path:
@@ -226,16 +279,18 @@ def failure_path(root: Path, run_id: str) -> Path:
 
 def compact(results: Results) -> Results:
     """The results as ``results.json`` holds them: without simulated excerpts and lookup tables."""
-    return dataclasses.replace(
-        results,
-        scored={
-            name: tuple(
-                dataclasses.replace(item, simulated=(), explanation=dataclasses.replace(item.explanation, table=None))
-                for item in scored
-            )
-            for name, scored in results.scored.items()
-        },
-    )
+    return dataclasses.replace(results, scored=compact_scores(results.scored))
+
+
+def compact_scores(scored: Scored) -> dict[str, tuple[ScoredExplanation, ...]]:
+    """Scored explanations without simulated excerpts and lookup tables."""
+    return {
+        name: tuple(
+            dataclasses.replace(item, simulated=(), explanation=dataclasses.replace(item.explanation, table=None))
+            for item in some
+        )
+        for name, some in scored.items()
+    }
 
 
 # ----------------------------------------------------------------------- names and figures as files and pages show them
@@ -419,50 +474,56 @@ def _dump(document: object) -> bytes:
 # ------------------------------------------------------------------------------------------------------------- tables
 
 
-def _schema(**columns: pa.DataType) -> pa.Schema:
-    return pa.schema(list(columns.items()))
+def columns(**types: pa.DataType) -> pa.Schema:
+    """The columns of a table, by name."""
+    return pa.schema(list(types.items()))
 
 
-_TEXT, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
-_WHICH = {"explainer": _TEXT, "neuron": _TEXT, "layer": _INT, "index": _INT, "annotator": _TEXT}
+TEXT, FLOAT, INT, BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+_WHICH = {"explainer": TEXT, "neuron": TEXT, "layer": INT, "index": INT, "annotator": TEXT}
 
-_EXPLANATIONS = _schema(
+_EXPLANATIONS = columns(
     **_WHICH,
-    text=_TEXT,
-    table_tokens=pa.list_(_TEXT),
-    table_values=pa.list_(_FLOAT),
-    default=_FLOAT,
-    outcome=_TEXT,
-    prompt_version=_TEXT,
-    prompt_tokens=_INT,
-    completion_tokens=_INT,
-    usd=_FLOAT,
-    slope=_FLOAT,
-    intercept=_FLOAT,
-    clipped=_BOOL,
+    text=TEXT,
+    table_tokens=pa.list_(TEXT),
+    table_values=pa.list_(FLOAT),
+    default=FLOAT,
+    outcome=TEXT,
+    prompt_version=TEXT,
+    prompt_tokens=INT,
+    completion_tokens=INT,
+    usd=FLOAT,
+    slope=FLOAT,
+    intercept=FLOAT,
+    clipped=BOOL,
 )
-_SIMULATIONS = _schema(
+_SIMULATIONS = columns(
     **_WHICH,
-    split=_TEXT,
-    kind=_TEXT,
-    source=_TEXT,
-    weight=_FLOAT,
-    leading=_INT,
-    tokens=pa.list_(_TEXT),
-    real=pa.list_(_FLOAT),
-    simulated=pa.list_(_FLOAT),
-    calibrated=pa.list_(_FLOAT),
-    mass=pa.list_(_FLOAT),
-    units=_TEXT,
-    outcome=_TEXT,
+    split=TEXT,
+    kind=TEXT,
+    source=TEXT,
+    weight=FLOAT,
+    leading=INT,
+    tokens=pa.list_(TEXT),
+    real=pa.list_(FLOAT),
+    simulated=pa.list_(FLOAT),
+    calibrated=pa.list_(FLOAT),
+    mass=pa.list_(FLOAT),
+    units=TEXT,
+    outcome=TEXT,
 )
-_SCORES = _schema(**_WHICH, metric=_TEXT, value=_FLOAT, degenerate=_BOOL, reason=_TEXT)
+_SCORES = columns(**_WHICH, metric=TEXT, value=FLOAT, degenerate=BOOL, reason=TEXT)
 
 Rows = Iterator[dict[str, object]]
 
 
-def _tables(results: Results) -> dict[str, tuple[Rows, pa.Schema]]:
-    every = [(name, item) for name, scored in results.scored.items() for item in scored]
+Table = tuple[Rows, pa.Schema]
+"""The rows of a table, and its columns."""
+
+
+def tables(scored: Scored) -> dict[str, Table]:
+    """The tables of scored explanations, by the name of their file."""
+    every = [(name, item) for name, some in scored.items() for item in some]
     return {
         "explanations.parquet": ((_explanation_row(name, item) for name, item in every), _EXPLANATIONS),
         "simulations.parquet": (
@@ -476,11 +537,11 @@ def _tables(results: Results) -> dict[str, tuple[Rows, pa.Schema]]:
 def _which(explainer: str, item: ScoredExplanation) -> dict[str, object]:
     neuron = item.explanation.neuron
     return {
-        "explainer": _utf8(explainer),
+        "explainer": utf8(explainer),
         "neuron": str(neuron),
         "layer": neuron.layer,
         "index": neuron.index,
-        "annotator": _utf8(item.explanation.annotator),
+        "annotator": utf8(item.explanation.annotator),
     }
 
 
@@ -489,9 +550,9 @@ def _explanation_row(explainer: str, item: ScoredExplanation) -> dict[str, objec
     table = explanation.table
     return {
         **_which(explainer, item),
-        "text": _utf8(explanation.text),
-        "table_tokens": None if table is None else [_utf8(token) for token in table],
-        "table_values": None if table is None else [_number(value) for value in table.values()],
+        "text": utf8(explanation.text),
+        "table_tokens": None if table is None else [utf8(token) for token in table],
+        "table_values": None if table is None else [number(value) for value in table.values()],
         "default": explanation.default,
         "outcome": explanation.outcome.value,
         "prompt_version": explanation.prompt_version,
@@ -510,14 +571,14 @@ def _simulation_row(explainer: str, item: ScoredExplanation, part: SimulatedExce
         **_which(explainer, item),
         "split": part.split,
         "kind": excerpt.kind.value,
-        "source": _utf8(excerpt.source),
+        "source": utf8(excerpt.source),
         "weight": excerpt.weight,
         "leading": excerpt.leading,
-        "tokens": [_utf8(token) for token in excerpt.tokens],
+        "tokens": [utf8(token) for token in excerpt.tokens],
         "real": list(excerpt.activations),
-        "simulated": [_number(value) for value in simulation.expected],
-        "calibrated": [_number(value) for value in part.calibrated],
-        "mass": None if simulation.mass is None else [_number(value) for value in simulation.mass],
+        "simulated": [number(value) for value in simulation.expected],
+        "calibrated": [number(value) for value in part.calibrated],
+        "mass": None if simulation.mass is None else [number(value) for value in simulation.mass],
         "units": simulation.units,
         "outcome": simulation.outcome.value,
     }
@@ -531,11 +592,12 @@ def _score_rows(explainer: str, item: ScoredExplanation) -> Rows:
         yield {**which, "metric": metric, "degenerate": False, "reason": reason}
 
 
-def _number(value: float) -> float | None:
+def number(value: float) -> float | None:
+    """A number for a table; null where it is missing."""
     return None if math.isnan(value) else value
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
     """``text`` with lone surrogates, which Parquet can not hold, as U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +21,7 @@ from harness.types import (
     Interval,
     NeuroglossError,
     NeuronId,
+    ReliabilityBin,
     Role,
     ScoredExplanation,
     Summary,
@@ -32,6 +33,7 @@ HEADLINE = "correlation"
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 Method = Literal["BCa", "percentile"]
+_TIE = 1e-12  # scores closer than this differ by float noise
 _CELLS = 1_000_000  # numbers resampled at a time, to bound memory
 
 
@@ -127,6 +129,29 @@ def rank_ranges(intervals: Sequence[Interval]) -> list[tuple[int, int]]:
     return [(1 + up, len(intervals) - down) for up, down in zip(above, below, strict=True)]
 
 
+def rank(best: int, worst: int) -> str:
+    """A range of ranks for a table."""
+    return str(best) if best == worst else f"{best}–{worst}"
+
+
+def is_mean(interval: Interval, values: Sequence[float]) -> bool:
+    """Whether an interval can be that of these values: the resampling is not repeated, its bounds are checked."""
+    if not values:
+        return False
+    mean = math.isclose(interval.mean, math.fsum(values) / len(values), rel_tol=1e-9, abs_tol=1e-12)
+    if len(values) < 2:
+        return mean and math.isnan(interval.low) and math.isnan(interval.high)
+    bounded = min(values) <= interval.low <= interval.high <= max(values)
+    return mean and interval.neurons == len(values) and bounded
+
+
+def won(truth: float, false: float) -> float:
+    """1 where the truth outscores something false, 0 where not, one half for a tie; NaN where either is missing."""
+    if math.isnan(truth) or math.isnan(false):
+        return math.nan
+    return 0.5 if abs(truth - false) <= _TIE else float(truth > false)
+
+
 def by_neuron(scored: Sequence[ScoredExplanation], metric: str = HEADLINE) -> dict[NeuronId, float]:
     """The metric of each neuron that has it, in order of neurons; several people's explanations of one are averaged."""
     found: dict[NeuronId, list[float]] = {}
@@ -173,6 +198,29 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
         explain_usage=sum((item.explanation.usage for item in scored), Usage()),
         simulate_usage=sum((part.simulation.usage for item in scored for part in item.simulated), Usage()),
     )
+
+
+def together(groups: Iterable[Sequence[ReliabilityBin]]) -> tuple[ReliabilityBin, ...]:
+    """The bins of the tokens of several groups; a group without bins adds nothing."""
+    columns = zip(*(bins for bins in groups if bins), strict=True)
+    return tuple(
+        ReliabilityBin(
+            sum(one.tokens for one in column),
+            math.fsum(one.predicted for one in column),
+            math.fsum(one.actual for one in column),
+        )
+        for column in columns
+    )
+
+
+def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """The expected calibration error, from 0 to 1; NaN where there are no tokens.
+
+    ``ECE = sum_b (n_b / N) * |mean predicted in b - mean actual in b|`` over bins b with n_b of all N tokens, predicted
+    and actual being shares of the highest level.
+    """
+    tokens = sum(one.tokens for one in bins)
+    return math.fsum(abs(one.predicted - one.actual) for one in bins) / tokens if tokens else math.nan
 
 
 def _sorted(values: Sequence[float]) -> FloatArray:

@@ -1,28 +1,26 @@
 """Tasks: neurons and excerpts frozen under a digest, so that every explainer of a board is measured on the same.
 
-A task is a folder: ``task.yaml`` (what it is, how it was made, the digest of every file), ``records.parquet``,
-``tokens.parquet``, ``sums.parquet`` and ``README.md``. It is written whole or not at all, and never changed after.
+A task of neurons is a folder: ``task.yaml`` (what it is, how it was made, the digest of every file),
+``records.parquet``, ``tokens.parquet``, ``sums.parquet`` and ``README.md``. It is written whole or not at all, and
+never changed after. The other kind of task is of puzzles (:mod:`harness.puzzles.task`); :func:`read` reads either.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
-import os
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
+from harness import frozen
+from harness.frozen import DESCRIPTION, restore
+from harness.puzzles import task as puzzles
 from harness.types import (
     Evidence,
     Excerpt,
@@ -32,6 +30,7 @@ from harness.types import (
     NeuroglossError,
     NeuronId,
     NeuronRecord,
+    PuzzleTask,
     Splits,
     Task,
     TokenSums,
@@ -40,10 +39,9 @@ from harness.types import (
 if TYPE_CHECKING:  # reading a task needs no model
     from harness.subjects.collect import Collection
 
-SCHEMA = 1
-"""Version of the layout of a task's folder."""
-
-DESCRIPTION, RECORDS, TOKENS, SUMS, PAGE = "task.yaml", "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
+Item = TypeVar("Item")
+KIND = "neurons"
+RECORDS, TOKENS, SUMS, PAGE = "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
 _PAGE = Path(__file__).with_name("task_readme.md")
 
 
@@ -112,15 +110,20 @@ def list_tasks(root: Path | None = None) -> list[str]:
 
 
 def find_task(name: str, path: str | None = None) -> Path:
-    """The folder of a task: ``path`` where it is given, else the one of that name among the tasks.
+    """The folder of a task, or its file of puzzles: ``path`` where it is given, else the one of that name among the
+    tasks.
 
     Raises:
         NeuroglossError: there is none; the sentence names those there are.
     """
     folder = tasks_folder() / name if path is None else Path(path).expanduser()
+    if folder.suffix == ".json" and folder.is_file():
+        return folder
     if not (folder / DESCRIPTION).is_file():
         known = f"there are: {', '.join(list_tasks()) or 'none'}" if path is None else f"it needs a {DESCRIPTION}"
-        raise NeuroglossError(f"there is no task at {folder}; {known}. `neurogloss collect` makes one.")
+        raise NeuroglossError(
+            f"there is no task at {folder}; {known}. Give another by task.path, or make one: neurogloss collect."
+        )
     return folder
 
 
@@ -150,11 +153,16 @@ def select(
         _check_known("neuron", wanted, [record.neuron for record in task.records], task)
         records = [record for record in records if record.neuron in wanted]
     if limit is not None:
-        places = (np.arange(min(limit, len(records))) + 0.5) * len(records) / max(1, min(limit, len(records)))
-        records = [records[int(place)] for place in places]
+        records = spread(records, limit)
     if not records:
         raise NeuroglossError(f"no neuron of {task.name} is left; widen neurons.layers, neurons.ids or neurons.limit.")
     return records
+
+
+def spread(items: Sequence[Item], limit: int) -> list[Item]:
+    """At most ``limit`` of some items, in order, spread evenly over them."""
+    kept = min(limit, len(items))
+    return [items[int((place + 0.5) * len(items) / kept)] for place in range(kept)]
 
 
 def _check_known(what: str, wanted: Iterable[object], known: Sequence[object], task: Task) -> None:
@@ -167,24 +175,48 @@ def _check_known(what: str, wanted: Iterable[object], known: Sequence[object], t
 # ------------------------------------------------------------------------------------------------------------ reading
 
 
+def read(place: Path) -> Task | PuzzleTask:
+    """Read a task of either kind, from its folder, or a task of puzzles from one file in their public format.
+
+    Raises:
+        NeuroglossError: as :func:`read_task`, or the task is of a kind that this version does not know.
+    """
+    if place.is_file():
+        return puzzles.read_file(place)
+    return _READERS[kind(place)](place)
+
+
+def kind(place: Path) -> str:
+    """What a task is of, neurons or puzzles, without reading all of it.
+
+    Raises:
+        NeuroglossError: its description is damaged, or names a kind that this version does not know.
+    """
+    found = puzzles.KIND if place.is_file() else frozen.read(place).get("kind", KIND)
+    if found not in _READERS:
+        raise NeuroglossError(
+            f"{place} holds {found}, and this version reads {', '.join(_READERS)}; update neurogloss."
+        )
+    return str(found)
+
+
 def read_task(folder: Path) -> Task:
-    """Read a task and check that it is the one that was published.
+    """Read a task of neurons and check that it is the one that was published.
 
     Raises:
         NeuroglossError: a file is missing, cut short or changed, or a record is not what the task says it is; the
             sentence names the file, or the neuron, and what to do.
     """
-    described = _described(folder)
+    described = frozen.read(folder)
     try:
-        for name, digest in described["files"].items():
-            _check_file(folder / name, digest)
+        frozen.check_files(folder, described)
         texts = dict(zip(*_columns(folder / TOKENS, "id", "text"), strict=True))
         rows = pq.read_table(folder / RECORDS).to_pylist()
         sums = pq.read_table(folder / SUMS)
         records = tuple(_records(described, rows, texts, sums))
         identity = Identity(**described["subject"])
     except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
-        raise NeuroglossError(f"{folder} is not laid out as a task ({error!r}); {_restore(folder)}") from error
+        raise NeuroglossError(f"{folder} is not laid out as a task ({error!r}); {restore(folder)}") from error
     return Task(
         name=described["name"],
         digest=described["digest"],
@@ -196,33 +228,7 @@ def read_task(folder: Path) -> Task:
     )
 
 
-def _described(folder: Path) -> dict[str, Any]:
-    """The content of ``task.yaml``, whose own digest is checked."""
-    path = folder / DESCRIPTION
-    try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"{path} can not be read; {_restore(path)}") from error
-    if not isinstance(described, dict) or described.get("digest") != _digest(described):
-        raise NeuroglossError(f"{path} is not as it was published: its digest differs; {_restore(path)}")
-    if described.get("schema") != SCHEMA:
-        raise NeuroglossError(
-            f"{path} has layout {described.get('schema')}, and this version reads layout {SCHEMA}; update neurogloss."
-        )
-    return described
-
-
-def _check_file(path: Path, digest: str) -> None:
-    try:
-        found = _file_digest(path)
-    except OSError as error:
-        raise NeuroglossError(f"{path} can not be read ({error.strerror}); {_restore(path)}") from error
-    if found != digest:
-        raise NeuroglossError(f"{path} is not as it was published: its digest differs; {_restore(path)}")
-
-
-def _restore(path: Path) -> str:
-    return f"restore it, for example with `git checkout -- {path}`, or collect a new task under a new name."
+_READERS: Mapping[str, Callable[[Path], Task | PuzzleTask]] = {KIND: read_task, puzzles.KIND: puzzles.read}
 
 
 def _records(
@@ -297,46 +303,14 @@ def write_task(
         NeuroglossError: the folder exists, an excerpt is not as long as the others, or the disk is full; nothing is
             left behind.
     """
-    if folder.exists():
-        raise NeuroglossError(
-            f"{folder} exists, and a task is never changed; choose a new name, such as the next -v<k>."
-        )
     described = _description(folder.name, collection, description, made or {})
-    with _whole(folder) as draft:
+    with frozen.whole(folder) as draft:
         _write_parquet(draft / RECORDS, _records_table(collection.records, collection.settings.excerpt_tokens))
         _write_parquet(draft / TOKENS, _tokens_table(collection.records))
         _write_parquet(draft / SUMS, _sums_table(collection.records))
         (draft / PAGE).write_text(_page(described), encoding="utf-8", newline="\n")
-        described["files"] = {name: _file_digest(draft / name) for name in (RECORDS, TOKENS, SUMS, PAGE)}
-        described["digest"] = _digest(described)
-        text = yaml.safe_dump(described, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
-        (draft / DESCRIPTION).write_text(text, encoding="utf-8", newline="\n")
-        _synced(draft)
+        frozen.seal(draft, described, (RECORDS, TOKENS, SUMS, PAGE))
     return read_task(folder)
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A draft folder that becomes ``folder`` at the end of the context, or vanishes where it ends otherwise."""
-    draft = folder.with_name(f".{folder.name}.draft-{os.getpid()}")
-    try:
-        draft.mkdir(parents=True)
-        yield draft
-        draft.rename(folder)
-    except OSError as error:
-        raise NeuroglossError(
-            f"{folder} can not be written ({error.strerror or error}); make room there and collect again, "
-            "nothing was left behind."
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def _synced(folder: Path) -> None:
-    """Have the disk hold every file of a folder before the folder gets its name."""
-    for path in folder.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
 
 
 def _description(name: str, collection: Collection, description: str, made: Mapping[str, object]) -> dict[str, Any]:
@@ -344,7 +318,7 @@ def _description(name: str, collection: Collection, description: str, made: Mapp
     settings = collection.settings
     top, random = settings.top // 4, settings.random // 3
     return {
-        "schema": SCHEMA,
+        "schema": frozen.SCHEMA,
         "name": name,
         "description": description,
         "subject": dataclasses.asdict(collection.subject),
@@ -419,17 +393,3 @@ def _page(described: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
     page = environment.from_string(_PAGE.read_text(encoding="utf-8"))
     return page.render(task=described, layers=f"{layers[0]} to {layers[-1]}") + "\n"
-
-
-# ------------------------------------------------------------------------------------------------------------ digests
-
-
-def _digest(described: Mapping[str, Any]) -> str:
-    """The digest of a task: of all that ``task.yaml`` says, the digests of the files included."""
-    content = {key: value for key, value in described.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

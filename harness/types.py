@@ -213,6 +213,168 @@ class Task:
     leading: int
     description: str = ""
 
+    @property
+    def size(self) -> str:
+        """How much it holds, in words."""
+        return f"{len(self.records)} neurons"
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """The name of each neuron, and what there is of it."""
+        return [
+            (
+                str(record.neuron),
+                f"{len(record.top)} top and {len(record.random)} random excerpts, largest activation "
+                f"{max((one.maximum for one in record.top), default=0.0):.3g}",
+            )
+            for record in self.records
+        ]
+
+
+# -------------------------------------------------------------------------------------------------------------- puzzles
+
+
+@dataclass(frozen=True, slots=True)
+class PuzzleText:
+    """A text of a puzzle: its tokens, and the level of each, a whole number from 0 to 10 [tokens]."""
+
+    tokens: tuple[str, ...]
+    levels: tuple[int, ...]
+
+
+class Falseness(StrEnum):
+    """How a false explanation errs: it is nearly true, it has nothing to do with the puzzle, or nobody says which."""
+
+    NEAR = "near"
+    UNRELATED = "unrelated"
+    UNSPECIFIED = "unspecified"
+
+
+@dataclass(frozen=True, slots=True)
+class Puzzle:
+    """A made-up neuron whose explanation is known to be true, beside explanations that are known to be false.
+
+    Attributes:
+        key: what names it in its file.
+        name: what people call it.
+        explanation: the true one.
+        texts: what it fires on, and what it does not.
+        false_explanations: with how each is false.
+        kind: the class of rule behind it (``lexical``, ``positional``, ...); empty where the file does not say.
+        pair: the key of a puzzle of which it is a variant; empty where there is none.
+    """
+
+    key: str
+    name: str
+    explanation: str
+    texts: tuple[PuzzleText, ...]
+    false_explanations: tuple[tuple[Falseness, str], ...] = ()
+    kind: str = ""
+    pair: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PuzzleTask:
+    """A frozen set of puzzles: what every simulator on a board is measured on. ``digest`` is as that of a
+    :class:`Task`, or that of the one file that they were read from."""
+
+    name: str
+    digest: str
+    puzzles: tuple[Puzzle, ...]
+    description: str = ""
+
+    @property
+    def size(self) -> str:
+        """How much it holds, in words."""
+        return f"{len(self.puzzles)} puzzles"
+
+    @property
+    def contents(self) -> list[tuple[str, str]]:
+        """The name of each puzzle, and what it is."""
+        return [
+            (puzzle.key, f"{puzzle.kind or 'no class'}, {len(puzzle.texts)} texts: {puzzle.explanation}")
+            for puzzle in self.puzzles
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RivalScore:
+    """What the simulator makes of one false explanation: its ``correlation`` with the puzzle's levels, NaN where the
+    simulation is missing, and ``won``: 1 where the truth outscores it, 0 where not, one half for a tie, NaN where
+    either is missing."""
+
+    falseness: Falseness
+    correlation: float
+    won: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReliabilityBin:
+    """Tokens whose predicted level lies in one tenth of the scale: their number, and the sums of predicted and of
+    actual levels, both as shares of the highest level."""
+
+    tokens: int = 0
+    predicted: float = 0.0
+    actual: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PuzzleScore:
+    """How one simulator does on one puzzle.
+
+    Attributes:
+        puzzle: its key; ``kind`` its class.
+        correlation, auroc, auprc: of the simulation given the true explanation, over all tokens of all texts pooled;
+            NaN where it is missing, or (the latter two) where nothing or everything fires.
+        margin: mean over the false explanations of truth's correlation minus theirs; NaN where there is none.
+        degenerate: whether the correlation is 0 by convention, because one side is constant.
+        rivals: one for each false explanation, in order.
+        reliability: ten bins, from 0 to 1; none where the simulator gives no probabilities.
+        tokens: of the puzzle's texts; ``missing_tokens`` of them have no simulation given the truth.
+    """
+
+    puzzle: str
+    kind: str
+    correlation: float
+    auroc: float
+    auprc: float
+    margin: float
+    degenerate: bool
+    rivals: tuple[RivalScore, ...]
+    reliability: tuple[ReliabilityBin, ...]
+    tokens: int
+    missing_tokens: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The metrics that this puzzle has a value of, by the names of :mod:`harness.puzzles.summaries`."""
+        found = {"correlation": self.correlation, "auroc": self.auroc, "auprc": self.auprc, "margin": self.margin}
+        for falseness in Falseness:
+            wins = [one.won for one in self.rivals if one.falseness is falseness and not math.isnan(one.won)]
+            found[f"beats_{falseness}"] = math.fsum(wins) / len(wins) if wins else math.nan
+        return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+@dataclass(frozen=True, slots=True)
+class PuzzleSummary:
+    """A simulator's scores over the puzzles of one class, or over all of them where ``kind`` is empty.
+
+    Attributes:
+        metrics: name -> interval over the puzzles that have it; see :mod:`harness.puzzles.summaries`.
+        calibration_error: of all tokens of its puzzles; NaN where the simulator gives no probabilities.
+        puzzles: puzzles asked; ``scored`` of them have a correlation, ``degenerate`` of these are 0 by convention.
+        missing_tokens: of all ``tokens``, those without a simulation given the truth.
+    """
+
+    kind: str
+    metrics: Mapping[str, Interval]
+    calibration_error: float
+    puzzles: int
+    scored: int
+    degenerate: int
+    tokens: int
+    missing_tokens: int
+
 
 # -------------------------------------------------------------------------------------------- explaining and simulating
 
@@ -373,7 +535,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over neurons with the ends of its 95 % bootstrap interval and the number of neurons behind it."""
+    """A mean over neurons, or over puzzles, with the ends of its 95 % bootstrap interval and their number."""
 
     mean: float
     low: float

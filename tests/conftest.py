@@ -3,14 +3,20 @@
 ``smollm2`` is a :class:`harness.weights.Loaded` in float32. ``tiny_llama``, ``tiny_gpt2`` and ``tiny_neox`` are folders
 as ``save_pretrained`` writes them, each with a byte-level tokenizer of 512 tokens or fewer in which "10" is one token;
 only the Llama one has a chat template. Their weights are large enough for each token to matter, and always the same.
+
+``puzzle_source`` is a folder with the source of two puzzles, ``puzzle_results`` makes the results of a run of them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -24,7 +30,20 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from harness import cli, weights
+from harness import cli, puzzle_experiment, puzzle_pipeline, stats, weights
+from harness.config import RunSettings
+from harness.explainers.max_activation import MaxActivation
+from harness.explainers.shuffled import Shuffled
+from harness.explainers.token_lookup import TokenLookup
+from harness.instruments import explainer_info
+from harness.puzzle_results import PuzzleResults, PuzzleTaskInfo
+from harness.puzzles import source
+from harness.results import SimulatorInfo
+from harness.scores import ScoreSettings
+from harness.simulators.chance import Chance
+from harness.simulators.levels import unasked
+from harness.simulators.token_overlap import TokenOverlap
+from harness.types import Puzzle, Query, Simulation
 
 TEXT = """
 The harbour lay quiet in the morning, and the boats had not yet gone out. A woman in a blue coat counted the crates on
@@ -49,6 +68,11 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+
+
+# A test of an invariance is not a test of speed: on a busy machine a deadline fails it for nothing.
+hypothesis.settings.register_profile("busy machine", deadline=None)
+hypothesis.settings.load_profile("busy machine")
 
 
 def pytest_configure() -> None:
@@ -152,3 +176,106 @@ def tiny_task(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Pat
         )
     assert ended.value.code == 0
     return folder / "tasks" / "tiny-v1"
+
+
+PUZZLES = """
+- name: pets
+  class: lexical
+  explanation: the words dog and cat
+  near: 3
+  false_explanations: [the word dog, the words cat and bird, all animals, numbers above ten]
+  rule: {words: [dog, cat]}
+  pair: null
+  texts: [The dog saw a cat., A bird sang., My dog is old., No cat came., Rain fell., One dog sat there.,
+          The cat slept., It was a dog., Nothing here., A dog and a cat met., The bird flew., The cat ran.]
+- name: ing
+  class: morphological
+  explanation: words that end in -ing
+  near: 3
+  false_explanations: [verbs, words that end in -ed, long words, colours]
+  rule: {graded: {of: {suffix: [ing]}, level: 7}}
+  pair: pets
+  texts: [She was singing., He sang., They are running home., We ran., Walking is good., The horse is here.,
+          I saw him eating bread., Stop., A wing was broken., Nothing., Being late is bad., Sleeping dogs lie.]
+"""
+
+
+@pytest.fixture
+def puzzle_source(tmp_path: Path) -> Path:
+    """A folder with the source of two puzzles of 12 texts, one lexical and one morphological."""
+    folder = tmp_path / "puzzles-v1"
+    folder.mkdir()
+    (folder / "puzzles.yaml").write_text(PUZZLES)
+    return folder
+
+
+class Reader:
+    """A simulator that says what it was told to say of each explanation, and 0 elsewhere."""
+
+    def __init__(self, name: str, levels: Mapping[tuple[str, tuple[str, ...]], tuple[float, ...]]) -> None:
+        self.name = name
+        self.levels = levels
+
+    def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
+        return [unasked(query) or self._simulation(query) for query in queries]
+
+    def _simulation(self, query: Query) -> Simulation:
+        return Simulation(self.levels.get((query.explanation.text, query.tokens), (0.0,) * len(query.tokens)))
+
+
+def knowing(puzzles: Sequence[Puzzle], name: str = "oracle") -> Reader:
+    """A simulator that knows the levels of every puzzle under its true explanation, and is silent under any other."""
+    known = {
+        (puzzle.explanation, text.tokens): tuple(map(float, text.levels)) for puzzle in puzzles for text in puzzle.texts
+    }
+    return Reader(name, known)
+
+
+@pytest.fixture
+def oracle() -> Callable[..., Reader]:
+    return knowing
+
+
+@pytest.fixture
+def puzzle_results(puzzle_source: Path) -> Callable[..., PuzzleResults]:
+    """Makes the results of a run of the two puzzles: a simulator that knows them, beside both controls."""
+
+    def make(run_id: str = "feedfacecafe", info: SimulatorInfo | None = None, **changes: Any) -> PuzzleResults:
+        puzzles = source.read(puzzle_source / "puzzles.yaml")
+        own = knowing(puzzles)
+        tools = puzzle_pipeline.Instruments(
+            {own.name: own, "token_overlap": TokenOverlap(), "chance": Chance()},
+            {"max_activation": MaxActivation(), "shuffled": Shuffled(MaxActivation()), "token_lookup": TokenLookup(1)},
+        )
+        measured, scored = puzzle_pipeline.run(puzzles, tools, 0.05, lambda _: None)
+        settings = RunSettings(scores=ScoreSettings(resamples=200))
+        rows = [
+            puzzle_experiment.row(simulator, measured[name], simulator is not own, 1.0, settings)
+            for name, simulator in tools.simulators.items()
+        ]
+        if info is not None:
+            rows[0] = dataclasses.replace(rows[0], simulator=info)
+        made = {"neurogloss": "0.1.0", "python": "3.11", "packages": {}, "git": None}
+        results = PuzzleResults(
+            run_id=run_id,
+            created="2025-01-02T03:04:05+00:00",
+            task=PuzzleTaskInfo("puzzles-v1", "feedface" * 8, 2, tuple(puzzle.key for puzzle in puzzles)),
+            simulators=tuple(rows),
+            explainers=tuple(explainer_info(name, tools.explainers[name], some) for name, some in scored.items()),
+            summaries=tuple(
+                stats.summarise(
+                    name,
+                    tools.explainers[name].role,
+                    "lookup" if name == "token_lookup" else rows[0].simulator.name,
+                    some,
+                    seed=0,
+                    resamples=200,
+                )
+                for name, some in scored.items()
+            ),
+            scored=scored,
+            provenance=made,
+        )
+        return dataclasses.replace(results, **changes)
+
+    return make

@@ -107,3 +107,15 @@ def test_every_file_says_what_it_is_for() -> None:
         text = Path(path).read_text()
         assert text.startswith("#") or path.parent.name == "task", f"{path} begins with no comment"
         yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("option", ["puzzles-v1", "puzzles"])
+def test_puzzles_bring_their_controls_and_a_lookup_that_trusts_one_token(option: str) -> None:
+    found = composed("run", [f"task={option}"])
+    controls = OmegaConf.to_container(found.task.controls)
+    assert isinstance(controls, dict)
+    assert list(controls) == ["token_overlap", "chance"]
+    for name, node in controls.items():
+        _check(node, f"task.controls.{name}")
+    assert found.explainer.token_lookup.minimum_count == 1
+    assert composed("run", []).explainer.token_lookup.minimum_count == 3

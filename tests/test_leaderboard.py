@@ -214,6 +214,14 @@ def test_a_partial_row_is_shown_without_averages_and_not_ranked(tmp_path: Path) 
     assert rows[1][2:7] == ["–", "–", "–", "–", "12/24"]
 
 
+def test_a_table_says_how_far_its_simulator_can_be_trusted(tmp_path: Path) -> None:
+    noted = SimulatorInfo("all_at_once", MODEL, "prompt", 11, "v1", "trained on rules")
+    _add(_run(simulator=noted), tmp_path)
+    page = _page(tmp_path)
+    assert "* puzzles: not measured: neurogloss run task=puzzles-v1 simulator=all_at_once" in page
+    assert "* note: all_at_once: trained on rules" in page
+
+
 def test_a_dirty_checkout_shows(tmp_path: Path) -> None:
     dirty = {**_run().provenance, "git": {"commit": "beef" * 10, "dirty": True}}
     _add(_run(provenance=dirty), tmp_path)

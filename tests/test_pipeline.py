@@ -13,6 +13,7 @@ from harness.scores import ScoreSettings
 from harness.types import (
     Evidence,
     Explanation,
+    NeuronId,
     NeuronRecord,
     Outcome,
     Query,
@@ -125,3 +126,21 @@ def test_the_subject_is_left_alone_when_ablation_is_off(records: list[NeuronReco
     tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), never)
     found = pipeline.run(records, tools, replace(SETTINGS, ablation=False), lambda _: None)
     assert "ablation" not in found["naming"][0].scores.values
+
+
+def test_answers_come_back_in_the_order_of_the_questions_tables_among_them() -> None:
+    said, table = (Explanation(NeuronId(0, 0), "", text="x"), Explanation(NeuronId(0, 1), "", table={"a": 7.0}))
+
+    class Counting:
+        name = "counting"
+        calls = 0
+
+        def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
+            self.calls += 1
+            return [Simulation((float(len(query.tokens)),) * len(query.tokens)) for query in queries]
+
+    simulator = Counting()
+    groups = [[Query(said, ("a",)), Query(table, ("a", "b"))], [], [Query(table, ("a",)), Query(said, ("a", "b"))]]
+    found = pipeline.answers(simulator, groups)
+    assert [[one.expected for one in some] for some in found] == [[(1.0,), (7.0, 0.0)], [], [(7.0,), (2.0, 2.0)]]
+    assert simulator.calls == 1

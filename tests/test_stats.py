@@ -201,3 +201,32 @@ def test_several_people_on_one_neuron_are_one_neuron() -> None:
     row = stats.summarise("people", Role.HUMAN, "s", scored, seed=0, resamples=200)
     assert (row.neurons, row.scored, row.degenerate) == (2, 2, 0)
     assert row.metrics["correlation"].mean == pytest.approx(0.35)
+
+
+# ---------------------------------------------------------------------------------------------------- wins and claims
+
+
+@pytest.mark.parametrize(("truth", "false", "expected"), [(0.5, 0.2, 1.0), (0.2, 0.5, 0.0), (0.1 + 0.2, 0.3, 0.5)])
+def test_the_truth_wins_loses_or_ties(truth: float, false: float, expected: float) -> None:
+    assert stats.won(truth, false) == expected
+
+
+def test_nobody_wins_against_what_is_missing() -> None:
+    assert math.isnan(stats.won(math.nan, 0.1))
+    assert math.isnan(stats.won(0.1, math.nan))
+
+
+def test_an_interval_is_held_against_its_values() -> None:
+    values = [0.1, 0.5, 0.9]
+    good = stats.mean_interval(values, 0, resamples=200)
+    assert stats.is_mean(good, values)
+    assert not stats.is_mean(good, [0.1, 0.5, 0.8])
+    assert not stats.is_mean(good, [])
+    assert not stats.is_mean(Interval(good.mean, good.low, 0.95, 3), values)
+    assert not stats.is_mean(Interval(good.mean, good.low, good.high, 4), values)
+    assert stats.is_mean(stats.mean_interval([0.4], 0), [0.4])
+    assert not stats.is_mean(Interval(0.4, 0.3, 0.5, 1), [0.4])
+
+
+def test_a_rank_is_a_range_where_intervals_overlap() -> None:
+    assert (stats.rank(1, 1), stats.rank(1, 3)) == ("1", "1–3")

@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import tasks
+from harness import frozen, tasks
 from harness.subjects.collect import Collection, CollectionSettings
 from harness.tasks import evidence, find_task, list_tasks, read_task, select, split_record, write_task
 from harness.types import (
@@ -96,8 +96,8 @@ def rewritten(folder: Path, name: str, change: Callable[[pa.Table], pa.Table]) -
     """Change a table of a task and make the digests fit: a task that somebody else has built wrong."""
     pq.write_table(change(pq.read_table(folder / name)), folder / name)
     described = yaml.safe_load((folder / "task.yaml").read_text())
-    described["files"][name] = tasks._file_digest(folder / name)
-    described["digest"] = tasks._digest(described)
+    described["files"][name] = frozen.file_digest(folder / name)
+    described["digest"] = frozen.digest(described)
     (folder / "task.yaml").write_text(yaml.safe_dump(described))
 
 
@@ -204,7 +204,7 @@ def test_a_changed_figure_in_the_description_is_noticed(folder: Path) -> None:
 def test_a_later_layout_is_refused(folder: Path) -> None:
     described = yaml.safe_load((folder / "task.yaml").read_text())
     described["schema"] = 2
-    described["digest"] = tasks._digest(described)
+    described["digest"] = frozen.digest(described)
     (folder / "task.yaml").write_text(yaml.safe_dump(described))
     with pytest.raises(NeuroglossError, match=r"layout 2, and this version reads layout 1; update neurogloss"):
         read_task(folder)

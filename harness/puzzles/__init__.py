@@ -1,1 +1,1 @@
-"""Puzzles: texts with a known answer, whose activations are computed by a rule in code."""
+"""Puzzles: made-up neurons whose explanation is known to be true, which tell which simulator can be trusted."""

@@ -62,17 +62,20 @@ Rule = Callable[[Text], FloatArray]
 
 
 def read(string: str) -> Text:
-    """Find the words of a text; a sentence ends at ``.``, ``!`` or ``?`` with what closes it, and at a line end."""
+    """Find the words of a text.
+
+    A sentence ends at ``.``, ``!`` or ``?`` with what closes it, where white space follows, and at a line end.
+    """
     words: list[Word] = []
     sentence, place, ended, before = 0, 0, False, 0
     for match in _WORD.finditer(string):
         text = match.group()
-        closes = text in _CLOSING and before == match.start()
-        if (ended and not closes) or (words and "\n" in string[before : match.start()]):
+        space = string[before : match.start()]
+        if (ended and space) or (words and "\n" in space):
             sentence, place, ended = sentence + 1, 0, False
         words.append(Word(text, match.start(), match.end(), sentence, place))
         place += text[-1].isalnum()
-        ended, before = ended or text in _ENDS, match.end()
+        ended, before = text in _ENDS or (ended and text in _CLOSING), match.end()
     return Text(string, tuple(words))
 
 
@@ -92,12 +95,12 @@ def words(listed: Iterable[str]) -> Rule:
 
 def prefix(*beginnings: str) -> Rule:
     """Words that begin so and go on."""
-    return word_where(lambda word: word.lower.startswith(beginnings) and word.lower not in beginnings)
+    return word_where(lambda word: any(word.lower.startswith(one) and word.lower != one for one in beginnings))
 
 
 def suffix(*endings: str) -> Rule:
     """Words that end so and have something before it."""
-    return word_where(lambda word: word.lower.endswith(endings) and word.lower not in endings)
+    return word_where(lambda word: any(word.lower.endswith(one) and word.lower != one for one in endings))
 
 
 def pattern(expression: str) -> Rule:
@@ -124,11 +127,11 @@ def upper() -> Rule:
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split()
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _SCALES = {"hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
-_NUMBERS = {name: float(value) for value, name in enumerate(_UNITS)} | {
-    name: 10.0 * value for value, name in enumerate(_TENS, start=2)
+_NUMBERS = {name: float(value) for value, name in enumerate(_UNITS.split())} | {
+    name: 10.0 * value for value, name in enumerate(_TENS.split(), start=2)
 }
 
 
@@ -137,7 +140,7 @@ def values(text: Text) -> FloatArray:
     found = np.full(len(text.words), np.nan)
     for index, word in enumerate(text.words):
         before = found[index - 1] if index else np.nan
-        if word.text[0].isdigit():
+        if word.text[0].isdecimal():
             plain = word.text.replace(",", "")
             found[index] = float(plain) if plain.count(".") <= 1 else np.nan
         elif word.lower in _NUMBERS:
@@ -152,7 +155,7 @@ def number(above: float = -np.inf, below: float = np.inf) -> Rule:
 
     def rule(text: Text) -> FloatArray:
         found = values(text)
-        return HIGHEST * ((found > above) & (found < below))
+        return np.where((found > above) & (found < below), HIGHEST, 0.0)
 
     return rule
 
@@ -171,7 +174,7 @@ def first_in_text(count: int, skip: int = 0) -> Rule:
     def rule(text: Text) -> FloatArray:
         spoken = np.array([word.spoken for word in text.words], dtype=bool)
         place = np.cumsum(spoken) - 1
-        return HIGHEST * (spoken & (place >= skip) & (place < skip + count))
+        return np.where(spoken & (place >= skip) & (place < skip + count), HIGHEST, 0.0)
 
     return rule
 
@@ -214,22 +217,22 @@ def inside(opening: str, closing: str) -> Rule:
     return rule
 
 
-# --------------------------------------------------------------------------------------------- rules made of other rules
+# -------------------------------------------------------------------------------------------- rules made of other rules
 
 
-def any_of(*rules: Rule) -> Rule:
+def any_of(first: Rule, *others: Rule) -> Rule:
     """Where one of the rules applies: the largest of their levels."""
-    return lambda text: np.max([rule(text) for rule in rules], axis=0)
+    return lambda text: np.max([rule(text) for rule in (first, *others)], axis=0)
 
 
-def all_of(*rules: Rule) -> Rule:
+def all_of(first: Rule, *others: Rule) -> Rule:
     """Where all of the rules apply: the smallest of their levels."""
-    return lambda text: np.min([rule(text) for rule in rules], axis=0)
+    return lambda text: np.min([rule(text) for rule in (first, *others)], axis=0)
 
 
-def but_not(rule: Rule, *excepted: Rule) -> Rule:
+def but_not(rule: Rule, excepted: Rule, *others: Rule) -> Rule:
     """Where ``rule`` applies and none of the others does."""
-    return lambda text: np.where(any_of(*excepted)(text) > 0, 0.0, rule(text))
+    return lambda text: np.where(any_of(excepted, *others)(text) > 0, 0.0, rule(text))
 
 
 def no(rule: Rule) -> Rule:
@@ -243,8 +246,10 @@ def graded(rule: Rule, level: float) -> Rule:
 
 
 def after(rule: Rule, count: int = 1, skip: int = 0) -> Rule:
-    """The ``count`` words that follow a place of ``rule`` in its sentence, after ``skip`` of them; punctuation is passed
-    over."""
+    """The ``count`` words that follow a place of ``rule`` in its sentence, after ``skip`` of them.
+
+    Punctuation is passed over.
+    """
 
     def following(text: Text) -> FloatArray:
         spoken = [index for index, word in enumerate(text.words) if word.spoken]
@@ -287,7 +292,7 @@ def sentences_with(rule: Rule) -> Rule:
     return whole
 
 
-# ------------------------------------------------------------------------------------------------------ from plain values
+# ---------------------------------------------------------------------------------------------------- from plain values
 
 _OF_A_LIST: Mapping[str, Callable[..., Rule]] = {"prefix": prefix, "suffix": suffix}
 _OF_OPTIONS: Mapping[str, Callable[..., Rule]] = {
@@ -332,11 +337,11 @@ def compiled(node: Mapping[str, Any]) -> Rule:
 
 def _compiled(name: str, value: Any) -> Rule:
     if name == "words":
-        return words([str(one) for one in value])
+        return words(_listed(value))
     if name == "pattern":
         return pattern(value)
     if name in _OF_A_LIST:
-        return _OF_A_LIST[name](*value)
+        return _OF_A_LIST[name](*_listed(value))
     if name in _OF_OPTIONS:
         return _OF_OPTIONS[name](**value)
     if name in _OF_RULES:
@@ -348,7 +353,14 @@ def _compiled(name: str, value: Any) -> Rule:
     raise NeuroglossError(f"there is no rule {name!r}; there are {', '.join(known)}.")
 
 
-# -------------------------------------------------------------------------------------------------------- onto the tokens
+def _listed(value: Any) -> list[str]:
+    """Listed words; a lone word is no list, and YAML reads a bare ``no`` or ``on`` as a truth value."""
+    if not isinstance(value, list | tuple) or any(isinstance(one, bool) for one in value):
+        raise TypeError("a list of words is wanted, with quotes around yes, no, on and off")
+    return [str(one) for one in value]
+
+
+# ------------------------------------------------------------------------------------------------------ onto the tokens
 
 PARTIAL = -1.0
 """Stands for the level of a token that ends inside a word, where the rule speaks of the whole word."""

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
-from harness import stats
+from harness import stats, trust
+from harness.report import page
+from harness.report.page import Row, Table
 from harness.results import Results, figure, markdown, plain, span
 from harness.types import Identity, Interval, Outcome, Role, Summary
 
@@ -36,9 +37,6 @@ COLUMNS = (
 )
 """The heading of each column, short for the terminal and long for the page."""
 
-Row = tuple[str, ...]
-"""One cell for each of :data:`COLUMNS`, plain text."""
-
 
 @dataclass(frozen=True, slots=True)
 class Board:
@@ -51,8 +49,8 @@ class Board:
     sentences: tuple[str, ...]
 
 
-def build(results: Results) -> Board:
-    """The board of a run.
+def build(results: Results, trusted: str | None = None) -> Board:
+    """The board of a run; ``trusted`` says what :mod:`harness.trust` knows of its simulator.
 
     A row with scores for fewer neurons than ``results.minimum_coverage`` shows no averages, for they would be of other
     neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
@@ -62,7 +60,7 @@ def build(results: Results) -> Board:
     people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
     return Board(
         title=f"Board of {plain(results.task.name)}",
-        facts=tuple((name, plain(value)) for name, value in _facts(results)),
+        facts=tuple((name, plain(value)) for name, value in _facts(results, trusted)),
         ranked=tuple(_row(row, plain(row.explainer), results) for row in (*ranked, *people)),
         controls=tuple(_row(row, _control_name(row, results), results) for row in controls),
         sentences=tuple(_sentences(results, ranked, controls)),
@@ -71,9 +69,9 @@ def build(results: Results) -> Board:
 
 def render(board: Board) -> Group:
     """The board for a terminal of at least 100 columns; no text in it is markup."""
-    facts = [Text.assemble((f"{name}: ", "dim"), value) for name, value in board.facts]
-    sentences = [Text(sentence) for sentence in board.sentences]
-    return Group(Text(board.title, style="bold"), *facts, Text(), _table(board), Text(), *sentences)
+    table = page.terminal_table(Table("", COLUMNS, board.ranked, board.controls))
+    sentences = map(Text, board.sentences)
+    return Group(Text(board.title, style="bold"), *page.facts(board.facts), Text(), table, Text(), *sentences)
 
 
 def markdown_page(board: Board) -> str:
@@ -82,9 +80,9 @@ def markdown_page(board: Board) -> str:
         f"# {markdown(board.title)}",
         "\n".join(f"* {name}: {markdown(value)}" for name, value in board.facts),
         "## Explainers",
-        _markdown_table(board.ranked),
+        page.markdown_table(COLUMNS, board.ranked),
         "## Controls, not ranked",
-        _markdown_table(board.controls) if board.controls else "None in this run.",
+        page.markdown_table(COLUMNS, board.controls) if board.controls else "None in this run.",
         "## How to read it",
         "\n".join(f"* {markdown(sentence)}" for sentence in board.sentences),
     ]
@@ -134,7 +132,7 @@ def _row(row: Summary, name: str, results: Results) -> Row:
         *averages,
         f"{row.scored}/{row.neurons}",
         str(row.degenerate),
-        _short(usage.prompt_tokens + usage.completion_tokens),
+        page.tokens(usage),
         _dollars(usage.usd),
     )
 
@@ -151,14 +149,6 @@ def _why_none(row: Summary) -> str:
     return "not collected" if set(row.outcomes) == {Outcome.NOT_COLLECTED.value} else "no score"
 
 
-def _short(count: int) -> str:
-    """A number of tokens in at most 6 characters."""
-    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= unit:
-            return f"{count / unit:.1f}{name}" if count < 100 * unit else f"{count / unit:.0f}{name}"
-    return str(count)
-
-
 def _dollars(usd: float) -> str:
     if usd == 0:
         return "$0"
@@ -168,7 +158,7 @@ def _dollars(usd: float) -> str:
 # ------------------------------------------------------------------------------------------------------ facts and words
 
 
-def _facts(results: Results) -> Iterator[tuple[str, str]]:
+def _facts(results: Results, trusted: str | None) -> Iterator[tuple[str, str]]:
     task, simulator = results.task, results.simulator
     yield "task", f"{task.name}, digest {task.digest[:12]}"
     yield "neurons", f"{len(task.neurons)} of the task's {task.size}"
@@ -178,6 +168,7 @@ def _facts(results: Results) -> Iterator[tuple[str, str]]:
     if simulator.identity:
         version = f", prompt {simulator.prompt_version}" if simulator.prompt_version else ""
         yield "reading", f"transport {simulator.transport or '?'}, levels 0 to {simulator.levels - 1}{version}"
+    yield "puzzles", trusted or trust.not_measured(simulator)
     yield "run", f"{results.run_id}, seed {results.seed}, {results.created}"
 
 
@@ -197,6 +188,8 @@ def _sentences(results: Results, ranked: list[Summary], controls: list[Summary])
     whole = [row for row in ranked if _is_whole(row, results)]
     if floor is not None:
         yield from _against(floor, whole, ceiling, results)
+    if results.simulator.note:
+        yield f"{plain(results.simulator.name)}: {plain(results.simulator.note)}"
     for row in (*ranked, *controls):
         if row.scored and not _is_whole(row, results):
             yield (
@@ -255,29 +248,3 @@ def _verdict(interval: Interval, p_value: float, height: float) -> str:
 
 def _p(p_value: float) -> str:
     return "corrected p < 0.001" if p_value < 0.001 else f"corrected p = {figure(p_value)}"
-
-
-# ---------------------------------------------------------------------------------------------------------------- pages
-
-
-def _table(board: Board) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
-    for position, (heading, _) in enumerate(COLUMNS):
-        if position == 0:
-            table.add_column(Text(heading), overflow="fold", min_width=16, max_width=26)
-        else:
-            table.add_column(Text(heading), justify="right", no_wrap=True)
-    for row in board.ranked:
-        table.add_row(*map(Text, row))
-    if board.controls:
-        table.add_section()
-        table.add_row(Text("controls, not ranked", style="dim"))
-    for row in board.controls:
-        table.add_row(*(Text(cell, style="dim") for cell in row))
-    return table
-
-
-def _markdown_table(rows: tuple[Row, ...]) -> str:
-    lines = [[heading for _, heading in COLUMNS], ["---", *["---:"] * (len(COLUMNS) - 1)]]
-    lines += [[markdown(cell) for cell in row] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("conf", "tasks", "leaderboard/entries/puzzles-v1")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -66,15 +67,20 @@ def test_the_package_is_whole(names: set[str]) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
-@pytest.mark.parametrize("folder", ["conf", "tasks"])
-def test_configs_and_tasks_travel_with_it(folder: str, names: set[str]) -> None:
-    expected = {f"harness/_data/{name}" for name in files(folder)}
+def travelling(folder: str) -> set[str]:
+    """Where the wheel has the files of a folder: the entries of simulators stand one folder higher there."""
+    return {f"harness/_data/{name.replace('leaderboard/entries/', 'leaderboard/')}" for name in files(folder)}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_configs_tasks_and_what_simulators_scored_travel_with_it(folder: str, names: set[str]) -> None:
+    expected = travelling(folder)
     assert expected - names == set()
     assert expected
 
 
 def test_nothing_else_travels(names: set[str]) -> None:
-    expected = files("harness") | {f"harness/_data/{name}" for name in files("conf") | files("tasks")}
+    expected = files("harness").union(*map(travelling, FOLDERS))
     assert {name for name in names - expected if ".dist-info/" not in name} == set()
 
 

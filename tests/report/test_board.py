@@ -60,8 +60,17 @@ def test_header_says_what_was_measured_on_what(usual: Results) -> None:
         "subject": "HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "simulator": "all_at_once on HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "reading": "transport prompt, levels 0 to 10, prompt all_at_once-v1",
+        "puzzles": "not measured: neurogloss run task=puzzles-v1 simulator=all_at_once",
         "run": "0123456789ab, seed 0, 2025-01-02T03:04:05+00:00",
     }
+
+
+def test_the_simulator_s_puzzle_score_and_note_stand_beside_the_scores(usual: Results) -> None:
+    noted = dataclasses.replace(usual, simulator=dataclasses.replace(usual.simulator, note="trained on rules"))
+    built = board.build(noted, "0.612 given the truth")
+    assert dict(built.facts)["puzzles"] == "0.612 given the truth"
+    assert "all_at_once: trained on rules" in built.sentences
+    assert not any(sentence.startswith("all_at_once:") for sentence in board.build(usual).sentences)
 
 
 def test_a_weak_result_reads_as_weak_and_a_strong_one_as_above_the_floor(usual: Results) -> None:

@@ -1,0 +1,89 @@
+"""How fast the tuned simulator is, against all-at-once and one-at-a-time asked in a prompt, in this process.
+
+Run it by hand, on a quiet machine: ``python benchmarks/tuned.py``. All sides read the same excerpts under the same
+explanations, in turns, in the same number format, and each is given the best way it has to share work: all-at-once
+computes the worked examples and each explanation once. The last line is one JSON object:
+
+* ``speedup_over_all_at_once``: best seconds of all-at-once divided by those of the tuned simulator.
+* ``speedup_over_one_at_a_time``: the same for one-at-a-time, on the excerpts of one explanation; null unless asked for.
+* ``tokens_per_s``: subject tokens that the tuned simulator answers in a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import tasks
+from harness.models.local import LocalModel
+from harness.models.tuned import TunedModel
+from harness.simulators.all_at_once import AllAtOnce
+from harness.simulators.one_at_a_time import OneAtATime
+from harness.simulators.tuned import Tuned
+from harness.types import Explanation, Query
+
+TASK = Path(__file__).parents[1] / "tasks" / "smollm2-mini-v1"
+
+
+def main() -> None:
+    options = _options()
+    tuned = TunedModel(options.adapter, dtype=options.dtype)
+    prompted = LocalModel(dtype=options.dtype)
+    queries = _queries(options.explanations, options.excerpts)
+    sides = {"tuned": (Tuned, tuned, queries), "all-at-once": (AllAtOnce, prompted, queries)}
+    if options.one_at_a_time:
+        sides["one-at-a-time"] = (OneAtATime, prompted, queries[: options.excerpts])
+    for kind, model, asked in sides.values():  # loads the weights
+        _seconds(kind, model, asked[:1])
+    best: dict[str, float] = {}
+    for _ in range(options.rounds):
+        for name, (kind, model, asked) in sides.items():
+            taken = _seconds(kind, model, asked) / len(asked)
+            best[name] = min(taken, best.get(name, taken))
+    for name, taken in best.items():
+        print(f"{name}: {1000 * taken:.1f} ms an excerpt, {options.dtype}")
+    tokens = sum(len(query.tokens) for query in queries) / len(queries)
+    report = {
+        "speedup_over_all_at_once": best["all-at-once"] / best["tuned"],
+        "speedup_over_one_at_a_time": best["one-at-a-time"] / best["tuned"] if options.one_at_a_time else None,
+        "tokens_per_s": tokens / best["tuned"],
+    }
+    print(json.dumps({key: value and round(value, 1) for key, value in report.items()}))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapter", default="smollm2-simulator-v1")
+    parser.add_argument("--explanations", type=int, default=4)
+    parser.add_argument("--excerpts", type=int, default=10, help="for each explanation")
+    parser.add_argument("--rounds", type=int, default=3, help="the best of so many is taken")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--one-at-a-time", action="store_true", help="time that too; it takes minutes")
+    return parser.parse_args()
+
+
+def _queries(explanations: int, excerpts: int) -> list[Query]:
+    """Every excerpt of the first neurons under an explanation of its own."""
+    records = tasks.read_task(TASK).records[:explanations]
+    return [
+        Query(Explanation(record.neuron, "benchmark", text=f"words that stand near {index}"), excerpt.tokens)
+        for index, record in enumerate(records)
+        for excerpt in (*record.top, *record.random)[:excerpts]
+    ]
+
+
+def _seconds(kind: type, model: object, queries: Sequence[Query]) -> float:
+    requests = kind(model).requests(queries, model.levels())
+    prompts = [prompt for some in requests for prompt in some]
+    began = time.perf_counter()
+    found = dict(model.read_levels(prompts))
+    taken = time.perf_counter() - began
+    assert len(found) == len(prompts)
+    return taken
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Every family makes concepts whose wording and rule belong together, and what is held out is never trained."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+from harness.puzzles import rules
+from harness.puzzles.rules import HIGHEST, PARTIAL
+from harness.tuning import examples as drawing
+from harness.tuning.concepts import worded
+from harness.tuning.examples import IGNORED, Examples
+from harness.tuning.families import HELD_OUT, listed_rule
+
+FAMILIES = sorted({*drawing.WEIGHTS, *HELD_OUT})
+TEXT = rules.read(
+    'The dog ran (very fast). "But 12 cats, 3 million birds and a BOAT walked on," said the man; the end.'
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_makes_concepts_that_apply_to_words_and_can_be_said(family: str, examples: Examples) -> None:
+    makers = {**examples.trained, **examples.held_out}
+    for seed in range(25):
+        chance = random.Random(seed)
+        concept = makers[family](chance)
+        levels = concept.rule(TEXT)
+        assert levels.shape == (len(TEXT.words),)
+        assert ((levels == PARTIAL) | ((levels >= 0) & (levels <= HIGHEST))).all()
+        assert concept.wordings
+        assert worded(concept, chance).strip()
+        for make in concept.near:
+            assert make(chance).rule(TEXT).shape == levels.shape
+
+
+def test_what_is_held_out_is_never_trained(examples: Examples) -> None:
+    assert set(examples.held_out) == set(HELD_OUT)
+    assert not set(examples.trained) & set(HELD_OUT)
+    makers = examples.makers
+    assert not set(makers.topics) & set(makers.held_topics)
+    held = {makers.topic(name).wordings for name in makers.held_topics}
+    for seed in range(200):
+        assert examples.trained["topics"](random.Random(seed)).wordings not in held
+
+
+def test_the_same_seed_makes_the_same_concept(examples: Examples) -> None:
+    for family, maker in examples.trained.items():
+        one, other = maker(random.Random(f"{family}")), maker(random.Random(f"{family}"))
+        assert one.wordings == other.wordings
+        assert np.array_equal(one.rule(TEXT), other.rule(TEXT))
+
+
+def test_words_that_seldom_mean_it_are_left_open() -> None:
+    levels = listed_rule({"dog": 0.9, "ran": 0.2, "man": 0.0})(TEXT)
+    found = {word.text: level for word, level in zip(TEXT.words, levels, strict=True) if level}
+    assert found == {"dog": HIGHEST, "ran": PARTIAL}
+
+
+def test_an_exception_and_its_inverse_share_nothing_and_make_up_the_whole(examples: Examples) -> None:
+    for seed in range(40):
+        chance = random.Random(seed)
+        concept = examples.trained["exceptions"](chance)
+        whole, inverse = (make(chance) for make in concept.near)
+        text = rules.read(" ".join([*concept.listed, "and", *concept.listed[:3]]))
+        kept, cut, every = concept.rule(text), inverse.rule(text), np.maximum(whole.rule(text), 0)
+        assert (np.minimum(kept, cut) == 0).all()
+        assert np.array_equal(np.maximum(kept, cut), every)
+
+
+def test_a_token_concept_asks_about_the_exact_token_only(examples: Examples) -> None:
+    window = examples.pools[0].windows[0]
+    piece = examples.piece(window, 1)
+    concept = examples.token_maker(random.Random(1))
+    concept.tokens.clear()
+    concept.tokens[piece] = HIGHEST
+    levels = examples.levels(concept, window)
+    for number, level in enumerate(levels):
+        text = examples.piece(window, number)
+        same = text.strip().lower() == piece.strip().lower() != ""
+        assert level == (HIGHEST if text == piece else IGNORED if same else 0)
