@@ -163,7 +163,7 @@ def settings_from(kind: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def register() -> None:
-    """Make the schemas known to Hydra under the names that ``run``, ``collect`` and ``tune`` in ``conf/`` start from."""
+    """Make the schemas known to Hydra under the names that ``conf/run.yaml`` and its likes start from."""
     store = ConfigStore.instance()
     store.store("run_schema", schema(RunSettings))
     store.store("collect_schema", schema(CollectSettings))

@@ -13,11 +13,19 @@ HIGHEST = 10.0
 _WORD = re.compile(r"\w+")
 _ENDINGS = ("ing", "ed", "es", "s", "e")
 _STEM = 3  # letters that must be left of a word
+_WITHOUT_MEANING = """
+a an the this that these those it its and or but not no as at by for from in into of off on onto out
+over to up with about after before between is are was were be been has have had do does did can could will would may
+might any all every each some such other than then which who whom whose what when where how one only also e g i words
+tokens texts sentences neurons mentions references fires activates describes related contains like"""
 
 
 @dataclass(eq=False)
 class TokenOverlap:
-    """Level 10 on each token of a word that, in lower case and without its ending, occurs in the explanation."""
+    """Level 10 on each token of a word that, in lower case and without its ending, occurs in the explanation.
+
+    Words without a meaning of their own, and those that every explanation may hold ("words", "tokens"), are left out.
+    """
 
     name: str = field(default="token_overlap", init=False)
 
@@ -35,8 +43,11 @@ def stem(word: str) -> str:
     return lower
 
 
+_EMPTY = frozenset(map(stem, _WITHOUT_MEANING.split()))
+
+
 def _simulation(query: Query) -> Simulation:
-    known = {stem(word) for word in _WORD.findall(query.explanation.text)}
+    known = {stem(word) for word in _WORD.findall(query.explanation.text)} - _EMPTY
     return Simulation(tuple(HIGHEST * any(stem(word) in known for word in words) for words in _words(query.tokens)))
 
 

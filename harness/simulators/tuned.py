@@ -1,4 +1,4 @@
-"""The tuned simulator: the explanation, the text, and a slot behind each token; a trained model reads them in one pass."""
+"""The tuned simulator: an explanation, a text with a slot behind each token, and a model trained to read them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Tuned:
     name: str = field(default="tuned", init=False)
     prompt_version: str = field(default="tuned-v1", init=False)
     note: str = field(
-        default="The tuned simulator was trained on rules and prefers explanations that are worded like rules; official "
-        "boards name a larger reference simulator.",
+        default="The tuned simulator was trained on rules and prefers explanations that are worded like rules; "
+        "official boards name a larger reference simulator.",
         init=False,
     )
 

@@ -13,7 +13,17 @@ def _levels(explanation: str, *tokens: str) -> tuple[float, ...]:
 
 
 def test_it_fires_on_the_words_of_the_explanation() -> None:
-    assert _levels("the words Dog and walking", " dogs", " walked", ",", " cat", " The") == (10, 10, 0, 0, 10)
+    assert _levels("the words Dog and walking", " dogs", " walked", ",", " cat", " The") == (10, 10, 0, 0, 0)
+
+
+def test_words_without_a_meaning_of_their_own_are_left_out() -> None:
+    assert _levels('the words that contain "of" and dogs', " the", " words", " of", " contains", " dog") == (
+        0,
+        0,
+        0,
+        0,
+        10,
+    )
 
 
 def test_a_word_in_pieces_is_one_word() -> None:
