@@ -14,10 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness import tasks
+from harness.models.backend import Backend
 from harness.models.local import LocalModel
 from harness.models.tuned import TunedModel
 from harness.simulators.all_at_once import AllAtOnce
@@ -33,7 +35,10 @@ def main() -> None:
     tuned = TunedModel(options.adapter, dtype=options.dtype)
     prompted = LocalModel(dtype=options.dtype)
     queries = _queries(options.explanations, options.excerpts)
-    sides = {"tuned": (Tuned, tuned, queries), "all-at-once": (AllAtOnce, prompted, queries)}
+    sides: dict[str, tuple[Callable[[Any], Any], Backend, list[Query]]] = {
+        "tuned": (Tuned, tuned, queries),
+        "all-at-once": (AllAtOnce, prompted, queries),
+    }
     if options.one_at_a_time:
         sides["one-at-a-time"] = (OneAtATime, prompted, queries[: options.excerpts])
     for kind, model, asked in sides.values():  # loads the weights
@@ -75,7 +80,7 @@ def _queries(explanations: int, excerpts: int) -> list[Query]:
     ]
 
 
-def _seconds(kind: type, model: object, queries: Sequence[Query]) -> float:
+def _seconds(kind: Callable[[Any], Any], model: Backend, queries: Sequence[Query]) -> float:
     requests = kind(model).requests(queries, model.levels())
     prompts = [prompt for some in requests for prompt in some]
     began = time.perf_counter()

@@ -100,7 +100,7 @@ class TunedModel:
             raise NeuroglossError(_NO_TEXT)
         return self._usage(prompt)
 
-    def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
+    def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:  # noqa: ARG002
         """Nothing: it writes no text."""
         raise NeuroglossError(_NO_TEXT)
 

@@ -1,4 +1,4 @@
-"""The network of the tuned simulator: SmolLM2's layers, low-rank additions to the upper ones, and a head that reads levels.
+"""The network of the tuned simulator: SmolLM2's layers, low-rank additions to the upper ones, a head that reads levels.
 
 An explanation and a text pass through the lower layers apart, and through the upper ones together, where each text's
 tokens see the explanation and the text before them. So the lower layers are computed once for each explanation and once
@@ -78,7 +78,7 @@ class TunedNetwork(nn.Module):
     """Reads the level of each token of a text given an explanation.
 
     Args:
-        base: the base model's decoder (with ``embed_tokens``, ``layers``, ``rotary_emb``); its upper layers are changed.
+        base: the base model's decoder (with ``embed_tokens``, ``layers``, ``rotary_emb``); its upper layers change.
         architecture: what the additions look like.
     """
 
@@ -100,7 +100,7 @@ class TunedNetwork(nn.Module):
 
     @torch.no_grad()
     def lower(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
-        """States after the lower layers [sequences, longest, width]; what stands after a sequence's end means nothing."""
+        """States after the lower layers [sequences, longest, width]; those after a sequence's end mean nothing."""
         longest = max(map(len, sequences))
         ids = torch.tensor([[*one, *([0] * (longest - len(one)))] for one in sequences], device=self._device)
         states = self.base.embed_tokens(ids)
@@ -166,16 +166,17 @@ class TunedNetwork(nn.Module):
 def _head(base: Any, hidden: int) -> nn.Sequential:
     """From states to logits; it begins as if every token had the usual levels, whatever its state."""
     width = base.config.hidden_size
-    head = nn.Sequential(nn.RMSNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, LEVELS))
+    norm, last = nn.RMSNorm(width), nn.Linear(hidden, LEVELS)
+    head = nn.Sequential(norm, nn.Linear(width, hidden), nn.GELU(), last)
     with torch.no_grad():
-        head[0].weight.copy_(base.norm.weight)
-        head[3].weight.zero_()
-        head[3].bias.copy_(torch.tensor([0.86, *[0.003] * (LEVELS - 2), 0.113]).log())
+        norm.weight.copy_(base.norm.weight)
+        last.weight.zero_()
+        last.bias.copy_(torch.tensor([0.86, *[0.003] * (LEVELS - 2), 0.113]).log())
     return head
 
 
 def _states(output: Any) -> torch.Tensor:
-    return output[0] if isinstance(output, tuple) else output
+    return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
 
 
 def _layout(lengths: torch.Tensor, longest: int, text: int, each: int) -> tuple[torch.Tensor, torch.Tensor]:

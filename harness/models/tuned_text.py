@@ -20,7 +20,7 @@ class Tokenizer:
 
     @classmethod
     def of(cls, tokenizer: Any) -> Tokenizer:
-        """With the token that begins a turn, which the base model has seen before every text, or the one that ends it."""
+        """With the token that begins a turn, which the base model has seen before every text, or that ends it."""
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         return cls(tokenizer, int(begin))
 

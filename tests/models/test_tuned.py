@@ -1,4 +1,4 @@
-"""The tuned model: pairs that are read together read as they do apart, and slots are found by their place in the text."""
+"""The tuned model: pairs that are read together read as they do apart, and slots are found by place in the text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def network(tiny_llama: Path) -> TunedNetwork:
 
 @torch.inference_mode()
 def alone(network: TunedNetwork, explanation: tuple[int, ...], text: tuple[int, ...]) -> torch.Tensor:
-    return network([explanation], [text], Pairs([0], [[0]]))[0, 0]
+    logits: torch.Tensor = network([explanation], [text], Pairs([0], [[0]]))
+    return logits[0, 0]
 
 
 @torch.inference_mode()

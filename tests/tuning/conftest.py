@@ -46,7 +46,9 @@ TEXTS = [
     "A giant stood on the vast plain. The small man ran; the large one walked (slowly). Boats moved on.",
     "Nobody had seen the ferry since Monday. It brought flour, lamps, paper, letters and now and then a stranger.",
     "In the end the school took the bottles, and they stood on the shelf above the stove for 10 years, or 12.",
+    "Sail or walk, run or move, they said; nobody would carry the barge to the bank for them.",
 ]
+"""Texts that hold enough words of a noun, a verb and an adjective of the made-up WordNet to make categories of them."""
 
 
 def write(folder: Path, tagged: Mapping[tuple[int, str], int]) -> Path:
@@ -58,14 +60,14 @@ def write(folder: Path, tagged: Mapping[tuple[int, str], int]) -> Path:
     for number, (part, lemmas, gloss, pointers) in enumerate(entries):
         listed = [(symbol, other) for symbol, others in pointers.items() for other in others]
         linked = " ".join(f"{symbol} {1000 + other:08d} {entries[other][0]} 0000" for symbol, other in listed)
-        words = " ".join(f"{lemma} 0" for lemma in lemmas)
+        words = " ".join(f"{lemma} {_rank(number, lemma):x}" for lemma in lemmas)
         line = f"{1000 + number:08d} 05 {part} {len(lemmas):02x} {words} {len(listed):03d} {linked}".rstrip()
         data[_FILES[part]].append(f"{line} | {gloss}  ")
         for lemma in lemmas:
             senses.setdefault((_FILES[part], lemma), []).append(1000 + number)
             count = tagged.get((number, lemma), 0)
             if count:
-                counts.append(f"{lemma}%{_NUMBERS[part]}:05:00:: 1 {count}")
+                counts.append(f"{lemma}%{_NUMBERS[part]}:05:{_rank(number, lemma):02d}:: 1 {count}")
     for name, lines in data.items():
         (folder / f"data.{name}").write_text("\n".join(lines) + "\n")
         index = [
@@ -77,6 +79,12 @@ def write(folder: Path, tagged: Mapping[tuple[int, str], int]) -> Path:
         (folder / f"{name}.exc").write_text("ran run\n" if name == "verb" else "")
     (folder / "cntlist.rev").write_text("\n".join(counts) + "\n")
     return folder
+
+
+def _rank(number: int, lemma: str) -> int:
+    """How many entries of the same part of speech before this one have the lemma: it tells their senses apart."""
+    part = ENTRIES[number][0]
+    return sum(part == other and lemma in lemmas for other, lemmas, _, _ in ENTRIES[:number])
 
 
 @pytest.fixture(scope="session")
@@ -95,7 +103,7 @@ def tagged_wordnet(tmp_path: Path) -> Callable[[Mapping[tuple[int, str], int]], 
 def examples(wordnet: WordNet, tiny_llama: Path) -> Examples:
     """Examples over a few texts, with the tokenizer of a small random model."""
     tokenizer = Tokenizer.of(weights.load_tokenizer(str(tiny_llama)))
-    documents = TEXTS * 3
+    documents = TEXTS * 8  # makers ask for words that stand in the texts 8 times
     makers = Makers(wordnet, sources.counts(documents))
     return Examples(
         [Pool(list(windows(documents, tokenizer, limit, 0)), limit) for limit in (24, 40)], makers, tokenizer

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
 
 import numpy as np
 import pytest
+import yaml
 
 from harness.puzzles import rules
 from harness.puzzles.rules import HIGHEST, PARTIAL
 from harness.tuning import examples as drawing
 from harness.tuning.concepts import worded
 from harness.tuning.examples import IGNORED, Examples
-from harness.tuning.families import HELD_OUT, listed_rule
+from harness.tuning.families import DATA, HELD_OUT, listed_rule
+from harness.tuning.families.meanings import topic
 
 FAMILIES = sorted({*drawing.WEIGHTS, *HELD_OUT})
 TEXT = rules.read(
@@ -27,6 +30,7 @@ def test_a_family_makes_concepts_that_apply_to_words_and_can_be_said(family: str
         chance = random.Random(seed)
         concept = makers[family](chance)
         levels = concept.rule(TEXT)
+        assert concept.family == family
         assert levels.shape == (len(TEXT.words),)
         assert ((levels == PARTIAL) | ((levels >= 0) & (levels <= HIGHEST))).all()
         assert concept.wordings
@@ -37,12 +41,23 @@ def test_a_family_makes_concepts_that_apply_to_words_and_can_be_said(family: str
 
 def test_what_is_held_out_is_never_trained(examples: Examples) -> None:
     assert set(examples.held_out) == set(HELD_OUT)
+    assert set(examples.trained) == set(drawing.WEIGHTS)
     assert not set(examples.trained) & set(HELD_OUT)
     makers = examples.makers
     assert not set(makers.topics) & set(makers.held_topics)
-    held = {makers.topic(name).wordings for name in makers.held_topics}
+    held = {topic(makers, name).wordings for name in makers.held_topics}
     for seed in range(200):
         assert examples.trained["topics"](random.Random(seed)).wordings not in held
+
+
+@pytest.mark.parametrize("family", ["shapes", "numbers", "places", "sentence_kinds", "conjunctions"])
+def test_every_kind_of_a_family_that_has_wordings_is_drawn(family: str, examples: Examples) -> None:
+    kinds = yaml.safe_load((DATA / "wordings.yaml").read_text("utf-8"))[family]
+    drawn = [wording for seed in range(250) for wording in examples.trained[family](random.Random(seed)).wordings]
+    for kind, templates in kinds.items():
+        for template in templates:
+            like = re.compile(".+".join(map(re.escape, re.split(r"{\w+}", template))))
+            assert any(like.fullmatch(one) for one in drawn), (kind, template)
 
 
 def test_the_same_seed_makes_the_same_concept(examples: Examples) -> None:

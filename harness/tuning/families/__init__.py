@@ -1,0 +1,63 @@
+"""Families of concepts: for each kind of rule a maker that draws one concept of it.
+
+A family is a function of what there is to draw from (:class:`Makers`) and a source of chance, and gives a
+:class:`harness.tuning.concepts.Concept`. It is held out as a whole or not at all: the judge asks of kinds of rules that
+were never trained. How each family words its explanations stands in ``data/wordings.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.tuning.families import combined, forms, marks, meanings, places, sentences
+from harness.tuning.families.base import Chance, Family, Maker, Makers
+from harness.tuning.families.tables import DATA
+from harness.tuning.families.truths import listed_rule, settled, stretches
+
+__all__ = [
+    "DATA",
+    "HELD_OUT",
+    "TRAINED",
+    "Chance",
+    "Family",
+    "Maker",
+    "Makers",
+    "listed_rule",
+    "settled",
+    "stretches",
+]
+
+TRAINED: Mapping[str, Family] = {
+    "senses": sentences.senses,
+    "topics": meanings.topics,
+    "wordnet": meanings.wordnet,
+    "words": forms.words,
+    "endings": forms.endings,
+    "letters": forms.letters,
+    "shapes": forms.shapes,
+    "parts_of_speech": forms.parts_of_speech,
+    "numbers": marks.numbers,
+    "punctuation": marks.punctuation,
+    "after_words": places.after_words,
+    "places": places.places,
+    "rests": places.rests,
+    "sentence_sets": sentences.sentence_sets,
+    "sentence_kinds": sentences.sentence_kinds,
+    "both": combined.both,
+    "exceptions": combined.exceptions,
+    "conjunctions": combined.conjunctions,
+    "negations": combined.negations,
+}
+"""Families that are trained; their order decides what a seed draws."""
+
+HELD_OUT: Mapping[str, Family] = {
+    "inside_marks": places.inside_marks,
+    "repeated": places.repeated,
+    "letters_inside": forms.letters_inside,
+    "after_concept": places.after_concept,
+    "number_range": marks.number_range,
+    "starts_and_means": combined.starts_and_means,
+    "mentioning_sentences": sentences.mentioning_sentences,
+    "held_topics": meanings.held_topics,
+}
+"""Families that no training example comes from: the judge."""

@@ -1,0 +1,117 @@
+"""Words as they are written: given words, endings, letters, shapes, and parts of speech."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from harness.puzzles import rules
+from harness.puzzles.rules import HIGHEST, PARTIAL, Rule, Text, Word
+from harness.tuning.concepts import Concept
+from harness.tuning.families.base import Chance, Family, Makers, of_words
+from harness.tuning.families.tables import BEGINNINGS, CLASSES, ENDINGS, FUNCTION_WORDS, option, said, series
+from harness.types import FloatArray
+
+_VOWELS = "aeiou"
+
+
+def words(makers: Makers, chance: Chance) -> Concept:
+    """One to four given words."""
+    some = list(dict.fromkeys(makers.word(chance) for _ in range(chance.choice([1, 1, 1, 2, 3, 4]))))
+    quoted = [f'"{word}"' for word in some]
+    wordings = said(
+        "words",
+        "one" if len(some) == 1 else "several",
+        any_quoted=series(quoted, "or"),
+        all_quoted=series(quoted, "and"),
+        plain=", ".join(some),
+        all=series(some, "and"),
+    )
+    return of_words("words", wordings, some, makers.near(words))
+
+
+def endings(makers: Makers, chance: Chance) -> Concept:
+    """Words by their ending or their beginning."""
+    word, size = makers.word(chance, 6), chance.choice([2, 2, 3, 3, 4])
+    if chance.random() < 0.6:
+        part = chance.choice([*ENDINGS, word[-size:], word[-size:]])
+        return _form(makers, "endings", endings, said("endings", "ending", part=part), rules.suffix(part))
+    part = chance.choice([*BEGINNINGS, word[:size], word[:size]])
+    return _form(makers, "endings", endings, said("endings", "beginning", part=part), rules.prefix(part))
+
+
+def letters(makers: Makers, chance: Chance) -> Concept:
+    """Words by their first or last letter."""
+    letter = chance.choice("abcdefghiklmnoprstuvwy")
+    first = rules.word_where(lambda word: word.lower.startswith(letter) and word.text.isalpha())
+    last = rules.word_where(lambda word: word.lower.endswith(letter) and len(word.text) > 1)
+    kind, rule = ("first", first) if chance.random() < 0.75 else ("last", last)
+    return _form(makers, "letters", letters, said("letters", kind, letter=letter, capital=letter.upper()), rule)
+
+
+def letters_inside(makers: Makers, chance: Chance) -> Concept:
+    """Words that hold some letters anywhere: two or three given ones in a row."""
+    word, size = makers.word(chance, 6), chance.choice([2, 2, 3])
+    first = chance.randrange(1, len(word) - size)
+    part = word[first : first + size]
+    rule = rules.word_where(lambda one: part in one.lower)
+    return _form(makers, "letters_inside", letters_inside, said("letters_inside", part=part), rule)
+
+
+def _form(makers: Makers, name: str, family: Family, wordings: tuple[str, ...], rule: Rule) -> Concept:
+    """Words by a rule of single words; those that the family makes else are near."""
+    listed = makers.fitting(rule)
+    return Concept(name, wordings, rule, frozenset(listed), makers.near(family), tuple(listed[:80]))
+
+
+def shapes(makers: Makers, chance: Chance) -> Concept:
+    """Words by length, capitals, doubled letters, vowels."""
+    size = chance.randint(3, 10)
+    wordings, rule = option("shapes", _lengths(size) | _SHAPES, chance, size=size)
+    return Concept("shapes", wordings, rule, near=makers.near(shapes))
+
+
+def _lengths(size: int) -> dict[str, Rule]:
+    return {"at least": rules.length(size), "at most": rules.length(1, size), "exactly": rules.length(size, size)}
+
+
+def _doubled(word: Word) -> bool:
+    return word.text.isalpha() and any(one == other for one, other in pairwise(word.lower))
+
+
+_SHAPES: dict[str, Rule] = {
+    "long": rules.any_of(rules.graded(rules.length(8), 5.0), rules.length(10)),
+    "very short": rules.length(1, 2),
+    "doubled letter": rules.word_where(_doubled),
+    "first vowel": rules.word_where(lambda word: word.lower[0] in _VOWELS and word.text.isalpha()),
+    "first consonant": rules.word_where(lambda word: word.lower[0] not in _VOWELS and word.text.isalpha()),
+    "last vowel": rules.word_where(lambda word: word.lower[-1] in _VOWELS and word.text.isalpha()),
+    "capital inside a sentence": rules.capital(),
+    "first capital": rules.word_where(lambda word: word.text[0].isupper()),
+    "all capitals": rules.upper(),
+    "lower case": rules.word_where(lambda word: word.text.islower() and word.text.isalpha()),
+}
+
+
+def parts_of_speech(makers: Makers, chance: Chance) -> Concept:
+    """Words of a part of speech; those that may be of several are left open."""
+    name = chance.choice(CLASSES)
+    kept = makers.classes[name]
+    others = FUNCTION_WORDS.union(*makers.classes.values())
+    near, listed = makers.near(parts_of_speech), tuple(sorted(kept)[::7][:80])
+    return Concept("parts_of_speech", said("parts_of_speech", name), _class_rule(kept, others), kept, near, listed)
+
+
+def _class_rule(kept: frozenset[str], others: frozenset[str]) -> Rule:
+    """Words of a class at full level; what is neither of it nor among the others, nor a number or a mark, is open."""
+
+    def level(word: Word) -> float:
+        if word.lower in kept:
+            return HIGHEST
+        return 0.0 if word.lower in others or not word.text.isalpha() else PARTIAL
+
+    def rule(text: Text) -> FloatArray:
+        return np.array([level(word) for word in text.words])
+
+    return rule

@@ -1,0 +1,64 @@
+"""Numbers and punctuation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.puzzles import rules
+from harness.puzzles.rules import Rule
+from harness.tuning.concepts import Concept
+from harness.tuning.families.base import Chance, Makers
+from harness.tuning.families.places import after_words
+from harness.tuning.families.tables import MARKS, in_words, option, said, series
+
+_LIMITS = (5, 10, 12, 20, 50, 100, 100, 500, 1000, 1000, 2000, 10_000, 100_000, 1_000_000)
+_RANGES = ((0, 11), (9, 100), (99, 1000), (4, 20), (1899, 2000), (1799, 1900), (20, 61))
+
+
+def numbers(makers: Makers, chance: Chance) -> Concept:
+    """Numbers of many kinds."""
+    limit = chance.choice(_LIMITS)
+    shown = f"{limit:,}" if chance.random() < 0.5 else in_words(limit)
+    wordings, rule = option("numbers", _numbers(limit), chance, limit=shown)
+    return Concept("numbers", wordings, rule, makers.digits, makers.near(numbers, numbers, punctuation))
+
+
+def _numbers(limit: float) -> Mapping[str, Rule]:
+    """The rule of each kind, in the order in which kinds are drawn."""
+    return {
+        "any": rules.number(),
+        "in digits": rules.pattern(r"\d.*"),
+        "in words": rules.all_of(rules.number(), rules.pattern(r"\D.*")),
+        "years": rules.pattern(r"1[5-9]\d\d|20[0-4]\d"),
+        "above": rules.number(above=limit),
+        "below": rules.number(below=limit),
+        "two digits": rules.pattern(r"\d\d"),
+        "one digit": rules.pattern(r"\d"),
+        "decimal": rules.pattern(r"\d+\.\d+"),
+        "dollars": rules.all_of(rules.after(rules.words(["$"])), rules.pattern(r"\d.*")),
+        "even": rules.pattern(r"\d*[02468]"),
+        "odd": rules.pattern(r"\d*[13579]"),
+        "round": rules.pattern(r"\d+0"),
+        "thousands": rules.pattern(r"\d{1,3},\d{3}.*"),
+    }
+
+
+def number_range(makers: Makers, chance: Chance) -> Concept:
+    """Numbers between two limits."""
+    low, high = chance.choice(_RANGES)
+    wordings = said("number_range", low=low, high=high, first=low + 1, last=high - 1)
+    return Concept("number_range", wordings, rules.number(low, high), makers.digits, makers.near(numbers))
+
+
+def punctuation(makers: Makers, chance: Chance) -> Concept:
+    """Marks of many kinds, code symbols among them."""
+    names = list(MARKS)
+    some = [chance.choice(names)] if chance.random() < 0.7 else chance.sample(names, 2)
+    marks = [mark for name in some for mark in MARKS[name]]
+    wordings = said("punctuation", "named", names=series(some, "and"))
+    if len(marks) == 1:
+        wordings += said("punctuation", "one mark", mark=marks[0])
+    if chance.random() < 0.08:
+        wordings, marks = said("punctuation", "any"), [mark for every in MARKS.values() for mark in every]
+    near = makers.near(punctuation, after_words)
+    return Concept("punctuation", wordings, rules.words(marks), frozenset(marks), near)

@@ -1,0 +1,53 @@
+"""Rules that only concepts of training need: words that belong in part, and sentences that are known to apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+
+from harness.puzzles.rules import HIGHEST, PARTIAL, Rule, Text
+from harness.types import FloatArray
+
+
+def listed_rule(shares: Mapping[str, float]) -> Rule:
+    """Words at full level where at least 0.4 of their senses belong, left open where fewer do."""
+
+    def rule(text: Text) -> FloatArray:
+        found = np.array([shares.get(word.lower, 0.0) for word in text.words])
+        return np.where(found >= 0.4, HIGHEST, np.where(found > 0.0, PARTIAL, 0.0))
+
+    return rule
+
+
+def settled(rule: Rule) -> Rule:
+    """The same rule where what it leaves open counts as not applying: for rules that are made of it."""
+    return lambda text: np.maximum(rule(text), 0.0)
+
+
+def otherwise(rule: Rule) -> Rule:
+    """All words, punctuation too, to which a rule does not apply."""
+    return lambda text: np.where(rule(text) > 0, 0.0, HIGHEST)
+
+
+def stretches(sentences: Iterable[str]) -> Rule:
+    """All words of the given sentences, wherever they stand in a text."""
+    known = tuple(sentences)
+
+    def rule(text: Text) -> FloatArray:
+        levels = np.zeros(len(text.words))
+        for first, last in (span for sentence in known for span in _spans(sentence, text.string)):
+            levels[[number for number, word in enumerate(text.words) if first <= word.start and word.end <= last]] = (
+                HIGHEST
+            )
+        return levels
+
+    return rule
+
+
+def _spans(sentence: str, string: str) -> Iterator[tuple[int, int]]:
+    """Where a sentence begins and ends, each time that it stands in a string."""
+    first = string.find(sentence)
+    while first >= 0:
+        yield first, first + len(sentence)
+        first = string.find(sentence, first + len(sentence))

@@ -1,0 +1,221 @@
+"""The training loop: batches by number, a step, and checkpoints from which it goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch.utils.data import DataLoader, Dataset
+
+from harness.models.tuned_network import LEVELS, Pairs, TunedNetwork
+from harness.tuning.examples import IGNORED, Examples, Group
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the network is trained.
+
+    Attributes:
+        steps: how many.
+        units: units in a batch; each is two explanations on the same texts.
+        each: texts of a unit, by pool: short ones, long ones.
+        long_share: share of the batches that have long texts.
+        learning_rate: the highest, of the low-rank maps down; those up have ``up_ratio`` times as much (Hayou et al.,
+            arXiv 2402.12354), and the head, which begins at nothing, ``head_ratio`` times.
+        up_ratio: see there.
+        head_ratio: see there.
+        positive_weight: what a token that fires counts in the loss, where one that does not counts 1.
+        warmup: steps over which the learning rate rises; then it falls along a cosine to a twentieth.
+        growth: share of the steps over which all families come in.
+        weight_decay: of all trained tensors.
+        clip: the largest norm of a gradient.
+        checkpoint_every: steps between checkpoints.
+        seed: decides every batch, and how the additions begin.
+    """
+
+    steps: int = 760
+    units: int = 4
+    each: tuple[int, int] = (3, 2)
+    long_share: float = 0.25
+    learning_rate: float = 6e-4
+    up_ratio: float = 1.0
+    head_ratio: float = 3.0
+    positive_weight: float = 3.0
+    warmup: int = 25
+    growth: float = 0.3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    checkpoint_every: int = 50
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step is computed on; ``levels`` [groups, texts, longest text], :data:`IGNORED` where none is asked."""
+
+    explanations: Sequence[tuple[int, ...]]
+    texts: Sequence[tuple[int, ...]]
+    pairs: Pairs
+    levels: torch.Tensor
+
+
+def batch_of(groups: Sequence[Group], examples: Examples) -> Batch:
+    """Groups as tensors; texts that several groups share stand once."""
+    tokenizer = examples.tokenizer
+    windows = list({id(window): window for group in groups for window in group.windows}.values())
+    number = {id(window): index for index, window in enumerate(windows)}
+    longest = max(len(window.ids) for window in windows)
+    levels = np.full((len(groups), len(groups[0].windows), longest), IGNORED, dtype=np.int64)
+    for row, group in enumerate(groups):
+        for column, found in enumerate(group.levels):
+            levels[row, column, : len(found)] = found
+    return Batch(
+        [tokenizer.explanation(group.explanation) for group in groups],
+        [tokenizer.text(window.ids) for window in windows],
+        Pairs(list(range(len(groups))), [[number[id(window)] for window in group.windows] for group in groups]),
+        torch.from_numpy(levels),
+    )
+
+
+class Batches(Dataset[Batch]):
+    """The batch of each step."""
+
+    def __init__(self, examples: Examples, training: Training) -> None:
+        self.examples = examples
+        self.training = training
+
+    def __len__(self) -> int:
+        return self.training.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        chance = random.Random(f"{self.training.seed} {step}")
+        long = int(chance.random() < self.training.long_share)
+        pool, each = self.examples.pools[long], self.training.each[long]
+        grown = min(1.0, step / (self.training.growth * self.training.steps))
+        groups = [group for _ in range(self.training.units) for group in self.examples.unit(chance, pool, each, grown)]
+        return batch_of(groups, self.examples)
+
+
+def expected(logits: torch.Tensor) -> torch.Tensor:
+    """The expected level of logits [..., levels]."""
+    return logits.softmax(-1) @ torch.arange(LEVELS, dtype=logits.dtype, device=logits.device)
+
+
+def loss_of(logits: torch.Tensor, levels: torch.Tensor, positive_weight: float = 1.0) -> torch.Tensor:
+    """Cross-entropy of the levels, the weighted mean over the tokens that are asked about.
+
+    Most tokens never fire: without a weight on those that do, a network first learns that nothing does.
+    """
+    asked = levels != IGNORED
+    each = torch.nn.functional.cross_entropy(logits[asked], levels[asked], reduction="none")
+    weights = torch.where(levels[asked] > 0, positive_weight, 1.0)
+    return (each * weights).sum() / weights.sum()
+
+
+def rate(step: int, training: Training) -> float:
+    """What the learning rates are multiplied by at a step."""
+    if step < training.warmup:
+        return (step + 1) / training.warmup
+    share = (step - training.warmup) / max(1, training.steps - training.warmup)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class Trainer:
+    """A network, its optimiser, and the step that they are at; all of it lives in ``folder``."""
+
+    def __init__(self, network: TunedNetwork, training: Training, folder: Path) -> None:
+        self.network = network
+        self.training = training
+        self.folder = folder
+        self.step = 0
+        ratios = {".down": 1.0, ".up": training.up_ratio, "": training.head_ratio}
+        groups: dict[str, list[torch.Tensor]] = {ending: [] for ending in ratios}
+        for name, tensor in network.trained().items():
+            groups[next(ending for ending in ratios if name.endswith(ending))].append(tensor)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": some, "peak": training.learning_rate * ratios[ending]} for ending, some in groups.items()],
+            lr=training.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=training.weight_decay,
+        )
+
+    def run(self, batches: Batches, watch: Callable[[int], Mapping[str, float]] = lambda _: {}) -> None:
+        """Train to the end; ``watch`` may give further figures for the log at each checkpoint."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._resume()
+        begun, seen, recent = time.monotonic(), 0, []
+        for batch in self._remaining(batches):
+            recent.append(self._take(batch))
+            seen += batch.levels.numel()
+            if self.step % 10 == 0 or self.step == self.training.steps:
+                figures = {name: float(np.mean([one[name] for one in recent])) for name in recent[0]}
+                if self.step % self.training.checkpoint_every == 0 or self.step == self.training.steps:
+                    self._save()
+                    figures |= watch(self.step)
+                self._log(figures | {"tokens_per_second": seen / (time.monotonic() - begun)})
+                recent = []
+
+    def _remaining(self, batches: Batches) -> Iterator[Batch]:
+        numbers = range(self.step, self.training.steps)
+        return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=1, prefetch_factor=4))
+
+    def _take(self, batch: Batch) -> dict[str, float]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate(self.step, self.training)
+        logits = self.network(batch.explanations, batch.texts, batch.pairs)[:, :, 1:]
+        loss = loss_of(logits, batch.levels, self.training.positive_weight)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(list(self.network.trained().values()), self.training.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return {"loss": loss.item(), "correlation": _correlation(expected(logits.detach()), batch.levels)}
+
+    # ---------------------------------------------------------------------------------------------------- checkpoints
+
+    def _save(self) -> None:
+        """Everything that going on needs, in one file that is there as a whole or not at all."""
+        names = {id(tensor): name for name, tensor in self.network.trained().items()}
+        tensors = {f"value/{name}": tensor.detach() for name, tensor in self.network.trained().items()}
+        for tensor, state in self.optimizer.state.items():
+            tensors |= {f"{key}/{names[id(tensor)]}": torch.as_tensor(value) for key, value in state.items()}
+        draft = self.folder / "checkpoint.draft"
+        save_file(tensors, draft, metadata={"step": str(self.step)})
+        draft.replace(self.folder / "checkpoint.safetensors")
+
+    def _resume(self) -> None:
+        path = self.folder / "checkpoint.safetensors"
+        if not path.is_file():
+            return
+        tensors = load_file(path)
+        self.network.restore(_under("value", tensors))
+        for name, tensor in self.network.trained().items():
+            self.optimizer.state[tensor] = {
+                key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
+            }
+        self.step = round(float(next(iter(_under("step", tensors).values()))))
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        line = json.dumps({"step": self.step, **{name: round(value, 4) for name, value in figures.items()}})
+        print(line, flush=True)
+        with (self.folder / "curve.jsonl").open("a", encoding="utf-8") as log:
+            log.write(line + "\n")
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(f"{prefix}/"): one for name, one in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def _correlation(predicted: torch.Tensor, levels: torch.Tensor) -> float:
+    """Pearson over all tokens of a batch that are asked about."""
+    asked = levels != IGNORED
+    pair = torch.stack([predicted[asked].double(), levels[asked].double()])
+    return float(torch.corrcoef(pair)[0, 1].nan_to_num())

@@ -1,0 +1,63 @@
+"""The judge: whoever knows the truth has the best figures, and the shipped settings are those that it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import yaml
+
+from harness import config
+from harness.tuning.examples import Examples, Group
+from harness.tuning.judge import JudgeSettings, Reader, Verdict, figures, judged, questions
+
+SETTINGS = JudgeSettings(concepts=2, texts=3, seed=1)
+FAMILIES = ("inside_marks", "letters_inside")
+"""Families that apply in some of the few texts: the judge draws until one does."""
+
+
+def knowing(groups: Sequence[Group]) -> Reader:
+    """Reads what the rules say."""
+    levels = {
+        (group.explanation, window.text.string): found.astype(np.float64)
+        for group in groups
+        for window, found in zip(group.windows, group.levels, strict=True)
+    }
+    return lambda pairs: [levels[pair] for pair in pairs]
+
+
+def test_the_truth_is_asked_first_and_read_best_by_one_who_knows_it(examples: Examples) -> None:
+    families = {name: examples.held_out[name] for name in FAMILIES}
+    asked = list(questions(examples, families, SETTINGS))
+    assert [family for family, _ in asked] == [family for family in FAMILIES for _ in range(SETTINGS.concepts)]
+    for family, groups in asked:
+        assert all(len(group.windows) == SETTINGS.texts for group in groups)
+        verdict = judged(family, groups, knowing(groups))
+        assert verdict.explanation == groups[0].explanation
+        assert verdict.truth == pytest.approx(1.0)
+        assert len(verdict.near) == len(groups) - 3
+        assert all(other < 1.0 for other in verdict.near)
+
+
+def test_the_same_seed_asks_the_same(examples: Examples) -> None:
+    def explanations(seed: int) -> list[str]:
+        families = {name: examples.held_out[name] for name in FAMILIES}
+        found = questions(examples, families, dataclasses.replace(SETTINGS, seed=seed))
+        return [group.explanation for _, groups in found for group in groups]
+
+    assert explanations(1) == explanations(1)
+    assert explanations(1) != explanations(2)
+
+
+def test_a_tie_counts_one_half() -> None:
+    verdicts = [Verdict("f", "a", 0.5, (0.4, 0.5), (0.6, 0.1)), Verdict("f", "b", 0.9, (), (0.9, 0.9))]
+    found = figures(verdicts)
+    assert (found.truth, found.beats_near, found.beats_unrelated) == pytest.approx((0.7, 0.75, 0.5))
+    assert found.concepts == 2
+
+
+def test_the_settings_that_ship_are_those_that_the_judge_takes() -> None:
+    shipped = yaml.safe_load((config.folder("conf") / "tune.yaml").read_text("utf-8"))["judge"]
+    assert dataclasses.asdict(JudgeSettings(**shipped)) == shipped
