@@ -10,6 +10,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from harness.tuning.concepts import Concept
 from harness.tuning.examples import IGNORED, Examples, Group
 from harness.tuning.train import expected
 from harness.types import FloatArray
+
+_TRIES = 20  # concepts drawn for each that is asked, at most: some families seldom apply
 
 Reader = Callable[[Sequence[tuple[str, str]]], list[FloatArray]]
 """From (explanation, text) pairs to the expected level of each of the text's tokens."""
@@ -72,13 +75,11 @@ def questions(
     """
     for family, maker in families.items():
         chance = random.Random(f"{settings.seed} {family}")
-        found = 0
-        while found < settings.concepts:
-            concept = maker(chance)
-            groups = _groups(examples, concept, families, chance, settings.texts)
-            if groups:
-                found += 1
-                yield family, groups
+        drawn = (
+            _groups(examples, maker(chance), families, chance, settings.texts)
+            for _ in range(_TRIES * settings.concepts)
+        )
+        yield from ((family, groups) for groups in islice(filter(None, drawn), settings.concepts))
 
 
 def _groups(

@@ -53,14 +53,15 @@ class Makers:
         return {entry["name"]: entry for entry in entries("concepts_*.yaml")}
 
     @cached_property
-    def held_topics(self) -> tuple[str, ...]:
-        """Every sixth concept of the lexicon, in the order of the alphabet."""
-        return tuple(sorted(self.lexicon))[::6]
+    def topics(self) -> tuple[str, ...]:
+        """Concepts of the lexicon that are trained: all but every sixth, in the order of the alphabet."""
+        return tuple(name for number, name in enumerate(sorted(self.lexicon)) if number % 6)
 
     @cached_property
-    def topics(self) -> tuple[str, ...]:
-        """The others: those that are trained."""
-        return tuple(name for name in sorted(self.lexicon) if name not in set(self.held_topics))
+    def held_topics(self) -> tuple[str, ...]:
+        """Those that training never meets: the others, less those that a trained one names as its near miss."""
+        met = {near for name in self.topics for near in self.lexicon[name].get("near", ())}
+        return tuple(name for name in sorted(self.lexicon) if name not in met | set(self.topics))
 
     @cached_property
     def sentence_sets(self) -> dict[str, Mapping[str, Any]]:

@@ -27,7 +27,7 @@ def topics(makers: Makers, chance: Chance) -> Concept:
 
 
 def held_topics(makers: Makers, chance: Chance) -> Concept:
-    """A sixth of the topics and qualities of the lexicon."""
+    """Topics and qualities of the lexicon that training never meets, not even as near misses."""
     return topic(makers, chance.choice(makers.held_topics)).named("held_topics")
 
 
