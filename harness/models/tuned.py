@@ -132,15 +132,19 @@ class TunedModel:
         return Tokenizer.of(weights.load_tokenizer(self.adapter.base))
 
     def _batches(self, prompts: Sequence[SlottedPrompt]) -> Iterator[list[list[int]]]:
-        """Groups of prompts by explanation and length, as many as a pass has room for; each group has one size."""
-        groups: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for index, prompt in enumerate(prompts):
-            groups[_explanation(prompt), len(prompt.parts)].append(index)
+        """Groups of prompts that share an explanation, as many as a pass has room for; each group has one size.
+
+        Prompts of about one length stand together, so that little is padded, and so do those of equal texts.
+        """
+        order = sorted(range(len(prompts)), key=lambda index: (_length(prompts[index]), prompts[index].parts))
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index in order:
+            groups[_explanation(prompts[index])].append(index)
         whole = [some[first : first + _GROUP] for some in groups.values() for first in range(0, len(some), _GROUP)]
-        whole.sort(key=lambda some: (len(some), len(prompts[some[0]].parts), prompts[some[0]].parts))
+        whole.sort(key=lambda some: (len(some), _length(prompts[some[-1]]), prompts[some[-1]].parts))
         batch: list[list[int]] = []
         for some in whole:
-            tokens = len(some) * len(prompts[some[0]].parts) * (len(batch) + 1)
+            tokens = len(some) * _length(prompts[some[-1]]) * (len(batch) + 1)
             if batch and (len(some) != len(batch[0]) or tokens > self.batch_tokens):
                 yield batch
                 batch = []
@@ -193,6 +197,10 @@ _NO_TEXT = "the tuned model reads levels and writes no text; choose another mode
 
 def _explanation(prompt: SlottedPrompt) -> str:
     return prompt.messages[-1].content
+
+
+def _length(prompt: SlottedPrompt) -> int:
+    return len(prompt.parts)
 
 
 def _reading(prompt: SlottedPrompt, ends: Sequence[int], shares: torch.Tensor, usage: Usage) -> LevelReading:
