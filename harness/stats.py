@@ -141,7 +141,8 @@ def is_mean(interval: Interval, values: Sequence[float]) -> bool:
     mean = math.isclose(interval.mean, math.fsum(values) / len(values), rel_tol=1e-9, abs_tol=1e-12)
     if len(values) < 2:
         return mean and math.isnan(interval.low) and math.isnan(interval.high)
-    bounded = min(values) <= interval.low <= interval.high <= max(values)
+    noise = 1e-9 * max(map(abs, values))  # means of equal values differ from them in their last digits
+    bounded = min(values) - noise <= interval.low <= interval.high <= max(values) + noise
     return mean and interval.neurons == len(values) and bounded
 
 

@@ -80,7 +80,7 @@ def _run(neurogloss: Command, *overrides: str) -> str:
 
 
 def test_a_run_leaves_everything_and_prints_its_boards(neurogloss: Command, frozen: Path, tmp_path: Path) -> None:
-    out = _run(neurogloss, "model@simulator.model=fake")
+    out = _run(neurogloss, "simulator=all_at_once", "model@simulator.model=fake")
     for words in ("can all_at_once be trusted?", "token_overlap", "chance", "morphological", "token_lookup (ceiling"):
         assert words in out
     folder = (tmp_path / "runs" / "latest").resolve()
@@ -97,7 +97,8 @@ def test_a_run_leaves_everything_and_prints_its_boards(neurogloss: Command, froz
     assert found.usage["simulate by all_at_once"].spent.requests == 2 * 5 * 12
     assert neurogloss("board", str(folder))[1].strip() in out
 
-    again = _run(neurogloss, "model@simulator.model=fake")  # everything from the store: the same scores, no seconds
+    # everything from the store: the same scores, no seconds
+    again = _run(neurogloss, "simulator=all_at_once", "model@simulator.model=fake")
     resumed = puzzle_results.read_run(folder)
     assert [row.scores for row in resumed.simulators] == [row.scores for row in found.simulators]
     assert "answered from the store" in again
@@ -180,7 +181,8 @@ def test_no_explainer_is_needed(neurogloss: Command, frozen: Path) -> None:
 
 
 def test_a_budget_stops_it_and_the_next_run_goes_on(neurogloss: Command, frozen: Path, tmp_path: Path) -> None:
-    arguments = ("run", "task=puzzles-v1", "explainer=max_activation", "model@simulator.model=fake")
+    simulator = ("simulator=all_at_once", "model@simulator.model=fake")
+    arguments = ("run", "task=puzzles-v1", "explainer=max_activation", *simulator)
     status, _, err = neurogloss(*arguments, "budget.tokens=2000")
     assert status == 2
     assert "the budget of 2000 tokens is used up" in err
