@@ -98,7 +98,8 @@ class TunedModel:
         """What asking ``prompt`` costs: the tokens of the explanation and of the text."""
         if isinstance(prompt, CompletionPrompt):
             raise NeuroglossError(_NO_TEXT)
-        return self._usage(prompt)
+        told = self.tokenizer.explanation(_explanation(prompt))
+        return _usage(len(told), self.tokenizer.encode("".join(prompt.parts))[0])
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:  # noqa: ARG002
         """Nothing: it writes no text."""
@@ -162,12 +163,10 @@ class TunedModel:
         logits = self.network(explanations, [self.tokenizer.text(ids) for ids in distinct], pairs).double()
         bias = torch.tensor(self.adapter.bias, dtype=torch.float64, device=logits.device)
         shares = (logits / self.adapter.temperature + bias).softmax(-1)[:, :, 1:].flatten(0, 1).cpu()
-        for index, (_, ends), found in zip((one for some in batch for one in some), encoded, shares, strict=True):
-            yield index, _reading(prompts[index], ends, found, self._usage(prompts[index]))
-
-    def _usage(self, prompt: SlottedPrompt) -> Usage:
-        told = self.tokenizer.explanation(_explanation(prompt))
-        return Usage(1, 0, len(told) + len(self.tokenizer.encode("".join(prompt.parts))[0]) + 1, 0)
+        told = [len(explanation) for explanation, some in zip(explanations, batch, strict=True) for _ in some]
+        indices = [index for some in batch for index in some]
+        for index, before, (ids, ends), found in zip(indices, told, encoded, shares, strict=True):
+            yield index, _reading(prompts[index], ends, found, _usage(before, ids))
 
 
 def read_adapter(name: str) -> Adapter:
@@ -197,6 +196,11 @@ _NO_TEXT = "the tuned model reads levels and writes no text; choose another mode
 
 def _explanation(prompt: SlottedPrompt) -> str:
     return prompt.messages[-1].content
+
+
+def _usage(told: int, ids: Sequence[int]) -> Usage:
+    """Of an explanation of so many tokens and a text, which has one more token before it."""
+    return Usage(1, 0, told + 1 + len(ids), 0)
 
 
 def _length(prompt: SlottedPrompt) -> int:

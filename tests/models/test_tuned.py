@@ -126,6 +126,7 @@ def test_a_reading_does_not_depend_on_what_is_asked_beside_it(model: TunedModel)
     for index, one in enumerate(prompts):
         ((_, apart),) = model.read_levels([one])
         assert len(apart.probabilities) == len(one.parts)
+        assert together[index].usage == apart.usage == model.cost(one)
         for found, expected in zip(together[index].probabilities, apart.probabilities, strict=True):
             assert found == pytest.approx(expected, abs=1e-5)
             assert sum(found) == pytest.approx(1.0)
