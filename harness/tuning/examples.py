@@ -26,26 +26,31 @@ IGNORED = -1
 """Stands for the level of a token that is not asked about: its word is not finished, or its meaning is open."""
 
 WEIGHTS: Mapping[str, float] = {
-    "topics": 5.0,
-    "wordnet": 4.5,
-    "words": 2.5,
+    "topics": 4.0,
+    "wordnet": 3.5,
+    "words": 2.0,
     "tokens": 2.0,
-    "after_words": 2.0,
-    "senses": 1.5,
-    "sentence_sets": 2.0,
-    "endings": 0.8,
-    "letters": 0.3,
-    "shapes": 0.5,
-    "parts_of_speech": 0.4,
-    "numbers": 0.8,
-    "punctuation": 0.6,
-    "places": 0.4,
-    "rests": 0.6,
-    "sentence_kinds": 0.4,
-    "both": 1.0,
-    "exceptions": 1.0,
-    "conjunctions": 1.0,
-    "negations": 0.2,
+    "after_words": 2.5,
+    "senses": 1.2,
+    "sentence_sets": 2.2,
+    "endings": 2.0,
+    "letters": 0.8,
+    "shapes": 1.3,
+    "parts_of_speech": 0.6,
+    "closed_classes": 1.0,
+    "numbers": 1.2,
+    "punctuation": 0.7,
+    "phrases": 0.5,
+    "neighbours": 0.6,
+    "places": 2.4,
+    "spans": 1.2,
+    "rests": 0.9,
+    "sentence_kinds": 0.8,
+    "both": 1.2,
+    "exceptions": 1.2,
+    "subcategories": 1.0,
+    "conjunctions": 1.5,
+    "negations": 0.3,
 }
 """How often each trained family is drawn, in proportion; ``tokens`` are drawn from the texts themselves."""
 
@@ -201,11 +206,12 @@ class Examples:
             return self._composed(concept, decoy, chance, pool)
         if concept.listed and not whole and chance.random() < 0.22:
             return self._word_list(concept, decoy, chance, pool)
-        if concept.anchors:
-            found = pool.near(sorted(concept.anchors), chance, whole)
-            return found or pool.any(chance, whole)
-        tried = [pool.any(chance, whole) for _ in range(12)]
-        return next((one for one in tried if (self.levels(concept, one) > 0).any()), tried[0])
+        anchors = sorted(concept.anchors)
+        for _ in range(12):
+            found = (anchors and pool.near(anchors, chance, whole)) or pool.any(chance, whole)
+            if (self.levels(concept, found) > 0).any():
+                break
+        return found
 
     def _composed(self, concept: Concept, decoy: Concept, chance: random.Random, pool: Pool) -> Window:
         """A text made of whole sentences, of the concept and of others."""

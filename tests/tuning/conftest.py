@@ -18,7 +18,7 @@ Entry = tuple[str, Sequence[str], str, Mapping[str, Sequence[int]]]
 """Part of speech, lemmas, gloss with examples, pointers by symbol to the numbers of other entries."""
 
 ENTRIES: list[Entry] = [
-    ("n", ["vessel"], 'a thing that floats; "the vessel left the harbour"', {"~": [1, 2, 3, 4, 5], "@": []}),
+    ("n", ["vessel"], 'a thing that floats; "the vessel left the harbour"', {"~": [1, 2, 3, 4, 5], "@": [19]}),
     ("n", ["boat"], "a small vessel", {"@": [0]}),
     ("n", ["ferry"], "a vessel that carries people across", {"@": [0]}),
     ("n", ["raft"], "logs that float", {"@": [0]}),
@@ -37,6 +37,7 @@ ENTRIES: list[Entry] = [
     ("s", ["giant"], "very large for its kind", {"&": [13]}),
     ("a", ["small"], "below the usual size", {"!": [13]}),
     ("r", ["quickly"], "with speed", {}),
+    ("n", ["craft"], "a thing to travel in", {"~": [0]}),
 ]
 _FILES = {"n": "noun", "v": "verb", "a": "adj", "s": "adj", "r": "adv"}
 _NUMBERS = {"n": 1, "v": 2, "a": 3, "r": 4, "s": 5}

@@ -47,6 +47,11 @@ TRAINED: Mapping[str, Family] = {
     "exceptions": combined.exceptions,
     "conjunctions": combined.conjunctions,
     "negations": combined.negations,
+    "subcategories": combined.subcategories,
+    "closed_classes": forms.closed_classes,
+    "phrases": places.phrases,
+    "neighbours": places.neighbours,
+    "spans": places.spans,
 }
 """Families that are trained; their order decides what a seed draws."""
 

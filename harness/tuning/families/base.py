@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from itertools import permutations
 from typing import Any, TypeVar
 
 from harness.puzzles import rules
@@ -64,6 +65,16 @@ class Makers:
         return tuple(name for name in sorted(self.lexicon) if name not in met | set(self.topics))
 
     @cached_property
+    def overlaps(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of trained topics: the first shares at least 2 of its words with the second, and 4 it does not."""
+        words = {name: frozenset(map(str, self.lexicon[name]["words"])) for name in self.topics}
+        return tuple(
+            (one, other)
+            for one, other in permutations(self.topics, 2)
+            if len(words[one] & words[other]) >= 2 and len(words[one] - words[other]) >= 4
+        )
+
+    @cached_property
     def sentence_sets(self) -> dict[str, Mapping[str, Any]]:
         """Sets of sentences of our own by name."""
         return {entry["name"]: entry for entry in entries("sentences*.yaml")}
@@ -111,6 +122,15 @@ class Makers:
     def near_keys(self) -> frozenset[Key]:
         """All of them."""
         return frozenset(key for some in self.category_keys.values() for key in some)
+
+    @cached_property
+    def divided(self) -> tuple[Key, ...]:
+        """Categories with a category right below them."""
+        return tuple(key for some in self.category_keys.values() for key in some if self.parts(key))
+
+    def parts(self, key: Key) -> list[Key]:
+        """The categories right below a category."""
+        return [one for one in self.wordnet.synsets[key].below if one in self.near_keys]
 
     @cached_property
     def classes(self) -> dict[str, frozenset[str]]:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.puzzles import rules
 from harness.puzzles.rules import HIGHEST, Rule
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Family, Makers, always
-from harness.tuning.families.forms import endings, letters, shapes, words
+from harness.tuning.families.forms import closed_classes, endings, letters, shapes, words
 from harness.tuning.families.marks import numbers, punctuation
-from harness.tuning.families.meanings import meaning, topics
+from harness.tuning.families.meanings import below, meaning, overlapping, topics
 from harness.tuning.families.places import after_words, places
 from harness.tuning.families.tables import RIGHT_AFTER, said, series
 from harness.tuning.families.truths import otherwise, settled
 
 _SIMPLE: tuple[Family, ...] = (meaning, meaning, words, endings, numbers, punctuation, after_words, letters)
-_EXCEPTED: tuple[Family, ...] = (letters, shapes, endings, places)
+_WHOLE: tuple[Family, ...] = (meaning, meaning, meaning, closed_classes, endings, numbers)
+_EXCEPTED: tuple[Family, ...] = (letters, shapes, endings, places, after_words)
 _NEGATED: tuple[Family, ...] = (shapes, numbers, punctuation, topics, letters)
 
 
@@ -34,8 +36,8 @@ def both(makers: Makers, chance: Chance) -> Concept:
 
 
 def exceptions(makers: Makers, chance: Chance) -> Concept:
-    """A meaning, but not some of its words, or not a form or a place that overlaps with it."""
-    concept = meaning(makers, chance)
+    """Words of some kind, but not some of them, or not a form or a place that overlaps with it."""
+    concept = chance.choice(_WHOLE)(makers, chance)
     name, base = concept.wordings[0], settled(concept.rule)
     excepted, out = _excepted(concept, makers, chance)
     wording = chance.choice(said("exceptions", "except", name=name, excepted=excepted))
@@ -49,13 +51,36 @@ def _excepted(concept: Concept, makers: Makers, chance: Chance) -> tuple[str, Ru
     if len(concept.listed) >= 6 and chance.random() < 0.5:
         out = chance.sample(concept.listed[:30], min(len(concept.listed) // 2, chance.randint(1, 3)))
         return series([f'"{one}"' for one in out], "and"), rules.words(out)
-    other = chance.choice(_EXCEPTED)(makers, chance)
+    other = chance.choice((numbers,) if concept.family == "numbers" else _EXCEPTED)(makers, chance)
     return other.wordings[0], other.rule
 
 
+def subcategories(makers: Makers, chance: Chance) -> Concept:
+    """A meaning, but not a narrower one or one that overlaps with it, or only what is of both."""
+    concept, other = below(makers, chance) if chance.random() < 0.6 else overlapping(makers, chance)
+    names = {"name": _shortly(concept, chance), "excepted": _shortly(other, chance)}
+    whole, part = settled(concept.rule), settled(other.rule)
+    kinds = {"except": rules.but_not(whole, part), "only": rules.all_of(whole, part)}
+    kind, inverse = chance.sample(sorted(kinds), 2)
+    made = [
+        Concept("subcategories", said("subcategories", one, **names), kinds[one], some, listed=listed)
+        for one, some, listed in (
+            (kind, concept.anchors, concept.listed[:30] + other.listed[:30]),
+            (inverse, other.anchors, ()),
+        )
+    ]
+    return replace(made[0], near=always(made[1], concept, other))
+
+
+def _shortly(concept: Concept, chance: Chance) -> str:
+    """Any wording that is not long, or the shortest."""
+    short = [one for one in concept.wordings if len(one) < 50]
+    return chance.choice(short or [min(concept.wordings, key=len)])
+
+
 def conjunctions(makers: Makers, chance: Chance) -> Concept:
-    """A meaning where something else holds too."""
-    concept = meaning(makers, chance)
+    """Words of some kind where something else holds too."""
+    concept = chance.choice(_WHOLE)(makers, chance)
     word = chance.choice(RIGHT_AFTER)
     kind, conditions = chance.choice(list(_conditions(word).items()))
     wordings = said("conjunctions", kind, name=concept.wordings[0], word=word)
@@ -75,6 +100,8 @@ def _conditions(word: str) -> Mapping[str, tuple[Rule, Rule]]:
             rules.word_where(lambda one: one.text.islower()),
         ),
         "number before": _either(rules.rest_of_sentence(rules.number())),
+        "word before": _either(rules.rest_of_sentence(rules.words([word]))),
+        "sentence beginning": _either(rules.first_in_sentence()),
         "first sentence": _either(rules.sentence_number(1)),
         "length": (rules.length(7), rules.length(1, 6)),
         "final s": _either(rules.suffix("s")),

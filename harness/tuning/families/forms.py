@@ -10,7 +10,16 @@ from harness.puzzles import rules
 from harness.puzzles.rules import HIGHEST, PARTIAL, Rule, Text, Word
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Family, Makers, of_words
-from harness.tuning.families.tables import BEGINNINGS, CLASSES, ENDINGS, FUNCTION_WORDS, option, said, series
+from harness.tuning.families.tables import (
+    BEGINNINGS,
+    CLASSES,
+    CLOSED_CLASSES,
+    ENDINGS,
+    FUNCTION_WORDS,
+    option,
+    said,
+    series,
+)
 from harness.types import FloatArray
 
 _VOWELS = "aeiou"
@@ -76,6 +85,12 @@ def _lengths(size: int) -> dict[str, Rule]:
     return {"at least": rules.length(size), "at most": rules.length(1, size), "exactly": rules.length(size, size)}
 
 
+def _by_length(text: Text) -> FloatArray:
+    """Three levels more for each letter above four."""
+    letters = [len(word.text) if word.text.isalpha() else 0 for word in text.words]
+    return np.clip([3.0 * (size - 4) for size in letters], 0.0, HIGHEST)
+
+
 def _doubled(word: Word) -> bool:
     return word.text.isalpha() and any(one == other for one, other in pairwise(word.lower))
 
@@ -91,6 +106,7 @@ _SHAPES: dict[str, Rule] = {
     "first capital": rules.word_where(lambda word: word.text[0].isupper()),
     "all capitals": rules.upper(),
     "lower case": rules.word_where(lambda word: word.text.islower() and word.text.isalpha()),
+    "the longer the stronger": _by_length,
 }
 
 
@@ -101,6 +117,13 @@ def parts_of_speech(makers: Makers, chance: Chance) -> Concept:
     others = FUNCTION_WORDS.union(*makers.classes.values())
     near, listed = makers.near(parts_of_speech), tuple(sorted(kept)[::7][:80])
     return Concept("parts_of_speech", said("parts_of_speech", name), _class_rule(kept, others), kept, near, listed)
+
+
+def closed_classes(makers: Makers, chance: Chance) -> Concept:
+    """Words of a class that has few words: pronouns, prepositions and the like."""
+    name = chance.choice(list(CLOSED_CLASSES))
+    near = makers.near(closed_classes, parts_of_speech)
+    return of_words("closed_classes", said("closed_classes", name), CLOSED_CLASSES[name], near)
 
 
 def _class_rule(kept: frozenset[str], others: frozenset[str]) -> Rule:

@@ -73,6 +73,18 @@ def wordnet(makers: Makers, chance: Chance) -> Concept:
     return _by_example(category(makers, key), chance)
 
 
+def below(makers: Makers, chance: Chance) -> tuple[Concept, Concept]:
+    """A category of WordNet, and one of those right below it."""
+    key = chance.choice(makers.divided)
+    return category(makers, key), category(makers, chance.choice(makers.parts(key)))
+
+
+def overlapping(makers: Makers, chance: Chance) -> tuple[Concept, Concept]:
+    """Two trained topics that share some words, and not all of the first one's."""
+    one, other = chance.choice(makers.overlaps)
+    return topic(makers, one), topic(makers, other)
+
+
 def meaning(makers: Makers, chance: Chance) -> Concept:
     """A concept of words by their meaning, to make others of: a topic or a category."""
     return topics(makers, chance) if chance.random() < 0.6 else wordnet(makers, chance)

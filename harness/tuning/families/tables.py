@@ -35,6 +35,13 @@ NAMED_NUMBERS: frozenset[str] = frozenset(_WORDS["named_numbers"].split())
 RIGHT_AFTER: tuple[str, ...] = tuple(_WORDS["right_after"].split())
 REST_AFTER: tuple[str, ...] = tuple(_WORDS["rest_after"].split())
 MARKS: Mapping[str, tuple[str, ...]] = {name: tuple(marks) for name, marks in _WORDS["marks"].items()}
+PHRASES: tuple[str, ...] = tuple(_WORDS["phrases"])
+SPANS: tuple[tuple[str, str, str, str], ...] = tuple((*one,) for one in _WORDS["spans"])
+"""What opens a stretch, its name, what closes it, its name."""
+CLOSED_CLASSES: Mapping[str, tuple[str, ...]] = {
+    name: tuple(some.split()) for name, some in _WORDS["closed_classes"].items()
+}
+"""Classes of words that are few, whole."""
 FINAL_MARKS: frozenset[str] = frozenset(_WORDS["final_marks"])
 CLASSES: tuple[str, ...] = tuple(_WORDINGS["parts_of_speech"])
 """The parts of speech that have wordings, and kinds of them."""

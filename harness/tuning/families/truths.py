@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 
 import numpy as np
 
-from harness.puzzles.rules import HIGHEST, PARTIAL, Rule, Text
+from harness.puzzles.rules import HIGHEST, PARTIAL, Rule, Text, Word
 from harness.types import FloatArray
 
 
@@ -28,6 +29,38 @@ def settled(rule: Rule) -> Rule:
 def otherwise(rule: Rule) -> Rule:
     """All words, punctuation too, to which a rule does not apply."""
     return lambda text: np.where(rule(text) > 0, 0.0, HIGHEST)
+
+
+def phrase(words: str) -> Rule:
+    """The last word of a phrase, in any case, where all of it stands in a row."""
+    wanted = words.lower().split()
+
+    def rule(text: Text) -> FloatArray:
+        lower = [word.lower for word in text.words]
+        ends = [lower[max(0, number + 1 - len(wanted)) : number + 1] == wanted for number in range(len(lower))]
+        return np.array(ends, dtype=np.float64) * HIGHEST
+
+    return rule
+
+
+def compared(holds: Callable[[Word, Word], bool]) -> Rule:
+    """Words that stand in a relation to the word before them in their sentence, punctuation passed over."""
+
+    def rule(text: Text) -> FloatArray:
+        levels = np.zeros(len(text.words))
+        spoken = [number for number, word in enumerate(text.words) if word.spoken]
+        for before, number in pairwise(spoken):
+            one, other = text.words[before], text.words[number]
+            levels[number] = HIGHEST * (one.sentence == other.sentence and holds(one, other))
+        return levels
+
+    return rule
+
+
+def line_beginnings(text: Text) -> FloatArray:
+    """The first word of each line."""
+    first = [not text.string[: word.start].rpartition("\n")[2].strip() for word in text.words]
+    return np.array(first, dtype=np.float64) * HIGHEST
 
 
 def stretches(sentences: Iterable[str]) -> Rule:
