@@ -98,6 +98,12 @@ def identify(name: str, revision: str | None = None, dtype: str = "float32") -> 
     return _identity(locate(name, revision), dtype)
 
 
+def check_dtype(dtype: str) -> None:
+    """Refuse a number format that weights can not be loaded in."""
+    if dtype not in DTYPES:
+        raise NeuroglossError(f"dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
+
+
 def load(
     name: str,
     *,
@@ -118,8 +124,7 @@ def load(
     Raises:
         NeuroglossError: the weights can not be found, read or put on the device.
     """
-    if dtype not in DTYPES:
-        raise NeuroglossError(f"dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
+    check_dtype(dtype)
     location = locate(name, revision)
     folder = _converted(location)
     model = _read_model(location, folder, dtype, trust_remote_code)

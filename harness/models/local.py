@@ -60,8 +60,7 @@ class LocalModel:
         usd_per_million_prompt_tokens: float = 0.0,
         usd_per_million_completion_tokens: float = 0.0,
     ) -> None:
-        if dtype not in weights.DTYPES:
-            raise NeuroglossError(f"model.dtype is {dtype!r}; write one of {', '.join(weights.DTYPES)}.")
+        weights.check_dtype(dtype)
         if batch_tokens < 1:
             raise NeuroglossError(f"model.batch_tokens is {batch_tokens}; write 1 or more.")
         self.name = name

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from harness import weights
-from harness.models.tuned_network import LEVELS, Architecture, Pairs, TunedNetwork
+from harness.models.tuned_network import LEVELS, Architecture, TunedNetwork
 from harness.models.tuned_text import Tokenizer, readers
 from harness.types import (
     Completion,
@@ -36,7 +35,7 @@ from harness.types import (
 ADAPTERS = Path(__file__).parent / "adapters"
 
 _AT_ONCE = 4096  # prompts that are put in order together, so that equal texts come into one pass
-_GROUP = 8  # texts that are read behind one explanation in a pass
+_SHORTEST = 0.7  # of the longest text of a pass, so that little of it is padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +57,7 @@ class TunedModel:
         adapter: the name of an adapter that ships, or the path of a ``.safetensors`` file.
         dtype: ``float32`` or ``bfloat16``.
         device: ``cpu``, ``cuda`` or ``mps``.
-        batch_tokens: how many tokens of explanations and texts go through the upper layers in one pass.
+        batch_tokens: how many tokens of texts go through the upper layers in one pass.
     """
 
     def __init__(
@@ -69,8 +68,7 @@ class TunedModel:
         device: str = "cpu",
         batch_tokens: int = 2048,
     ) -> None:
-        if dtype not in weights.DTYPES:
-            raise NeuroglossError(f"model.dtype is {dtype!r}; write one of {', '.join(weights.DTYPES)}.")
+        weights.check_dtype(dtype)
         if batch_tokens < 1:
             raise NeuroglossError(f"model.batch_tokens is {batch_tokens}; write 1 or more.")
         self.name = adapter
@@ -106,7 +104,7 @@ class TunedModel:
         raise NeuroglossError(_NO_TEXT)
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
-        """Read the levels at every slot: prompts that share an explanation go through the upper layers together."""
+        """Read the levels at every slot; what prompts share of explanations and texts is computed once for a pass."""
         for start in range(0, len(prompts), _AT_ONCE):
             some = prompts[start : start + _AT_ONCE]
             for batch in self._batches(some):
@@ -132,41 +130,43 @@ class TunedModel:
         """The base model's tokenizer, loaded."""
         return Tokenizer.of(weights.load_tokenizer(self.adapter.base))
 
-    def _batches(self, prompts: Sequence[SlottedPrompt]) -> Iterator[list[list[int]]]:
-        """Groups of prompts that share an explanation, as many as a pass has room for; each group has one size.
+    def _batches(self, prompts: Sequence[SlottedPrompt]) -> Iterator[list[int]]:
+        """Prompts that go through the network together, as many as a pass has room for.
 
-        Prompts of about one length stand together, so that little is padded, and so do those of equal texts.
+        Those that share texts and explanations stand together, as what they share is computed once: explanations that
+        are read on the same texts begin with the same one.
         """
-        order = sorted(range(len(prompts)), key=lambda index: (_length(prompts[index]), prompts[index].parts))
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index in order:
-            groups[_explanation(prompts[index])].append(index)
-        whole = [some[first : first + _GROUP] for some in groups.values() for first in range(0, len(some), _GROUP)]
-        whole.sort(key=lambda some: (len(some), _length(prompts[some[-1]]), prompts[some[-1]].parts))
-        batch: list[list[int]] = []
-        for some in whole:
-            tokens = len(some) * _length(prompts[some[-1]]) * (len(batch) + 1)
-            if batch and (len(some) != len(batch[0]) or tokens > self.batch_tokens):
+        first: dict[str, tuple[str, ...]] = {}
+        for prompt in prompts:
+            told = _explanation(prompt)
+            first[told] = min(prompt.parts, first.get(told, prompt.parts))
+
+        def place(index: int) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+            prompt = prompts[index]
+            return first[_explanation(prompt)], _length(prompt), prompt.parts
+
+        batch: list[int] = []
+        for index in sorted(range(len(prompts)), key=place):
+            lengths = [_length(prompts[one]) for one in (*batch, index)]
+            if batch and (len(lengths) * max(lengths) > self.batch_tokens or min(lengths) < _SHORTEST * max(lengths)):
                 yield batch
                 batch = []
-            batch.append(some)
+            batch.append(index)
         if batch:
             yield batch
 
     @torch.inference_mode()
-    def _read(self, prompts: Sequence[SlottedPrompt], batch: list[list[int]]) -> Iterator[tuple[int, LevelReading]]:
-        explanations = [self.tokenizer.explanation(_explanation(prompts[some[0]])) for some in batch]
-        encoded = [self.tokenizer.encode("".join(prompts[index].parts)) for some in batch for index in some]
-        distinct = {ids: number for number, ids in enumerate(dict.fromkeys(ids for ids, _ in encoded))}
-        numbers = iter([distinct[ids] for ids, _ in encoded])
-        pairs = Pairs(range(len(batch)), [[next(numbers) for _ in some] for some in batch])
-        logits = self.network(explanations, [self.tokenizer.text(ids) for ids in distinct], pairs).double()
+    def _read(self, prompts: Sequence[SlottedPrompt], batch: Sequence[int]) -> Iterator[tuple[int, LevelReading]]:
+        told = [self.tokenizer.explanation(_explanation(prompts[index])) for index in batch]
+        encoded = [self.tokenizer.encode("".join(prompts[index].parts)) for index in batch]
+        explanations = {one: number for number, one in enumerate(dict.fromkeys(told))}
+        texts = {one: number for number, one in enumerate(dict.fromkeys(ids for ids, _ in encoded))}
+        pairs = [(explanations[one], texts[ids]) for one, (ids, _) in zip(told, encoded, strict=True)]
+        logits = self.network(list(explanations), [self.tokenizer.text(ids) for ids in texts], pairs).double()
         bias = torch.tensor(self.adapter.bias, dtype=torch.float64, device=logits.device)
-        shares = (logits / self.adapter.temperature + bias).softmax(-1)[:, :, 1:].flatten(0, 1).cpu()
-        told = [len(explanation) for explanation, some in zip(explanations, batch, strict=True) for _ in some]
-        indices = [index for some in batch for index in some]
-        for index, before, (ids, ends), found in zip(indices, told, encoded, shares, strict=True):
-            yield index, _reading(prompts[index], ends, found, _usage(before, ids))
+        shares = (logits / self.adapter.temperature + bias).softmax(-1)[:, 1:].cpu()
+        for index, before, (ids, ends), found in zip(batch, told, encoded, shares, strict=True):
+            yield index, _reading(prompts[index], ends, found, _usage(len(before), ids))
 
 
 def read_adapter(name: str) -> Adapter:

@@ -8,7 +8,7 @@ the two meet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,15 +63,30 @@ class LowRank(nn.Module):
         return self.base
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Groups of texts that share an explanation, by index into lists of explanations and texts.
+Pairs = Sequence[tuple[int, int]]
+"""Which explanation each text is read under: indices into a list of explanations and one of texts."""
 
-    ``explanations[g]`` is the explanation of group ``g``, and ``texts[g]`` its texts, as many in each group.
+
+class Memory:
+    """Keys and values of explanations by layer, in the place of transformers' cache: texts attend to them.
+
+    While the explanations pass, their keys and values are kept; ``rows`` then names the explanation of each text that
+    passes.
     """
 
-    explanations: Sequence[int]
-    texts: Sequence[Sequence[int]]
+    def __init__(self) -> None:
+        self.rows: torch.Tensor | None = None
+        self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def update(
+        self, keys: torch.Tensor, values: torch.Tensor, layer: int, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the tokens of a layer attend to, from their own keys and values [rows, heads, tokens, size]."""
+        if self.rows is None:
+            self._kept[layer] = keys, values
+            return keys, values
+        told_keys, told_values = self._kept[layer]
+        return torch.cat([told_keys[self.rows], keys], dim=2), torch.cat([told_values[self.rows], values], dim=2)
 
 
 class TunedNetwork(nn.Module):
@@ -112,7 +127,7 @@ class TunedNetwork(nn.Module):
     def forward(
         self, explanations: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], pairs: Pairs
     ) -> torch.Tensor:
-        """Logits of the levels [groups, texts of a group, longest text, levels].
+        """Logits of the levels [pairs, longest text, levels]; those after a text's end mean nothing.
 
         Args:
             explanations: token ids of each different explanation.
@@ -120,15 +135,26 @@ class TunedNetwork(nn.Module):
             pairs: which are read together.
         """
         told, read = self.lower(explanations), self.lower(texts)
-        groups, each, width = len(pairs.texts), len(pairs.texts[0]), told.shape[-1]
-        before, after = told[torch.tensor(pairs.explanations)], read[torch.tensor(pairs.texts)]
-        states = torch.cat([before, after.reshape(groups, -1, width)], dim=1)
-        lengths = torch.tensor([len(explanations[one]) for one in pairs.explanations], device=self._device)
-        mask, positions = _layout(lengths, before.shape[1], after.shape[2], each)
+        rows, columns = torch.tensor(pairs, device=self._device).unbind(1)
+        lengths = torch.tensor([len(one) for one in explanations], device=self._device)
+        memory = Memory()
+        self._through(told, torch.arange(told.shape[1], device=self._device)[None], None, memory)
+        memory.rows = rows
+        states = read[columns]
+        places = torch.arange(read.shape[1], device=self._device)
+        mask = _mask(lengths[rows], told.shape[1], read.shape[1], states.dtype)
+        return self.head(self._through(states, lengths[rows, None] + places, mask, memory))  # type: ignore[no-any-return]
+
+    def _through(
+        self, states: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, memory: Memory
+    ) -> torch.Tensor:
+        """States after the upper layers [rows, tokens, width]; without a mask each token sees those before it."""
         rotary = self.base.rotary_emb(states, positions)
         for layer in self._upper():
-            states = _states(layer(states, attention_mask=mask, position_embeddings=rotary))
-        return self.head(states[:, before.shape[1] :].reshape(groups, each, -1, width))  # type: ignore[no-any-return]
+            states = _states(
+                layer(states, attention_mask=mask, position_embeddings=rotary, past_key_values=memory, use_cache=True)
+            )
+        return states
 
     @property
     def _device(self) -> torch.device:
@@ -158,10 +184,6 @@ class TunedNetwork(nn.Module):
                     if isinstance(child, LowRank):
                         setattr(parent, name, child.merged())
 
-    def adapters(self) -> Iterator[LowRank]:
-        """Every addition."""
-        return (module for module in self.modules() if isinstance(module, LowRank))
-
 
 def _head(base: Any, hidden: int) -> nn.Sequential:
     """From states to logits; it begins as if every token had the usual levels, whatever its state."""
@@ -179,25 +201,12 @@ def _states(output: Any) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output  # type: ignore[no-any-return]
 
 
-def _layout(lengths: torch.Tensor, longest: int, text: int, each: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Who sees whom, and where each token stands, in rows of ``longest`` explanation and ``each`` x ``text`` tokens.
+def _mask(lengths: torch.Tensor, longest: int, text: int, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to the attention scores of texts [rows, 1, text, longest + text].
 
-    Explanation tokens see the explanation before them; a text's tokens see the whole explanation, and of the texts only
-    their own, up to themselves. A text begins right after its explanation, whose length is one of ``lengths`` [rows].
-
-    Returns:
-        what is added to attention scores [rows, 1, tokens, tokens], and positions [rows, tokens].
+    Each token sees the whole of its explanation, whose length is one of ``lengths`` [rows], and its text up to itself.
     """
-    size = longest + each * text
-    place = torch.arange(size, device=lengths.device)
-    number = torch.where(place < longest, -1, (place - longest) // text)  # which text, -1 for the explanation
-    causal = place[:, None] >= place[None, :]
-    own = (number[:, None] == number[None, :]) & causal
-    told = (number[None, :] == -1) & causal & (place[None, None, :] < lengths[:, None, None])
-    sees = own[None] & (number[None, None, :] >= 0) | told
-    sees |= torch.eye(size, dtype=torch.bool, device=lengths.device)  # padding sees itself, so that no row is empty
-    mask = torch.zeros(len(lengths), 1, size, size, device=lengths.device)
-    mask.masked_fill_(~sees[:, None], torch.finfo(mask.dtype).min)
-    in_text = (place - longest) % text
-    positions = torch.where(place < longest, place[None], lengths[:, None] + in_text[None])
-    return mask, positions
+    told = torch.arange(longest, device=lengths.device) < lengths[:, None, None]
+    own = torch.ones(text, text, dtype=torch.bool, device=lengths.device).tril()
+    sees = torch.cat([told.expand(-1, text, -1), own.expand(len(lengths), -1, -1)], dim=2)
+    return torch.zeros_like(sees, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)[:, None]

@@ -52,7 +52,7 @@ def auprc(active: npt.ArrayLike, simulated: npt.ArrayLike) -> float:
     hits = np.cumsum(fires[order])
     ends = np.flatnonzero(np.append(np.diff(s[order]) != 0, True))  # the last token of each distinct value
     precision, recall = hits[ends] / (ends + 1), hits[ends] / hits[-1]
-    return float(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return min(1.0, float(np.sum(np.diff(recall, prepend=0.0) * precision)))  # rounding may pass 1
 
 
 def _sides(name: str, active: npt.ArrayLike, simulated: npt.ArrayLike) -> tuple[npt.NDArray[np.bool_], FloatArray]:

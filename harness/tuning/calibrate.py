@@ -48,7 +48,7 @@ def _held_back(network: TunedNetwork, examples: Examples, seed: int, batches: in
         chance = random.Random(f"{seed} calibration {number}")
         groups = [group for _ in range(4) for group in examples.unit(chance, examples.pools[1], 4)]
         batch = batch_of(groups, examples)
-        found = network(batch.explanations, batch.texts, batch.pairs)[:, :, 1:]
+        found = network(batch.explanations, batch.texts, batch.pairs)[:, 1:]
         asked = batch.levels != IGNORED
         logits.append(found[asked])
         levels.append(batch.levels[asked])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.models.tuned_network import Pairs, TunedNetwork
+from harness.models.tuned_network import TunedNetwork
 from harness.scores import correlation
 from harness.tuning.calibrate import Fitted
 from harness.tuning.concepts import Concept
@@ -140,17 +140,14 @@ def reader(network: TunedNetwork, examples: Examples, fitted: Fitted) -> Reader:
     bias = torch.tensor(fitted.bias)
 
     def read(pairs: Sequence[tuple[str, str]]) -> list[FloatArray]:
-        explanations = list(dict.fromkeys(explanation for explanation, _ in pairs))
-        texts = list(dict.fromkeys(text for _, text in pairs))
+        explanations = {one: number for number, one in enumerate(dict.fromkeys(told for told, _ in pairs))}
+        texts = {one: number for number, one in enumerate(dict.fromkeys(text for _, text in pairs))}
         ids = [examples.tokenizer.text(examples.tokenizer.encode(text)[0]) for text in texts]
-        every = [list(range(len(texts)))] * len(explanations)
         told = [examples.tokenizer.explanation(one) for one in explanations]
         with torch.inference_mode():
-            logits = network(told, ids, Pairs(range(len(told)), every))
-        levels = expected(logits / fitted.temperature + bias)[:, :, 1:].double().numpy()
-        place = {text: number for number, text in enumerate(texts)}
-        row = {explanation: number for number, explanation in enumerate(explanations)}
-        return [levels[row[one], place[text], : len(ids[place[text]]) - 1] for one, text in pairs]
+            logits = network(told, ids, [(explanations[one], texts[text]) for one, text in pairs])
+        levels = expected(logits / fitted.temperature + bias)[:, 1:].double().numpy()
+        return [found[: len(ids[texts[text]]) - 1] for found, (_, text) in zip(levels, pairs, strict=True)]
 
     return read
 

@@ -59,7 +59,7 @@ class Training:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one step is computed on; ``levels`` [groups, texts, longest text], :data:`IGNORED` where none is asked."""
+    """What one step is computed on; ``levels`` [pairs, longest text], :data:`IGNORED` where none is asked."""
 
     explanations: Sequence[tuple[int, ...]]
     texts: Sequence[tuple[int, ...]]
@@ -72,15 +72,18 @@ def batch_of(groups: Sequence[Group], examples: Examples) -> Batch:
     tokenizer = examples.tokenizer
     windows = list({id(window): window for group in groups for window in group.windows}.values())
     number = {id(window): index for index, window in enumerate(windows)}
-    longest = max(len(window.ids) for window in windows)
-    levels = np.full((len(groups), len(groups[0].windows), longest), IGNORED, dtype=np.int64)
-    for row, group in enumerate(groups):
-        for column, found in enumerate(group.levels):
-            levels[row, column, : len(found)] = found
+    readings = [
+        (row, number[id(window)], found)
+        for row, group in enumerate(groups)
+        for window, found in zip(group.windows, group.levels, strict=True)
+    ]
+    levels = np.full((len(readings), max(len(found) for *_, found in readings)), IGNORED, dtype=np.int64)
+    for place, (*_, found) in enumerate(readings):
+        levels[place, : len(found)] = found
     return Batch(
         [tokenizer.explanation(group.explanation) for group in groups],
         [tokenizer.text(window.ids) for window in windows],
-        Pairs(list(range(len(groups))), [[number[id(window)] for window in group.windows] for group in groups]),
+        [(row, column) for row, column, _ in readings],
         torch.from_numpy(levels),
     )
 
@@ -170,7 +173,7 @@ class Trainer:
     def _take(self, batch: Batch) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * rate(self.step, self.training)
-        logits = self.network(batch.explanations, batch.texts, batch.pairs)[:, :, 1:]
+        logits = self.network(batch.explanations, batch.texts, batch.pairs)[:, 1:]
         loss = loss_of(logits, batch.levels, self.training.positive_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(list(self.network.trained().values()), self.training.clip)

@@ -31,7 +31,8 @@ def test_a_batch_is_the_same_whenever_it_is_made(examples: Examples) -> None:
 def test_both_explanations_of_a_unit_are_read_on_the_same_texts(examples: Examples) -> None:
     for step in range(5):
         batch = Batches(examples, TRAINING)[step]
-        for first, second in zip(batch.pairs.texts[::2], batch.pairs.texts[1::2], strict=True):
+        texts = [[column for row, column in batch.pairs if row == group] for group in range(len(batch.explanations))]
+        for first, second in zip(texts[::2], texts[1::2], strict=True):
             assert first == second
 
 
