@@ -20,27 +20,26 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness import tasks
+import workload
+
 from harness.models.backend import StoredModel
 from harness.models.fake import FakeModel
 from harness.models.local import LocalModel
 from harness.models.store import Store
 from harness.simulators.all_at_once import AllAtOnce
 from harness.simulators.one_at_a_time import OneAtATime
-from harness.types import Explanation, Message, Query, SlottedPrompt
-
-TASK = Path(__file__).parents[1] / "tasks" / "smollm2-mini-v1"
+from harness.types import Message, Query, SlottedPrompt
 
 
 def main() -> None:
     options = _options()
     model = LocalModel()
-    queries = _queries(options.explanations, options.excerpts)
-    in_full, shared = _all_at_once(model, queries, options.rounds)
-    few = queries[: options.excerpts]
+    asked = workload.queries(options.explanations, options.excerpts)
+    in_full, shared = _all_at_once(model, asked, options.rounds)
+    few = asked[: options.excerpts]
     one_at_a_time = _ratio(model, few, options.rounds)
     report = {
-        "all_at_once_token_ratio": shared["tokens"] / _bound(model, queries),
+        "all_at_once_token_ratio": shared["tokens"] / _bound(model, asked),
         "all_at_once_gain_share": _share(in_full, shared),
         "one_at_a_time_ratio": one_at_a_time,
         "server_efficiency": None,
@@ -56,16 +55,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many is taken")
     parser.add_argument("--replies", type=int, default=100_000)
     return parser.parse_args()
-
-
-def _queries(explanations: int, excerpts: int) -> list[Query]:
-    """Every excerpt of the first neurons under an explanation of its own."""
-    records = tasks.read_task(TASK).records[:explanations]
-    return [
-        Query(Explanation(record.neuron, "benchmark", text=f"words that stand near {index}"), excerpt.tokens)
-        for index, record in enumerate(records)
-        for excerpt in (*record.top, *record.random)[:excerpts]
-    ]
 
 
 def _all_at_once(model: LocalModel, queries: Sequence[Query], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
