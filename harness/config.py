@@ -113,6 +113,7 @@ class TuneSettings:
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     judge: dict[str, Any] = field(default_factory=dict)
+    judged: dict[str, Any] = field(default_factory=dict)
     folder: str = MISSING
     adapter: str = MISSING
     seed: int = 0

@@ -17,9 +17,11 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from harness import build, config, weights
+from harness import build, config, instruments, weights
 from harness.config import TuneSettings
 from harness.hydra_config import composed
+from harness.models.meter import Meter
+from harness.models.store import Store
 from harness.models.tuned_network import Architecture, TunedNetwork
 from harness.models.tuned_text import Tokenizer
 from harness.progress import ProgressReporter
@@ -52,6 +54,8 @@ def main(overrides: Sequence[str]) -> int:
 def make(settings: TuneSettings, progress: Progress) -> None:
     """Texts, then examples, then training, then the adapter and what the judge says of it."""
     folder = Path(settings.folder)
+    for name, node in settings.judged.items():
+        build.check(node, f"judged.{name}")
     texts = write_texts(settings, folder / "texts", progress)
     tokenizer = Tokenizer.of(weights.load_tokenizer(weights.EMBEDDED))
     examples = examples_from(texts, tokenizer, settings.seed)
@@ -62,9 +66,14 @@ def make(settings: TuneSettings, progress: Progress) -> None:
     trainer.run(Batches(examples, training))
     fitted = calibrate.fit(network, examples, training.seed)
     write_adapter(network, architecture, fitted, Path(settings.adapter))
-    verdicts = judge.verdicts(network, examples, fitted, judge.JudgeSettings(**settings.judge))
+    with Store(folder / "readings.sqlite") as store:
+        remembering = instruments.remembering(store, Meter())
+        simulators = {name: build.assemble(node, remembering) for name, node in settings.judged.items()}
+        verdicts = judge.verdicts(simulators, examples, judge.JudgeSettings(**settings.judge))
     (folder / "judge.json").write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
-    console.print_json(json.dumps(verdicts["figures"]))
+    for name, found in verdicts.items():
+        for kind, some in found.items():
+            console.print(f"{name}, {kind} families: {json.dumps(some['figures'])}", soft_wrap=True)
 
 
 def write_texts(settings: TuneSettings, folder: Path, progress: Progress) -> list[str]:

@@ -70,6 +70,11 @@ class Window:
     ends: tuple[int, ...]
     whole: bool
 
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """The text of each token."""
+        return tuple(self.text.string[start:end] for start, end in pairwise((0, *self.ends)))
+
 
 @dataclass(eq=False)
 class Pool:
@@ -256,7 +261,7 @@ class Examples:
         for _ in range(chance.choice([1, 2, 3, 3, 3, 4])):
             window = pool.any(chance, False)
             number = chance.randrange(len(window.ids))
-            named[self.piece(window, number)] = HIGHEST
+            named[window.pieces[number]] = HIGHEST
         quoted = [f'"{visible(piece)}"' for piece in named]
         wordings = (
             f"the token {' or '.join(quoted)}",
@@ -268,19 +273,13 @@ class Examples:
         anchors = frozenset(piece.strip().lower() for piece in named) - {""}
         return Concept("tokens", wordings, rules.words([]), anchors, (self.token_maker,), tokens=named)
 
-    def piece(self, window: Window, number: int) -> str:
-        """The text of one token of a window."""
-        start = window.ends[number - 1] if number else 0
-        return window.text.string[start : window.ends[number]]
-
     def _by_token(self, named: Mapping[str, float], window: Window) -> np.ndarray[Any, Any]:
         """Exact tokens have their level; those that differ in case or in space only are not asked about."""
         alike = {piece.strip().lower() for piece in named if piece.strip()}
-        pieces = [self.piece(window, number) for number in range(len(window.ids))]
         return np.array(
             [
                 round(named[piece]) if piece in named else IGNORED if piece.strip().lower() in alike else 0
-                for piece in pieces
+                for piece in window.pieces
             ],
             dtype=np.int64,
         )

@@ -1,7 +1,8 @@
-"""The judge of a simulator in training: families of rules that no example came from, with near misses and strangers.
+"""The judge of simulators: families of rules that no training example came from, with near misses and strangers.
 
-For each concept it is asked what the truth, its near misses and unrelated explanations say of the same texts, and the
-correlation of each with the truth's levels is compared.
+For each concept a simulator is asked what the truth, its near misses and unrelated explanations say of the same texts,
+and the correlation of each with the truth's levels is compared. Any simulator can be judged, so that a trained one
+stands beside prompted ones and beside none at all.
 """
 
 from __future__ import annotations
@@ -14,20 +15,16 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 
-from harness.models.tuned_network import TunedNetwork
 from harness.scores import correlation
-from harness.tuning.calibrate import Fitted
 from harness.tuning.concepts import Concept
 from harness.tuning.examples import IGNORED, Examples, Group
-from harness.tuning.train import expected
-from harness.types import FloatArray
+from harness.types import Explanation, FloatArray, NeuronId, Query, Simulator
 
 _TRIES = 20  # concepts drawn for each that is asked, at most: some families seldom apply
 
-Reader = Callable[[Sequence[tuple[str, str]]], list[FloatArray]]
-"""From (explanation, text) pairs to the expected level of each of the text's tokens."""
+Reader = Callable[[Sequence[tuple[str, tuple[str, ...]]]], list[FloatArray]]
+"""From (explanation, tokens of a text) pairs to the expected level of each token [tokens], NaN where it is missing."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +102,23 @@ def _differs(one: Group, other: Group) -> bool:
     return any((a != b).any() for a, b in zip(one.levels, other.levels, strict=True))
 
 
-def judged(family: str, groups: Sequence[Group], read: Reader) -> Verdict:
-    """The verdict on one concept."""
-    truth = groups[0]
-    pairs = [(group.explanation, window.text.string) for group in groups for window in group.windows]
+def judged(asked: Sequence[tuple[str, Sequence[Group]]], read: Reader) -> list[Verdict]:
+    """The verdict on each concept; all questions are asked in one call."""
+    pairs = [(group.explanation, window.pieces) for _, groups in asked for group in groups for window in group.windows]
     answers = iter(read(pairs))
-    scores = []
-    for group in groups:
-        simulated = np.concatenate([next(answers) for _ in group.windows])
-        real = np.concatenate(truth.levels)
-        asked = real != IGNORED
-        scores.append(correlation(real[asked].astype(np.float64), simulated[asked]))
-    return Verdict(family, truth.explanation, scores[0], tuple(scores[1:-2]), tuple(scores[-2:]))
+    verdicts = []
+    for family, groups in asked:
+        real = np.concatenate(groups[0].levels)
+        simulated = [np.concatenate([next(answers) for _ in group.windows]) for group in groups]
+        truth, *others = (_agreement(real, one) for one in simulated)
+        verdicts.append(Verdict(family, groups[0].explanation, truth, tuple(others[:-2]), tuple(others[-2:])))
+    return verdicts
+
+
+def _agreement(real: np.ndarray[Any, Any], simulated: FloatArray) -> float:
+    """Correlation over the tokens that are asked about and answered."""
+    kept = (real != IGNORED) & np.isfinite(simulated)
+    return correlation(real[kept].astype(np.float64), simulated[kept])
 
 
 def figures(verdicts: Sequence[Verdict]) -> Figures:
@@ -135,42 +137,36 @@ def _above(truth: float, other: float) -> float:
     return 1.0 if truth > other else 0.5 if truth == other else 0.0
 
 
-def reader(network: TunedNetwork, examples: Examples, fitted: Fitted) -> Reader:
-    """Reads expected levels with a network in training."""
-    bias = torch.tensor(fitted.bias)
+def reader(simulator: Simulator) -> Reader:
+    """Reads expected levels by asking a simulator."""
+    nobody = NeuronId(0, 0)
 
-    def read(pairs: Sequence[tuple[str, str]]) -> list[FloatArray]:
-        explanations = {one: number for number, one in enumerate(dict.fromkeys(told for told, _ in pairs))}
-        texts = {one: number for number, one in enumerate(dict.fromkeys(text for _, text in pairs))}
-        ids = [examples.tokenizer.text(examples.tokenizer.encode(text)[0]) for text in texts]
-        told = [examples.tokenizer.explanation(one) for one in explanations]
-        with torch.inference_mode():
-            logits = network(told, ids, [(explanations[one], texts[text]) for one, text in pairs])
-        levels = expected(logits / fitted.temperature + bias)[:, 1:].double().numpy()
-        return [found[: len(ids[texts[text]]) - 1] for found, (_, text) in zip(levels, pairs, strict=True)]
+    def read(pairs: Sequence[tuple[str, tuple[str, ...]]]) -> list[FloatArray]:
+        queries = [Query(Explanation(nobody, "", text=told), tokens) for told, tokens in pairs]
+        return [np.array(found.expected, dtype=np.float64) for found in simulator.simulate(queries)]
 
     return read
 
 
-def verdicts(network: TunedNetwork, examples: Examples, fitted: Fitted, settings: JudgeSettings) -> dict[str, Any]:
-    """The figures of every held-out family and of every trained one, as plain values, and each verdict behind them."""
-    read = reader(network, examples, fitted)
-    found: dict[str, list[Verdict]] = {}
+def verdicts(simulators: Mapping[str, Simulator], examples: Examples, settings: JudgeSettings) -> dict[str, Any]:
+    """For each simulator its figures on held-out families and on trained ones, as plain values, and each verdict."""
     fewer = dataclasses.replace(settings, concepts=max(4, settings.concepts // 3))
-    for kind, families, asked in (
-        ("held out", examples.held_out, settings),
-        ("trained", examples.trained, fewer),
-    ):
-        every = list(questions(examples, families, asked))
-        found[kind] = [judged(family, groups, read) for family, groups in every]
+    asked = {
+        "held out": list(questions(examples, examples.held_out, settings)),
+        "trained": list(questions(examples, examples.trained, fewer)),
+    }
     return {
-        "figures": {kind: dataclasses.asdict(figures(some)) for kind, some in found.items()},
+        name: {kind: _shown(judged(some, reader(simulator))) for kind, some in asked.items()}
+        for name, simulator in simulators.items()
+    }
+
+
+def _shown(found: Sequence[Verdict]) -> dict[str, Any]:
+    families = dict.fromkeys(one.family for one in found)
+    return {
+        "figures": dataclasses.asdict(figures(found)),
         "families": {
-            kind: {
-                family: dataclasses.asdict(figures([one for one in some if one.family == family]))
-                for family in dict.fromkeys(one.family for one in some)
-            }
-            for kind, some in found.items()
+            family: dataclasses.asdict(figures([one for one in found if one.family == family])) for family in families
         },
-        "verdicts": [dataclasses.asdict(one) for some in found.values() for one in some],
+        "verdicts": [dataclasses.asdict(one) for one in found],
     }

@@ -88,12 +88,12 @@ def test_an_exception_and_its_inverse_share_nothing_and_make_up_the_whole(exampl
 
 def test_a_token_concept_asks_about_the_exact_token_only(examples: Examples) -> None:
     window = examples.pools[0].windows[0]
-    piece = examples.piece(window, 1)
+    piece = window.pieces[1]
     concept = examples.token_maker(random.Random(1))
     concept.tokens.clear()
     concept.tokens[piece] = HIGHEST
     levels = examples.levels(concept, window)
-    for number, level in enumerate(levels):
-        text = examples.piece(window, number)
+    assert "".join(window.pieces) == window.text.string
+    for text, level in zip(window.pieces, levels, strict=True):
         same = text.strip().lower() == piece.strip().lower() != ""
         assert level == (HIGHEST if text == piece else IGNORED if same else 0)

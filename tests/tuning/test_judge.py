@@ -10,8 +10,11 @@ import pytest
 import yaml
 
 from harness import config
+from harness.simulators.chance import Chance
+from harness.simulators.token_overlap import TokenOverlap
 from harness.tuning.examples import Examples, Group
-from harness.tuning.judge import JudgeSettings, Reader, Verdict, figures, judged, questions
+from harness.tuning.judge import JudgeSettings, Reader, Verdict, figures, judged, questions, verdicts
+from harness.types import FloatArray
 
 SETTINGS = JudgeSettings(concepts=2, texts=3, seed=1)
 FAMILIES = ("inside_marks", "letters_inside")
@@ -21,7 +24,7 @@ FAMILIES = ("inside_marks", "letters_inside")
 def knowing(groups: Sequence[Group]) -> Reader:
     """Reads what the rules say."""
     levels = {
-        (group.explanation, window.text.string): found.astype(np.float64)
+        (group.explanation, window.pieces): found.astype(np.float64)
         for group in groups
         for window, found in zip(group.windows, group.levels, strict=True)
     }
@@ -32,13 +35,34 @@ def test_the_truth_is_asked_first_and_read_best_by_one_who_knows_it(examples: Ex
     families = {name: examples.held_out[name] for name in FAMILIES}
     asked = list(questions(examples, families, SETTINGS))
     assert [family for family, _ in asked] == [family for family in FAMILIES for _ in range(SETTINGS.concepts)]
-    for family, groups in asked:
+    verdicts = judged(asked, knowing([group for _, groups in asked for group in groups]))
+    for (family, groups), verdict in zip(asked, verdicts, strict=True):
         assert all(len(group.windows) == SETTINGS.texts for group in groups)
-        verdict = judged(family, groups, knowing(groups))
-        assert verdict.explanation == groups[0].explanation
+        assert (verdict.family, verdict.explanation) == (family, groups[0].explanation)
         assert verdict.truth == pytest.approx(1.0)
         assert len(verdict.near) == len(groups) - 3
         assert all(other < 1.0 for other in verdict.near)
+
+
+def test_any_simulator_can_be_judged(examples: Examples) -> None:
+    found = verdicts({"token_overlap": TokenOverlap(), "chance": Chance(seed=1)}, examples, SETTINGS)
+    assert list(found) == ["token_overlap", "chance"]
+    for some in found.values():
+        assert some["held out"]["figures"]["concepts"] == sum(
+            one["concepts"] for one in some["held out"]["families"].values()
+        )
+        assert all(-1 <= one["truth"] <= 1 for one in some["trained"]["verdicts"])
+    assert found["token_overlap"]["held out"]["verdicts"] != found["chance"]["held out"]["verdicts"]
+
+
+def test_a_token_that_is_not_answered_is_left_out(examples: Examples) -> None:
+    asked = list(questions(examples, {name: examples.held_out[name] for name in FAMILIES}, SETTINGS))
+    read = knowing([group for _, groups in asked for group in groups])
+
+    def with_gaps(pairs: Sequence[tuple[str, tuple[str, ...]]]) -> list[FloatArray]:
+        return [np.where(np.arange(len(found)) == 0, np.nan, found) for found in read(pairs)]
+
+    assert all(verdict.truth == pytest.approx(1.0) for verdict in judged(asked, with_gaps))
 
 
 def test_the_same_seed_asks_the_same(examples: Examples) -> None:
