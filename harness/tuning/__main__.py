@@ -25,6 +25,7 @@ from harness.models.store import Store
 from harness.models.tuned_network import Architecture, TunedNetwork
 from harness.models.tuned_text import Tokenizer
 from harness.progress import ProgressReporter
+from harness.report import page
 from harness.tuning import calibrate, judge, sources
 from harness.tuning.examples import Examples, Pool, windows
 from harness.tuning.families import Makers
@@ -71,9 +72,9 @@ def make(settings: TuneSettings, progress: Progress) -> None:
         simulators = {name: build.assemble(node, remembering) for name, node in settings.judged.items()}
         verdicts = judge.verdicts(simulators, examples, judge.JudgeSettings(**settings.judge))
     (folder / "judge.json").write_text(json.dumps(verdicts, indent=1), encoding="utf-8")
-    for name, found in verdicts.items():
-        for kind, some in found.items():
-            console.print(f"{name}, {kind} families: {json.dumps(some['figures'])}", soft_wrap=True)
+    found = judge.page_of(verdicts)
+    (folder / "judge.md").write_text(page.markdown_page(found), encoding="utf-8")
+    console.print(page.terminal_table(found.tables[0]))
 
 
 def write_texts(settings: TuneSettings, folder: Path, progress: Progress) -> list[str]:

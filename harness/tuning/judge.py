@@ -8,6 +8,7 @@ stands beside prompted ones and beside none at all.
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.report.page import Page, Table
 from harness.scores import correlation
 from harness.tuning.concepts import Concept
 from harness.tuning.examples import IGNORED, Examples, Group
@@ -170,3 +172,41 @@ def _shown(found: Sequence[Verdict]) -> dict[str, Any]:
         },
         "verdicts": [dataclasses.asdict(one) for one in found],
     }
+
+
+# ------------------------------------------------------------------------------------------------------------ in words
+
+_COLUMNS = (
+    ("concepts", "concepts"),
+    ("truth", "correlation given the truth"),
+    ("near", "beats near misses"),
+    ("strangers", "beats unrelated"),
+)
+
+
+def page_of(found: Mapping[str, Any]) -> Page:
+    """What :func:`verdicts` found, as tables: the simulators beside each other, then the families of each."""
+    together = Table(
+        "Simulators",
+        (("simulator, families", "simulator, families"), *_COLUMNS),
+        tuple(
+            (f"{name}, {kind}", *_cells(some["figures"]))
+            for name, kinds in found.items()
+            for kind, some in kinds.items()
+        ),
+    )
+    apart = (
+        Table(
+            f"{name}, {kind} families",
+            (("family", "family"), *_COLUMNS),
+            tuple((family, *_cells(one)) for family, one in some["families"].items()),
+        )
+        for name, kinds in found.items()
+        for kind, some in kinds.items()
+    )
+    return Page("The judge", (), (together, *apart), ("Held-out families are kinds of rules that were never trained.",))
+
+
+def _cells(figures: Mapping[str, float]) -> tuple[str, ...]:
+    wins = ["–" if math.isnan(figures[one]) else f"{figures[one]:.0%}" for one in ("beats_near", "beats_unrelated")]
+    return str(figures["concepts"]), f"{figures['truth']:.3f}", *wins

@@ -13,7 +13,7 @@ from harness import config
 from harness.simulators.chance import Chance
 from harness.simulators.token_overlap import TokenOverlap
 from harness.tuning.examples import Examples, Group
-from harness.tuning.judge import JudgeSettings, Reader, Verdict, figures, judged, questions, verdicts
+from harness.tuning.judge import JudgeSettings, Reader, Verdict, figures, judged, page_of, questions, verdicts
 from harness.types import FloatArray
 
 SETTINGS = JudgeSettings(concepts=2, texts=3, seed=1)
@@ -53,6 +53,12 @@ def test_any_simulator_can_be_judged(examples: Examples) -> None:
         )
         assert all(-1 <= one["truth"] <= 1 for one in some["trained"]["verdicts"])
     assert found["token_overlap"]["held out"]["verdicts"] != found["chance"]["held out"]["verdicts"]
+    together, *apart = page_of(found).tables
+    assert [row[0] for row in together.rows] == [
+        f"{name}, {kind}" for name in found for kind in ("held out", "trained")
+    ]
+    for table, some in zip(apart, (one for kinds in found.values() for one in kinds.values()), strict=True):
+        assert [row[0] for row in table.rows] == list(some["families"])
 
 
 def test_a_token_that_is_not_answered_is_left_out(examples: Examples) -> None:
