@@ -39,6 +39,7 @@ from harness.report import board
 from harness.types import (
     Explainer,
     Identity,
+    Knowing,
     NeuroglossError,
     Progress,
     PuzzleTask,
@@ -169,7 +170,7 @@ def _run_neurons(plan: Plan, task: Task, ledger: Ledger, made: Mapping[str, obje
 def _instruments(settings: RunSettings, task: Task, store: Store, meter: Meter) -> pipeline.Instruments:
     """What the config names, built; every language model answers by way of the store."""
     remembering = instruments.remembering(store, meter)
-    explainers: dict[str, Explainer] = {
+    explainers: dict[str, Explainer | Knowing] = {
         name: build.assemble(node, remembering) for name, node in settings.explainer.items()
     }
     simulator: Simulator = build.assemble(settings.simulator, remembering)

@@ -9,7 +9,7 @@ from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.results import ExplainerInfo, SimulatorInfo
-from harness.types import Explainer, LanguageModel, ScoredExplanation, Simulator
+from harness.types import Explainer, Knowing, LanguageModel, ScoredExplanation, Simulator
 
 
 def remembering(store: Store, meter: Meter) -> Callable[[Any], Any]:
@@ -27,7 +27,7 @@ def simulator_info(simulator: Simulator) -> SimulatorInfo:
     return SimulatorInfo(simulator.name, model.identity, model.identity.transport, model.levels(), version, note)
 
 
-def explainer_info(name: str, explainer: Explainer, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
+def explainer_info(name: str, explainer: Explainer | Knowing, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
     """Which explainer it is, and which versions of its prompt its explanations were made with."""
     asked = getattr(explainer, "model", None) or getattr(getattr(explainer, "explainer", None), "model", None)
     versions = sorted({one.explanation.prompt_version for one in scored} - {""})
