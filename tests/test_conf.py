@@ -44,8 +44,10 @@ def test_every_group_is_tried() -> None:
 @pytest.mark.parametrize(("name", "group", "option"), OPTIONS, ids=lambda value: value)
 def test_every_option_composes_and_is_taken_by_its_class(name: str, group: str, option: str) -> None:
     found = composed(name, [f"{group}={option}"])
-    nodes = OmegaConf.to_container(found.get(group, found))
+    complete = not OmegaConf.missing_keys(found)
+    nodes = OmegaConf.to_container(found, resolve=complete)
     assert isinstance(nodes, dict)
+    nodes = nodes.get(group, nodes)
     for where, node in {group: nodes, **{f"{group}.{key}": value for key, value in nodes.items()}}.items():
         if isinstance(node, dict) and "_target_" in node:
             _check(node, where)
