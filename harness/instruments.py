@@ -42,7 +42,7 @@ def explainer_info(name: str, explainer: Explainer | Knowing, scored: Sequence[S
     """Which explainer it is, and which versions of its prompt its explanations were made with."""
     asked = _model_of(explainer)
     versions = sorted({one.explanation.prompt_version for one in scored} - {""})
-    return ExplainerInfo(name, explainer.role, asked and asked.identity, " ".join(versions))
+    return ExplainerInfo(name, explainer.role, asked.identity if asked is not None else None, " ".join(versions))
 
 
 def _model_of(explainer: object) -> LanguageModel | None:

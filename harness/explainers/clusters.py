@@ -63,7 +63,7 @@ class Clusters:
         tree = hierarchy.linkage(distance.pdist(vectors, "cosine").clip(0.0, 1.0), "average")
         apart = int(hierarchy.fcluster(tree, self.cut, "distance").max())
         # Excerpts that share nothing are all equally far apart, and only a cut by number can tell them apart.
-        return [int(label) for label in hierarchy.cut_tree(tree, n_clusters=min(apart, self.clusters))[:, 0]]
+        return [int(label) for label in hierarchy.cut_tree(tree, n_clusters=[min(apart, self.clusters)])[:, 0]]
 
 
 def profiles(excerpts: Sequence[ShownTokens]) -> FloatArray:

@@ -114,7 +114,8 @@ class PartialModel:
         unit = torch.zeros(2, self.shape[1], dtype=dtype, device=self.device)
         unit[0, column] = 1
         one, none = projection(unit)
-        return one - none
+        added: torch.Tensor = one - none
+        return added
 
     # --------------------------------------------------------------------------------------- what is done on the way
 

@@ -41,7 +41,7 @@ def lens(model: PartialModel, neuron: NeuronId) -> torch.Tensor:
     direction = model.direction(neuron.layer, neuron.index)
     unit = direction / direction.square().mean().sqrt().clamp_min(torch.finfo(direction.dtype).tiny)
     toward, away = torch.cat([few for _, few in model.log_probabilities(torch.stack([unit, -unit]))])
-    half = (toward - away) / 2
+    half: torch.Tensor = (toward - away) / 2
     return half - half.mean()
 
 
