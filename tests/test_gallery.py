@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,21 @@ def test_each_method_is_shown_with_its_prompt_its_reply_and_its_source(tiny_task
     assert "This neuron fires on" in text
     assert text.count("Reply (ok") == 2
     assert "values by token, no text" in text
+
+
+def test_every_explainer_runs_and_asks_what_it_is_there_to_ask(tiny_task, tiny_llama, tmp_path: Path) -> None:
+    text = page(tiny_task, tiny_llama, tmp_path / "s", *gallery.options())
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    assert list(sections) == gallery.options()
+    silent = {name for name, part in sections.items() if "Not shown" in part}
+    assert silent == {"neuronpedia", "openai_file", "shuffled"}
+    asking = {name for name, part in sections.items() if "### Question" in part}
+    assert asking == set(sections) - silent - {
+        *("constant", "max_activation", "next_token_lookup", "oracle", "people", "random_words", "token_lookup")
+    }
+    sources = re.findall(r"^.+ Source: `(.+)`\.$", text, re.MULTILINE)
+    assert len(sources) == len(sections)
+    assert all((Path(gallery.__file__).parents[1] / source).is_file() for source in sources)
 
 
 def test_what_can_not_be_shown_says_why(tiny_task, tiny_llama, tmp_path: Path) -> None:
