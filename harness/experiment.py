@@ -242,7 +242,11 @@ def _results(
 
 
 def _summary(
-    name: str, explainer: Explainer | Knowing, simulator: str, scored: Sequence[ScoredExplanation], settings: RunSettings
+    name: str,
+    explainer: Explainer | Knowing,
+    simulator: str,
+    scored: Sequence[ScoredExplanation],
+    settings: RunSettings,
 ) -> Summary:
     is_table = any(one.explanation.table is not None for one in scored)
     return stats.summarise(
