@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import gallery, tasks
+from harness import cli, gallery, tasks
 from harness.types import NeuroglossError
 
 
@@ -67,3 +67,16 @@ def test_a_fence_is_longer_than_any_in_what_it_holds(text: str) -> None:
     assert opening == f"{closing}text"
     assert closing not in "\n".join(lines)
     assert len(closing) >= 3
+
+
+def test_the_command_writes_the_page(tiny_task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "pages" / "explainers.md"
+    settings = ["--set", f"task.path={tiny_task}", f"store={tmp_path / 's'}"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["explainers", "--only", "constant", "token_lookup", "--write", str(target), *settings])
+    assert ended.value.code == 0
+    assert "page:" in capsys.readouterr().out
+    assert "## constant" in target.read_text()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["explainers", "--only", "constnat"])
+    assert ended.value.code == 2
