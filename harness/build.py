@@ -5,6 +5,7 @@ Only classes of this package are ever built: a config, or a submission that hold
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import importlib
 import inspect
@@ -32,7 +33,8 @@ def check(node: Mapping[str, Any], where: str) -> None:
     """
     built = _class_of(node, where)
     parameters = inspect.signature(built).parameters
-    hints = typing.get_type_hints(built.__init__)
+    # A dataclass is asked itself: what it inherits is annotated with the names of the module that it inherits from.
+    hints = typing.get_type_hints(built if dataclasses.is_dataclass(built) else built.__init__)
     for key, value in node.items():
         if not key.startswith("_"):
             _check_value(f"{where}.{key}", key, value, parameters, hints)

@@ -19,6 +19,7 @@ from harness import (
     config,
     experiment,
     frozen,
+    gallery,
     leaderboard,
     provenance,
     puzzle_results,
@@ -187,6 +188,12 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)
     shown.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    words = _command(commands, "explainers", "write a page of all explainers and what each is shown", _show_explainers)
+    words.add_argument("neuron", nargs="?", help="a neuron of the task (its first one)")
+    words.add_argument("--write", type=Path, default=Path("runs/explainers.md"), metavar="FILE", help="the page")
+    words.add_argument("--only", nargs="+", metavar="NAME", help="some of the explainers")
+    words.add_argument("--model", metavar="NAME", help="the model that all of them ask, one of conf/model")
+    words.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the run's config")
     kept = _group(commands, "tasks", "list, show, verify or rebuild frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
@@ -217,6 +224,15 @@ def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> 
 
 def _show_board(options: argparse.Namespace) -> None:
     console.print(_board(options.run))
+
+
+def _show_explainers(options: argparse.Namespace) -> None:
+    """Ask what each explainer asks of one neuron; replies are kept in the store of runs, and not asked for twice."""
+    names = options.only or gallery.options()
+    with ProgressReporter(console) as progress:
+        text = gallery.build_page(options.set, options.neuron, names, progress, options.model)
+    results.write_whole(options.write, text.encode())
+    console.print(f"page: {options.write}", soft_wrap=True, markup=False)
 
 
 def _list_tasks(_: argparse.Namespace) -> None:

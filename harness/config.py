@@ -56,6 +56,19 @@ class NeuronSettings:
 
 
 @dataclass(frozen=True)
+class AskingSettings:
+    """How explainers ask their models, the same for all of a run: the best of few and the best of many do not compare.
+
+    Attributes:
+        candidates: how many explanations each may try for a neuron; the best on calibration excerpts is kept.
+        temperature: of the sampling; above 0 where there are several candidates.
+    """
+
+    candidates: int = 1
+    temperature: float = 0.0
+
+
+@dataclass(frozen=True)
 class HumanSettings:
     """Explanations by people: a CSV, JSONL or Parquet ``file``; ``annotator`` keeps one person's."""
 
@@ -81,6 +94,7 @@ class RunSettings:
     explainer: dict[str, Any] = field(default_factory=dict)
     simulator: dict[str, Any] = field(default_factory=dict)
     scores: ScoreSettings = field(default_factory=ScoreSettings)
+    asking: AskingSettings = field(default_factory=AskingSettings)
     human: HumanSettings = field(default_factory=HumanSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)

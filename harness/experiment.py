@@ -39,6 +39,7 @@ from harness.report import board
 from harness.types import (
     Explainer,
     Identity,
+    Knowing,
     NeuroglossError,
     Progress,
     PuzzleTask,
@@ -75,6 +76,9 @@ def _check_kind(settings: RunSettings, kind: str) -> None:
     """Refuse what only the other kind of run can do."""
     if kind == tasks.KIND and settings.task.limit is not None:
         raise NeuroglossError("task.limit is for puzzles; write neurons.limit to ask for fewer neurons.")
+    inside = [name for name, node in settings.explainer.items() if instruments.needs_subject(node)]
+    if kind != tasks.KIND and inside:
+        raise NeuroglossError(f"explainer.{inside[0]} looks into the subject, and a puzzle has none; leave it out.")
     if kind != tasks.KIND and (settings.track.enabled or settings.publish.to != "run"):
         raise NeuroglossError("a run of puzzles is neither tracked nor published; write track=none publish=none.")
 
@@ -169,12 +173,13 @@ def _run_neurons(plan: Plan, task: Task, ledger: Ledger, made: Mapping[str, obje
 def _instruments(settings: RunSettings, task: Task, store: Store, meter: Meter) -> pipeline.Instruments:
     """What the config names, built; every language model answers by way of the store."""
     remembering = instruments.remembering(store, meter)
-    explainers: dict[str, Explainer] = {
-        name: build.assemble(node, remembering) for name, node in settings.explainer.items()
+    subject: Subject = build.assemble(settings.subject)
+    wrap = instruments.sharing(subject, remembering)
+    explainers: dict[str, Explainer | Knowing] = {
+        name: build.assemble(node, wrap) for name, node in settings.explainer.items()
     }
     simulator: Simulator = build.assemble(settings.simulator, remembering)
-    subject: Subject = build.assemble(settings.subject)
-    if settings.scores.ablation:
+    if settings.scores.ablation or any(map(instruments.needs_subject, settings.explainer.values())):
         _check_subject(task, subject.identity)
 
     def divergences(replacements: Sequence[Replacement]) -> list[float]:
@@ -185,11 +190,12 @@ def _instruments(settings: RunSettings, task: Task, store: Store, meter: Meter) 
 
 
 def _check_subject(task: Task, subject: Identity) -> None:
-    """Ablation asks the very model whose activations the task holds."""
+    """Ablation, and explainers that look into the subject, ask the very model whose activations the task holds."""
     if subject.revision != task.subject.revision:
         raise NeuroglossError(
             f"task {task.name} was recorded from {task.subject.name} ({task.subject.revision[:12]}), and subject.name "
-            f"is {subject.name} ({subject.revision[:12]}); choose that subject, or add scores.ablation=false."
+            f"is {subject.name} ({subject.revision[:12]}); choose that subject, or do without "
+            "it: scores.ablation=false, and no explainer that looks into the subject."
         )
 
 
@@ -236,7 +242,11 @@ def _results(
 
 
 def _summary(
-    name: str, explainer: Explainer, simulator: str, scored: Sequence[ScoredExplanation], settings: RunSettings
+    name: str,
+    explainer: Explainer | Knowing,
+    simulator: str,
+    scored: Sequence[ScoredExplanation],
+    settings: RunSettings,
 ) -> Summary:
     is_table = any(one.explanation.table is not None for one in scored)
     return stats.summarise(

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.results import ExplainerInfo, SimulatorInfo
-from harness.types import Explainer, LanguageModel, ScoredExplanation, Simulator
+from harness.types import Explainer, Knowing, LanguageModel, ScoredExplanation, Simulator, Subject
 
 
 def remembering(store: Store, meter: Meter) -> Callable[[Any], Any]:
     """What :func:`harness.build.assemble` wraps built objects with: every language model answers from the store."""
     return lambda built: StoredModel(built, store, meter) if isinstance(built, Backend) else built
+
+
+def sharing(subject: Subject, wrap: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``wrap``, but for a subject that is set as ``subject`` is: it becomes ``subject``, so that weights load once."""
+    settings = dict(vars(subject))  # as they are before anything is loaded
+    return lambda built: subject if type(built) is type(subject) and vars(built) == settings else wrap(built)
+
+
+def needs_subject(node: Mapping[str, Any]) -> bool:
+    """Whether an explainer's config node, or one within it, looks into the subject."""
+    return "subject" in node or any(needs_subject(value) for value in node.values() if isinstance(value, Mapping))
 
 
 def simulator_info(simulator: Simulator) -> SimulatorInfo:
@@ -27,8 +38,15 @@ def simulator_info(simulator: Simulator) -> SimulatorInfo:
     return SimulatorInfo(simulator.name, model.identity, model.identity.transport, model.levels(), version, note)
 
 
-def explainer_info(name: str, explainer: Explainer, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
+def explainer_info(name: str, explainer: Explainer | Knowing, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
     """Which explainer it is, and which versions of its prompt its explanations were made with."""
-    asked = getattr(explainer, "model", None) or getattr(getattr(explainer, "explainer", None), "model", None)
+    asked = _model_of(explainer)
     versions = sorted({one.explanation.prompt_version for one in scored} - {""})
-    return ExplainerInfo(name, explainer.role, asked and asked.identity, " ".join(versions))
+    return ExplainerInfo(name, explainer.role, asked.identity if asked is not None else None, " ".join(versions))
+
+
+def _model_of(explainer: object) -> LanguageModel | None:
+    """The model that an explainer asks, itself or by way of another."""
+    within = (getattr(explainer, name, None) for name in ("explainer", "input", "output"))
+    asked: LanguageModel | None = getattr(explainer, "model", None)
+    return asked or next((found for one in within if one is not None and (found := _model_of(one))), None)

@@ -1,4 +1,4 @@
-"""The stages, in order: task -> explain -> simulate -> calibrate -> ablate -> score.
+"""The stages, in order: task -> explain -> choose -> simulate -> calibrate -> ablate -> score.
 
 Each stage takes the previous one's plain values and returns its own; nothing flows back. What has to be asked of a
 model goes through the store, so that running again resumes, and nothing is asked twice.
@@ -6,11 +6,12 @@ model goes through the store, so that running again resumes, and nothing is aske
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness import tasks
-from harness.scores import ScoreSettings, ablation, score
+from harness.scores import ScoreSettings, ablation, correlation, score
 from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
 from harness.types import (
@@ -20,6 +21,8 @@ from harness.types import (
     ExcerptKind,
     Explainer,
     Explanation,
+    Knowing,
+    NeuronId,
     NeuronRecord,
     Query,
     Replacement,
@@ -27,6 +30,7 @@ from harness.types import (
     SimulatedExcerpt,
     Simulation,
     Simulator,
+    Truth,
 )
 
 Divergences = Callable[[Sequence[Replacement]], list[float]]
@@ -61,7 +65,7 @@ class Instruments:
     """What the stages work with: ``explainers`` by their name on the board, a ``simulator`` for texts (a table is
     always scored by the lookup simulator), and the subject's ``divergences``."""
 
-    explainers: Mapping[str, Explainer]
+    explainers: Mapping[str, Explainer | Knowing]
     simulator: Simulator
     divergences: Divergences
 
@@ -78,7 +82,11 @@ def run(
         begin: told the name of each stage as it begins.
     """
     begin("explain")
-    explanations = explain(instruments.explainers, [tasks.evidence(record) for record in records])
+    used = {record.neuron: excerpts_used(record, settings) for record in records}
+    truths = [Truth(neuron, tuple(excerpt for _, excerpt in some)) for neuron, some in used.items()]
+    said = explain(instruments.explainers, [tasks.evidence(record) for record in records], truths)
+    held = {neuron: [one for split, one in some if split == "calibration"] for neuron, some in used.items()}
+    explanations = choose(instruments.simulator, said, held)
     begin("simulate")
     simulated = simulate(instruments.simulator, explanations, records, settings)
     begin("calibrate")
@@ -93,13 +101,66 @@ def run(
     return {name: [one for one in scored if one.explanation.explainer == name] for name in instruments.explainers}
 
 
-def explain(explainers: Mapping[str, Explainer], evidence: Sequence[Evidence]) -> list[Explanation]:
-    """Every explainer's explanation of every neuron, each under its explainer's name."""
+def explain(
+    explainers: Mapping[str, Explainer | Knowing], evidence: Sequence[Evidence], truths: Sequence[Truth] = ()
+) -> list[Explanation]:
+    """Every explainer's explanation of every neuron, each under its explainer's name; ``truths`` are for controls."""
     return [
         replace(explanation, explainer=name)
         for name, explainer in explainers.items()
-        for explanation in explainer.explain(evidence)
+        for explanation in (explainer.recall(truths) if isinstance(explainer, Knowing) else explainer.explain(evidence))
     ]
+
+
+def choose(
+    simulator: Simulator, explanations: Sequence[Explanation], held: Mapping[NeuronId, Sequence[Excerpt]]
+) -> list[Explanation]:
+    """Best of k: an explanation with candidates becomes the one that correlates best on excerpts held for choosing.
+
+    The first of equals is taken. Where no candidate has a score, the explanation stays as it is. What the simulations
+    cost is added to what the explanation did.
+
+    Args:
+        simulator: the run's own.
+        explanations: some with candidates, some without.
+        held: the calibration excerpts of each neuron, which are neither explained nor reported on.
+    """
+    several = [one for one in explanations if one.candidates]
+    rivals = [[replace(one, text=rival.text, outcome=rival.outcome) for rival in one.candidates] for one in several]
+    groups = [[Query(said, text.tokens) for text in held[said.neuron]] for some in rivals for said in some]
+    replies = iter(answers(simulator, groups))
+    chosen = {
+        id(one): _best(one, held[one.neuron], [next(replies) for _ in some])
+        for one, some in zip(several, rivals, strict=True)
+    }
+    return [chosen.get(id(one), one) for one in explanations]
+
+
+def _best(one: Explanation, held: Sequence[Excerpt], replies: Sequence[Sequence[Simulation]]) -> Explanation:
+    rivals = tuple(
+        replace(rival, score=agreement_on(held, some)) for rival, some in zip(one.candidates, replies, strict=True)
+    )
+    spent = sum((simulation.usage for some in replies for simulation in some), one.usage)
+    best = max(rivals, key=lambda rival: -math.inf if rival.score is None else rival.score)
+    if best.score is None:
+        return replace(one, candidates=rivals, usage=spent)
+    return replace(one, candidates=rivals, usage=spent, text=best.text, outcome=best.outcome)
+
+
+def agreement_on(excerpts: Sequence[Excerpt], simulations: Sequence[Simulation]) -> float | None:
+    """The correlation of real and simulated activations over the scored tokens of ``excerpts``, pooled.
+
+    None where a token has no simulation: one that fails on hard excerpts must not win.
+    """
+    real = [value for excerpt in excerpts for value in excerpt.activations[excerpt.scored]]
+    found = [
+        value
+        for excerpt, simulation in zip(excerpts, simulations, strict=True)
+        for value in simulation.expected[excerpt.scored]
+    ]
+    if not real or len(found) != len(real) or any(map(math.isnan, found)):
+        return None
+    return correlation(real, found)
 
 
 def simulate(

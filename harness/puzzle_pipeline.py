@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from harness import pipeline
 from harness.puzzles import evidence, scores
 from harness.types import (
+    Excerpt,
     Explainer,
     Explanation,
+    Knowing,
     Puzzle,
     PuzzleScore,
     ScoredExplanation,
     Simulation,
     Simulator,
+    Truth,
 )
 
 Begin = Callable[[str], None]
@@ -39,7 +42,7 @@ class Instruments:
     """What a run of puzzles works with: simulators by their name on the board, the run's own first, and explainers."""
 
     simulators: Mapping[str, Simulator]
-    explainers: Mapping[str, Explainer]
+    explainers: Mapping[str, Explainer | Knowing]
 
     @property
     def simulator(self) -> Simulator:
@@ -64,12 +67,22 @@ def run(
         measured[name] = measure(simulator, puzzles, maximum_missing)
     begin("explain")
     shown = [evidence.evidence(puzzle, number) for number, puzzle in enumerate(puzzles)]
-    explanations = pipeline.explain(instruments.explainers, shown)
+    dealt = {evidence.neuron(number): _dealt(puzzle) for number, puzzle in enumerate(puzzles)}
+    truths = [Truth(neuron, second) for neuron, (_, second) in dealt.items()]
+    said = pipeline.explain(instruments.explainers, shown, truths)
+    explanations = pipeline.choose(instruments.simulator, said, {neuron: first for neuron, (first, _) in dealt.items()})
     begin("simulate explanations")
     own = next(iter(measured.values()))
     scored = explained(instruments.simulator, explanations, puzzles, own, maximum_missing)
     names = instruments.explainers
     return measured, {name: tuple(one for one in scored if one.explanation.explainer == name) for name in names}
+
+
+def _dealt(puzzle: Puzzle) -> tuple[tuple[Excerpt, ...], tuple[Excerpt, ...]]:
+    """The halves of a puzzle's texts as excerpts: those to explain and to choose by, and those to score on."""
+    middle = len(evidence.halves(puzzle)[0])
+    excerpts = tuple(evidence.excerpt(puzzle, place) for place in range(len(puzzle.texts)))
+    return excerpts[:middle], excerpts[middle:]
 
 
 def stage_of(name: str) -> str:

@@ -485,6 +485,7 @@ _WHICH = {"explainer": TEXT, "neuron": TEXT, "layer": INT, "index": INT, "annota
 _EXPLANATIONS = columns(
     **_WHICH,
     text=TEXT,
+    table_key=TEXT,
     table_tokens=pa.list_(TEXT),
     table_values=pa.list_(FLOAT),
     default=FLOAT,
@@ -496,6 +497,7 @@ _EXPLANATIONS = columns(
     slope=FLOAT,
     intercept=FLOAT,
     clipped=BOOL,
+    candidates=pa.list_(pa.struct({"text": TEXT, "outcome": TEXT, "score": FLOAT})),
 )
 _SIMULATIONS = columns(
     **_WHICH,
@@ -551,6 +553,7 @@ def _explanation_row(explainer: str, item: ScoredExplanation) -> dict[str, objec
     return {
         **_which(explainer, item),
         "text": utf8(explanation.text),
+        "table_key": None if table is None else explanation.table_key.value,
         "table_tokens": None if table is None else [utf8(token) for token in table],
         "table_values": None if table is None else [number(value) for value in table.values()],
         "default": explanation.default,
@@ -562,6 +565,9 @@ def _explanation_row(explainer: str, item: ScoredExplanation) -> dict[str, objec
         "slope": line and line.slope,
         "intercept": line and line.intercept,
         "clipped": line and line.clipped,
+        "candidates": [
+            {"text": utf8(one.text), "outcome": one.outcome.value, "score": one.score} for one in explanation.candidates
+        ],
     }
 
 

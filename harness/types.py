@@ -107,7 +107,12 @@ class Excerpt:
     @property
     def digest(self) -> str:
         """A hash of the content (the tokens), by which two excerpts are the same."""
-        return hashlib.sha256("\x00".join(self.tokens).encode("utf-8", "surrogatepass")).hexdigest()
+        return content_digest(self.tokens)
+
+
+def content_digest(tokens: Iterable[str]) -> str:
+    """A hash of the texts of some tokens, in hexadecimal."""
+    return hashlib.sha256("\x00".join(tokens).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,10 +434,46 @@ class Evidence:
     mean: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What a control may know, and no method: the ``excerpts`` that a neuron's explanation is simulated on."""
+
+    neuron: NeuronId
+    excerpts: tuple[Excerpt, ...]
+
+
+class TableKey(StrEnum):
+    """What a table is looked up by: a token's text, the text of the token after it, or its place in its excerpt."""
+
+    TOKEN = "token"
+    NEXT_TOKEN = "next token"
+    PLACE = "place"
+
+    def of(self, tokens: Sequence[str]) -> list[str | None]:
+        """The key of each token of one excerpt [tokens]; None where it has none, as the last has no next token."""
+        if self is TableKey.TOKEN:
+            return list(tokens)
+        if self is TableKey.NEXT_TOKEN:
+            return [*tokens[1:], None] if tokens else []
+        digest = content_digest(tokens)[:16]
+        return [f"{digest}:{place}" for place in range(len(tokens))]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of several explanations of a neuron among which one is chosen; ``score`` is its correlation on calibration
+    excerpts, None where it has none."""
+
+    text: str
+    outcome: Outcome = Outcome.OK
+    score: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What an explainer says of a neuron: a ``text``, or a ``table`` of mean activation by token (with ``default`` for
-    tokens it has not seen). ``outcome`` names why there is none; ``prompt_version`` is empty if no model was asked."""
+    """What an explainer says of a neuron: a ``text``, or a ``table`` of activation by ``table_key`` (with ``default``
+    for keys it does not have). ``outcome`` names why there is none; ``prompt_version`` is empty if no model was asked.
+    ``candidates`` are all that it said, in order, where more than one was asked for."""
 
     neuron: NeuronId
     explainer: str
@@ -443,6 +484,8 @@ class Explanation:
     prompt_version: str = ""
     annotator: str = ""
     usage: Usage = Usage()
+    table_key: TableKey = TableKey.TOKEN
+    candidates: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -711,6 +754,41 @@ class Subject(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TokenEffects:
+    """What a neuron does to the next token: those that it makes likelier and those that it makes less likely, each a
+    (text, effect), the largest effect of either sign first."""
+
+    promoted: tuple[tuple[str, float], ...]
+    suppressed: tuple[tuple[str, float], ...]
+
+
+@runtime_checkable
+class OpenSubject(Subject, Protocol):
+    """A subject whose weights can be looked into, and whose tokenizer can be used."""
+
+    def input_tokens(self, neuron: NeuronId, count: int) -> tuple[tuple[str, float], ...]:
+        """The ``count`` tokens whose embedding excites the neuron most, each a (text, activation) above 0."""
+        ...
+
+    def output_tokens(self, neuron: NeuronId, count: int) -> TokenEffects:
+        """The ``count`` tokens of either sign that the neuron's output direction points at (logit lens)."""
+        ...
+
+    def changed_tokens(self, replacements: Sequence[Replacement], count: int) -> TokenEffects:
+        """The ``count`` tokens of either sign whose next-token log-probability the replacements change most, on the
+        mean over all replaced positions."""
+        ...
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of ``text``, with no token put before or after it."""
+        ...
+
+    def token_text(self, token_id: int) -> str:
+        """The text of one token, as the tokenizer decodes it alone."""
+        ...
+
+
 # ----------------------------------------------------------------------------------------------------------- the stages
 
 
@@ -722,6 +800,17 @@ class Explainer(Protocol):
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
         """One explanation for each neuron, in order; ``explainer`` is left empty and filled in by the pipeline."""
+        ...
+
+
+@runtime_checkable
+class Knowing(Protocol):
+    """A control that is told the truth where an explainer is shown evidence: a ceiling, and never a method."""
+
+    role: Role
+
+    def recall(self, truths: Sequence[Truth]) -> list[Explanation]:
+        """One explanation for each neuron, in order, as of :meth:`Explainer.explain`."""
         ...
 
 

@@ -74,3 +74,14 @@ def test_a_plain_value_where_an_object_belongs_is_refused() -> None:
 
 def test_unknown_key_lists_what_there_is_when_nothing_is_close() -> None:
     assert unknown_key("zzz", ["seed", "task"]) == "there is no config key zzz; there are: seed, task."
+
+
+def test_what_a_method_inherits_is_checked_like_its_own() -> None:
+    node = {
+        "_target_": "harness.explainers.highlight.Highlight",
+        "model": {"_target_": "harness.models.fake.FakeModel"},
+    }
+    check({**node, "threshold": 3, "max_tokens": 5}, "explainer.highlight")
+    for key in ("threshold", "max_tokens"):
+        with pytest.raises(NeuroglossError, match=f"explainer.highlight.{key} is 'x', but a whole number is wanted"):
+            check({**node, key: "x"}, "explainer.highlight")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from harness import build, config
+from harness import build, config, experiment
 from harness.config import RunSettings
 from harness.hydra_config import composed
 from harness.types import NeuroglossError
@@ -44,8 +44,10 @@ def test_every_group_is_tried() -> None:
 @pytest.mark.parametrize(("name", "group", "option"), OPTIONS, ids=lambda value: value)
 def test_every_option_composes_and_is_taken_by_its_class(name: str, group: str, option: str) -> None:
     found = composed(name, [f"{group}={option}"])
-    nodes = OmegaConf.to_container(found.get(group, found))
+    complete = not OmegaConf.missing_keys(found)
+    nodes = OmegaConf.to_container(found, resolve=complete)
     assert isinstance(nodes, dict)
+    nodes = nodes.get(group, nodes)
     for where, node in {group: nodes, **{f"{group}.{key}": value for key, value in nodes.items()}}.items():
         if isinstance(node, dict) and "_target_" in node:
             _check(node, where)
@@ -119,3 +121,26 @@ def test_puzzles_bring_their_controls_and_a_lookup_that_trusts_one_token(option:
         _check(node, f"task.controls.{name}")
     assert found.explainer.token_lookup.minimum_count == 1
     assert composed("run", []).explainer.token_lookup.minimum_count == 3
+
+
+EXPLAINERS = [path.stem for path in (CONF / "explainer").iterdir()]
+
+
+@pytest.mark.parametrize("option", EXPLAINERS)
+def test_every_explainer_asks_on_equal_terms(option: str) -> None:
+    found = composed("run", [f"explainer={option}", "asking.candidates=3", "asking.temperature=0.7", "seed=5"])
+    nodes = [OmegaConf.to_container(found.explainer[option])]
+    asking = []
+    while nodes:
+        node = nodes.pop()
+        assert isinstance(node, dict)
+        nodes += [value for value in node.values() if isinstance(value, dict)]
+        asking += [node] if "prompt" in node else []
+    for node in asking:
+        assert (node["candidates"], node["temperature"]) == ("${asking.candidates}", "${asking.temperature}")
+        assert node["seed"] == "${seed}"
+
+
+def test_puzzles_have_no_subject_to_look_into() -> None:
+    with pytest.raises(NeuroglossError, match=r"explainer\.joined looks into the subject, and a puzzle has none"):
+        experiment.prepare(composed("run", ["task=puzzles-v1", "explainer=[max_activation,joined]"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from harness import pipeline, tasks
-from harness.scores import ScoreSettings
+from harness.explainers.oracle import Oracle as QuantisedOracle
+from harness.scores import ScoreSettings, correlation
 from harness.types import (
+    Candidate,
     Evidence,
     Explanation,
     NeuronId,
@@ -20,6 +23,7 @@ from harness.types import (
     Replacement,
     Role,
     Simulation,
+    Usage,
 )
 
 SETTINGS = ScoreSettings(calibration_top=1, calibration_random=2, resamples=200)
@@ -144,3 +148,68 @@ def test_answers_come_back_in_the_order_of_the_questions_tables_among_them() -> 
     found = pipeline.answers(simulator, groups)
     assert [[one.expected for one in some] for some in found] == [[(1.0,), (7.0, 0.0)], [], [(7.0,), (2.0, 2.0)]]
     assert simulator.calls == 1
+
+
+class Guessing(Naming):
+    """Offers several candidates of each neuron, one of which is its name."""
+
+    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
+        offers = (Candidate("no idea", Outcome.REFUSED), Candidate("anything"), Candidate("name"), Candidate("name"))
+        return [
+            Explanation(known.neuron, "", "anything", candidates=offers, usage=Usage(4, 0, 40, 4)) for known in evidence
+        ]
+
+
+class Choosy(Oracle):
+    """Knows the activations where it is told ``name``, and says the opposite otherwise; keeps what it is asked."""
+
+    def __init__(self, records: Sequence[NeuronRecord]) -> None:
+        super().__init__(records)
+        self.asked: list[Query] = []
+
+    def _one(self, query: Query) -> Simulation:
+        self.asked.append(query)
+        if query.explanation.outcome is not Outcome.OK:
+            return super()._one(query)
+        real = self.known[str(query.explanation.neuron), query.tokens]
+        sign = 1 if query.explanation.text == "name" else -1
+        return Simulation(tuple(sign * value for value in real), usage=Usage(1, 0, 5, 0))
+
+
+def test_the_best_candidate_is_chosen_on_calibration_excerpts_alone(records: list[NeuronRecord]) -> None:
+    choosy = Choosy(records)
+    said = pipeline.explain({"guessing": Guessing()}, [tasks.evidence(record) for record in records])
+    held = {record.neuron: list(tasks.split_record(record).calibration) for record in records}
+    found = pipeline.choose(choosy, said, held)
+    for one in found:
+        assert (one.text, one.outcome, one.explainer) == ("name", Outcome.OK, "guessing")
+        assert one.candidates[0].score is None
+        assert [rival.score for rival in one.candidates[1:]] == pytest.approx([-1.0, 1.0, 1.0])
+        assert one.usage == Usage(4 + 3 * len(held[one.neuron]), 0, 40 + 15 * len(held[one.neuron]), 4)
+    shown = {excerpt.tokens for some in held.values() for excerpt in some}
+    assert {query.tokens for query in choosy.asked} <= shown
+
+
+def test_a_run_chooses_before_it_reports(records: list[NeuronRecord]) -> None:
+    tools = pipeline.Instruments({"guessing": Guessing(), "naming": Naming()}, Choosy(records), _divergences)
+    found = pipeline.run(records, tools, SETTINGS, lambda _: None)
+    assert all(one.scores.values["correlation"] == pytest.approx(1.0) for one in found["guessing"])
+    assert all(not one.explanation.candidates for one in found["naming"])
+
+
+def test_without_a_score_nothing_is_chosen(records: list[NeuronRecord]) -> None:
+    offers = (Candidate("", Outcome.EMPTY), Candidate("no", Outcome.REFUSED))
+    said = [Explanation(records[0].neuron, "x", outcome=Outcome.EMPTY, candidates=offers)]
+    held = {records[0].neuron: list(tasks.split_record(records[0]).calibration)}
+    assert pipeline.choose(Oracle(records), said, held) == said
+
+
+def test_a_control_that_knows_the_truth_is_told_what_it_is_scored_on(records: list[NeuronRecord]) -> None:
+    tools = pipeline.Instruments({"oracle": QuantisedOracle()}, Oracle(records), _divergences)
+    found = pipeline.run(records, tools, SETTINGS, lambda _: None)["oracle"]
+    for record, one in zip(records, found, strict=True):
+        used = [excerpt for _, excerpt in pipeline.excerpts_used(record, SETTINGS)]
+        largest = max(excerpt.maximum for excerpt in used)
+        real = [value for part in tasks.split_record(record).valid for value in part.activations[part.scored]]
+        known = [math.floor(10 * max(value, 0.0) / largest) for value in real]
+        assert one.scores.values["correlation"] == pytest.approx(correlation(real, known))

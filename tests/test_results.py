@@ -38,6 +38,7 @@ from harness.results import (
 )
 from harness.types import (
     Calibration,
+    Candidate,
     Excerpt,
     ExcerptKind,
     Explanation,
@@ -52,6 +53,7 @@ from harness.types import (
     SimulatedExcerpt,
     Simulation,
     Summary,
+    TableKey,
     Usage,
 )
 
@@ -71,12 +73,13 @@ def _words() -> ScoredExplanation:
 
 
 def _table() -> ScoredExplanation:
-    explanation = Explanation(A, "table", table={" a": 0.5, "b": 0.1}, default=0.01)
+    explanation = Explanation(A, "table", table={" a": 0.5, "b": 0.1}, default=0.01, table_key=TableKey.NEXT_TOKEN)
     return ScoredExplanation(explanation, (), None, Scores({"correlation": 0.5}))
 
 
 def _refused() -> ScoredExplanation:
-    explanation = Explanation(B, "words", outcome=Outcome.REFUSED)
+    candidates = (Candidate("no\ud800", Outcome.REFUSED), Candidate("", Outcome.EMPTY, 0.25))
+    explanation = Explanation(B, "words", outcome=Outcome.REFUSED, candidates=candidates)
     return ScoredExplanation(explanation, (), None, Scores({}, (), {"correlation": "refused"}))
 
 
@@ -142,6 +145,12 @@ def test_tables_hold_every_explanation_simulation_and_score(tmp_path: Path, resu
     assert explanations[0]["text"] == "ends in\ufffd \n 語"
     assert (explanations[0]["slope"], explanations[0]["clipped"], explanations[2]["slope"]) == (0.5, True, None)
     assert (explanations[2]["table_tokens"], explanations[2]["table_values"]) == ([" a", "b"], [0.5, 0.1])
+    assert [row["table_key"] for row in explanations] == [None, None, "next token"]
+    assert explanations[0]["candidates"] == []
+    assert explanations[1]["candidates"] == [
+        {"text": "no\ufffd", "outcome": "refused", "score": None},
+        {"text": "", "outcome": "empty", "score": 0.25},
+    ]
     (simulation,) = pq.read_table(folder / "simulations.parquet").to_pylist()
     expected = {
         "explainer": "words",

@@ -26,13 +26,17 @@ class MaxActivation:
 
     def _explanation(self, evidence: Evidence) -> Explanation:
         names = strongest(evidence.excerpts)[: self.tokens]
-        text = " or ".join(f'"{visible(token)}"' for token in names)
         return Explanation(
             neuron=evidence.neuron,
             explainer="",
-            text=f"the token {text}" if names else "",
+            text=sentence(names) if names else "",
             outcome=Outcome.OK if names else Outcome.EMPTY,
         )
+
+
+def sentence(tokens: Sequence[str]) -> str:
+    """An explanation that names tokens, in one wording for all that do."""
+    return "the token " + " or ".join(f'"{visible(token)}"' for token in tokens)
 
 
 def strongest(excerpts: Sequence[Excerpt]) -> list[str]:

@@ -11,7 +11,11 @@ from harness.types import Evidence, Explainer, Explanation, NeuroglossError, Neu
 
 @dataclass(eq=False)
 class Shuffled:
-    """Gives each neuron what ``explainer`` says of another one; ``seed`` chooses which."""
+    """Gives each neuron what ``explainer`` says of another one; ``seed`` chooses which.
+
+    Where it says several things the best for this neuron is chosen among them, as for any explainer: a best of k has
+    a higher floor.
+    """
 
     explainer: Explainer
     seed: int = 0

@@ -11,7 +11,7 @@ from harness.types import NeuroglossError, Outcome, Query, Simulation
 
 @dataclass(eq=False)
 class Lookup:
-    """Gives each token the mean activation that the explanation's table has for it, else the table's default."""
+    """Gives each token the activation that the explanation's table has for its key, else the table's default."""
 
     name: str = field(default="lookup", init=False)
 
@@ -28,5 +28,7 @@ def _simulation(query: Query) -> Simulation:
         raise NeuroglossError(
             f"the explanation of {explanation.neuron} is a text, not a table; choose a simulator that reads texts."
         )
-    expected = tuple(explanation.table.get(token, explanation.default) for token in query.tokens)
+    table, default = explanation.table, explanation.default
+    keys = explanation.table_key.of(query.tokens)
+    expected = tuple(default if key is None else table.get(key, default) for key in keys)
     return Simulation(expected=expected, units="activations")

@@ -64,6 +64,12 @@ class PartialModel:
         self.vocabulary = int(model.get_input_embeddings().num_embeddings)
         self._extras = self._extra_outputs()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        device: torch.device = self._model.device
+        return device
+
     def run(
         self, ids: torch.Tensor, start: int = 0, stop: int | None = None, residual: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -100,6 +106,16 @@ class PartialModel:
             for few in torch.split(logits, max(1, LOGITS_HANDED_ON // self.vocabulary)):
                 yield slice(first, first + len(few)), torch.log_softmax(few.float(), dim=-1)
                 first += len(few)
+
+    def direction(self, layer: int, column: int) -> torch.Tensor:
+        """What a neuron of activation 1 adds to the output of its layer's down projection [hidden]."""
+        projection = self._projections[layer]
+        dtype = next(projection.parameters()).dtype
+        unit = torch.zeros(2, self.shape[1], dtype=dtype, device=self.device)
+        unit[0, column] = 1
+        one, none = projection(unit)
+        added: torch.Tensor = one - none
+        return added
 
     # --------------------------------------------------------------------------------------- what is done on the way
 

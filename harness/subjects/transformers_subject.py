@@ -14,10 +14,11 @@ import numpy.typing as npt
 import torch
 
 from harness import weights
+from harness.subjects import views
 from harness.subjects.divergence import jensen_shannon
 from harness.subjects.partial import PartialModel
 from harness.subjects.sampling import Sampling, sample
-from harness.types import FloatArray, Identity, NeuroglossError, NeuronId, Progress, Replacement
+from harness.types import FloatArray, Identity, NeuroglossError, NeuronId, Progress, Replacement, TokenEffects
 
 Float32Array = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
@@ -213,6 +214,42 @@ class TransformersSubject:
                 f"{self.name} gives logits that are not finite numbers around {replacement.neuron}; run it in float32."
             )
         return divergence
+
+    # --------------------------------------------------------------------------------------------------------- tokens
+
+    def input_tokens(self, neuron: NeuronId, count: int) -> tuple[tuple[str, float], ...]:
+        """The tokens whose embedding, entering the neuron's layer by itself, excites the neuron most.
+
+        Returns:
+            At most ``count`` (text, activation), each above 0, largest first.
+        """
+        self._check_neurons([neuron])
+        return views.largest(views.activations(self._model, neuron), count, self._named)
+
+    def output_tokens(self, neuron: NeuronId, count: int) -> TokenEffects:
+        """The tokens that the neuron's output direction points at and away from, by the logit lens.
+
+        Returns:
+            At most ``count`` (text, logit above the mean over the vocabulary) of either sign.
+        """
+        self._check_neurons([neuron])
+        return views.effects(views.lens(self._model, neuron), count, self._named)
+
+    def changed_tokens(self, replacements: Sequence[Replacement], count: int) -> TokenEffects:
+        """The tokens whose next-token log-probability the replacements change most, on the mean over positions.
+
+        Returns:
+            At most ``count`` (text, change in nats) of either sign.
+        """
+        self._check_neurons([replacement.neuron for replacement in replacements])
+        for replacement in replacements:
+            _check_values(replacement)
+        return views.effects(views.changes(self._model, replacements), count, self._named)
+
+    def _named(self, token_id: int) -> str | None:
+        """The text of a token that can be shown: no special token, and no fragment of a character."""
+        text = self.token_text(token_id)
+        return None if token_id in self._ends or not text or "\ufffd" in text else text
 
     @cached_property
     def _loaded(self) -> weights.Loaded:

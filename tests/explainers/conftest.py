@@ -71,3 +71,23 @@ def evidence(excerpt) -> Callable[..., Evidence]:
         return Evidence(NeuronId(0, index), excerpts, sums, mean=0.25)
 
     return make
+
+
+FIRES_ON = {" ember": 10.0, " kiln": 8.0, " forge": 6.0}
+"""The planted neuron's tokens, and what it gives on each; it is silent on every other one."""
+
+
+@pytest.fixture
+def planted(excerpt) -> Evidence:
+    """A neuron that fires on three known tokens and nothing else: excerpts, and a corpus of which they are a part."""
+    texts = [
+        ["<s>", "The", " ember", " glowed", " in", " the", " dark", "\n", "No", " one", " spoke", "."],
+        ["<s>", "He", " lit", " the", " kiln", " and", " the", " forge", " (", "both", ")", "."],
+    ]
+    excerpts = tuple(excerpt(*((token, FIRES_ON.get(token, 0.0)) for token in text), leading=1) for text in texts)
+    everything = [token for text in texts for token in text[1:]] * 4 + [" seldom"]
+    tokens = tuple(sorted(set(everything)))
+    counts = np.array([everything.count(token) for token in tokens])
+    sums = np.array([FIRES_ON.get(token, 0.0) for token in tokens]) * counts
+    sums[tokens.index(" seldom")] = 50.0  # seen once: chance, and not what it fires on
+    return Evidence(NeuronId(1, 2), excerpts, TokenSums(tokens, counts, sums), mean=float(sums.sum() / counts.sum()))

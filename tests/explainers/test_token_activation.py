@@ -47,7 +47,7 @@ def test_replies_become_explanations_in_order(scripted, evidence) -> None:
 
 
 def test_sampling_is_part_of_the_request(scripted, evidence) -> None:
-    request = TokenActivation(scripted(), max_tokens=7, temperature=0.5, seed=3).request(evidence())
+    request = TokenActivation(scripted(), max_tokens=7, temperature=0.5, seed=3).requests(evidence())[0]
     assert (request.max_tokens, request.temperature, request.seed) == (7, 0.5, 3)
 
 
@@ -55,7 +55,7 @@ def test_nothing_but_the_evidence_enters_the_request(scripted, evidence) -> None
     known = evidence()
     other = replace(known, mean=9.0, token_sums=known.token_sums.without(known.excerpts))
     explainer = TokenActivation(scripted())
-    assert explainer.request(known) == explainer.request(other)
+    assert explainer.requests(known) == explainer.requests(other)
 
 
 def test_a_missing_prompt_is_found_before_any_work(scripted) -> None:

@@ -1,0 +1,38 @@
+"""Tokens drawn by chance, worded like the most-activating ones: a floor that fires on something, but not on this."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from harness.explainers.max_activation import sentence
+from harness.types import Evidence, Explanation, NeuroglossError, Outcome, Role
+
+
+@dataclass(eq=False)
+class RandomWords:
+    """Names ``tokens`` different tokens of the corpus, each as likely as any other; ``seed`` and neuron decide."""
+
+    tokens: int = 3
+    seed: int = 0
+    role: Role = field(default=Role.FLOOR, init=False)
+
+    def __post_init__(self) -> None:
+        if self.tokens < 1:
+            raise NeuroglossError(f"tokens is {self.tokens}, but an explanation names at least 1.")
+
+    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
+        """One explanation for each neuron, in order; empty where the corpus is."""
+        return [self._explanation(known) for known in evidence]
+
+    def _explanation(self, evidence: Evidence) -> Explanation:
+        sums = evidence.token_sums
+        words = sorted(sums.tokens[place] for place in np.flatnonzero(sums.counts > 0) if sums.tokens[place].strip())
+        stream = hashlib.sha256(f"{self.seed} {evidence.neuron}".encode()).digest()[:8]
+        drawn = np.random.default_rng(int.from_bytes(stream)).permutation(len(words))[: self.tokens]
+        if not len(drawn):
+            return Explanation(evidence.neuron, "", outcome=Outcome.EMPTY)
+        return Explanation(evidence.neuron, "", text=sentence([words[place] for place in drawn]))
