@@ -31,7 +31,7 @@ from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
 from harness.puzzles import task as puzzle_task
 from harness.report import board, page, puzzle_board
-from harness.types import NeuroglossError
+from harness.types import Identity, NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 """Exit status: a job of a sweep failed; a mistake that the user can mend; Ctrl-C."""
@@ -145,7 +145,8 @@ def _collect_job(one: DictConfig) -> None:
             folder = experiment.collect(experiment.prepare_collection(one), progress)
     except NeuroglossError as error:
         _end(error)
-    console.print(f"task: {folder}", soft_wrap=True, markup=False)
+    found = f"task: {folder}" if folder else "this worker's share is done; the worker that ends last freezes the task."
+    console.print(found, soft_wrap=True, markup=False)
 
 
 def _only_shows(given: Sequence[str]) -> bool:
@@ -194,16 +195,25 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--only", nargs="+", metavar="NAME", help="some of the explainers")
     words.add_argument("--model", metavar="NAME", help="the model that all of them ask, one of conf/model")
     words.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the run's config")
-    kept = _group(commands, "tasks", "list, show, verify or rebuild frozen tasks")
+    kept = _group(commands, "tasks", "list, show, verify, rebuild, import or export frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
         ("show", "what a task holds", _show_task),
         ("verify", "check a task's files against its digest", _verify_task),
     ):
         _command(kept, name, text, do).add_argument("task", help="a task's name, or its folder")
-    again = _command(kept, "rebuild", "compile a task of puzzles from its source again, and compare", _rebuild_task)
-    again.add_argument("task", help="the task's name, or a folder that holds puzzles.yaml")
+    again = _command(kept, "rebuild", "make a task again from its source or its config, and compare", _rebuild_task)
+    again.add_argument("task", help="the task's name, its folder, or one that holds puzzles.yaml")
     again.add_argument("--write", type=Path, metavar="FOLDER", help="freeze what comes out in a new folder")
+    taking = _command(kept, "import", "freeze neuron records in the format of OpenAI's neuron-explainer", _import_task)
+    taking.add_argument("name", help="of the new task, like gpt2-xl-released-v1")
+    taking.add_argument("files", nargs="+", type=Path, help="files of one record each, or folders with such files")
+    taking.add_argument("--subject", required=True, help="the model that the records were made from")
+    taking.add_argument("--revision", default="", help="its revision")
+    taking.add_argument("--output", type=Path, default=Path("tasks"), help="the folder of tasks")
+    giving = _command(kept, "export", "write a task's neurons in that format, a file each", _export_task)
+    giving.add_argument("task", help="a task's name, or its folder")
+    giving.add_argument("folder", type=Path, help="a new folder")
     ranked = _group(commands, "leaderboard", "keep the leaderboard")
     adding = _command(ranked, "add", "make an entry of a run", _add_entry)
     adding.add_argument("run", type=Path, help="a run's folder")
@@ -263,9 +273,14 @@ def _show_task(options: argparse.Namespace) -> None:
 
 
 def _rebuild_task(options: argparse.Namespace) -> None:
-    """Compile a source of puzzles again: where nothing is frozen yet it is frozen, else the digests are compared."""
+    """Make a task again and compare; a source of puzzles of which nothing is frozen yet is frozen."""
     place = Path(options.task)
     folder = place if place.is_dir() else tasks.tasks_folder() / options.task
+    if not (folder / puzzle_task.SOURCE).is_file():
+        with ProgressReporter(console) as progress:
+            agreement = experiment.rebuild(tasks.find_task(folder.name, str(folder)), progress)
+        console.print(agreement, soft_wrap=True, markup=False)
+        return
     if options.write is not None or not (folder / frozen.DESCRIPTION).is_file():
         target = folder if options.write is None else options.write
         console.print(f"{target}: written, digest {puzzle_task.write(folder, target)}", soft_wrap=True, markup=False)
@@ -277,6 +292,17 @@ def _rebuild_task(options: argparse.Namespace) -> None:
             "compiler have changed; freeze it as a new version with --write FOLDER."
         )
     console.print(f"{folder.name}: compiles to the same digest, {known}", soft_wrap=True, markup=False)
+
+
+def _import_task(options: argparse.Namespace) -> None:
+    subject = Identity(options.subject, options.revision)
+    for sentence in experiment.import_records(options.files, options.output / options.name, subject):
+        console.print(sentence, soft_wrap=True, markup=False)
+
+
+def _export_task(options: argparse.Namespace) -> None:
+    files = experiment.export_records(options.task, options.folder)
+    console.print(f"{options.folder}: {len(files)} files of one neuron each", soft_wrap=True, markup=False)
 
 
 def _add_entry(options: argparse.Namespace) -> None:

@@ -106,7 +106,11 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class CollectSettings:
-    """One collection, complete: what :mod:`harness.subjects.collect` needs to freeze a task."""
+    """One collection, complete: what :mod:`harness.subjects.collect` needs to freeze a task.
+
+    ``worker`` of ``workers`` share the work; the state is saved every ``save_every`` batches. None of these three
+    enters the task.
+    """
 
     subject: dict[str, Any] = field(default_factory=dict)
     corpus: dict[str, Any] = field(default_factory=dict)
@@ -116,6 +120,9 @@ class CollectSettings:
     description: str = ""
     seed: int = 0
     output: str = "tasks"
+    worker: int = 0
+    workers: int = 1
+    save_every: int = 64
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,24 @@ same for a collection.
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from harness import (
     build,
     config,
+    frozen,
     instruments,
+    neuron_records,
     pipeline,
     provenance,
     publish,
@@ -101,28 +106,132 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
         build.check(values[where], where)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", settings.name):
         raise NeuroglossError(f"name is {settings.name!r}; a task is named like mine-v1, and a change of it mine-v2.")
+    if not 0 <= settings.worker < settings.workers or settings.save_every < 1:
+        raise NeuroglossError("worker is counted from 0 to workers - 1, and save_every is at least 1; correct them.")
     folder = Path(settings.output) / settings.name
     if folder.exists():
         raise NeuroglossError(f"{folder} exists, and a task is never changed; choose a new name.")
     return CollectionPlan(shown, settings, folder)
 
 
-def collect(plan: CollectionPlan, progress: Progress) -> Path:
-    """Read the corpus on the subject and freeze what was found as a task.
+WAYS = ("output", "worker", "workers", "save_every")
+"""Keys of a collection that say how it is done, and nothing of what comes out."""
+
+
+def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
+    """Read the corpus on the subject, or a worker's share of it, and freeze what was found as a task.
+
+    The state of each share stands in a hidden folder beside the task's own until the task is frozen.
+
+    Returns:
+        The task's folder; None where other workers have yet to end.
 
     Raises:
-        NeuroglossError: the corpus is too small, the subject can not be read, or the disk is full; nothing is left.
+        NeuroglossError: the corpus is too small, the subject can not be read, or the disk is full; the last state that
+            was saved is left.
     """
-    from harness.subjects.collect import collect as read  # noqa: PLC0415  # torch takes seconds to import
+    from harness.subjects.collect import collect_share  # noqa: PLC0415  # torch takes seconds to import
+    from harness.subjects.state import StateFile  # noqa: PLC0415
 
-    parts = {where: build.assemble(getattr(plan.settings, where)) for where in ("subject", "corpus", "sample")}
-    found = read(**parts, settings=build.assemble(plan.settings.collect), progress=progress)
+    settings = plan.settings
+    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample")}
     made = {
-        "config": {key: value for key, value in plan.config.items() if key != "output"},
+        "config": {key: value for key, value in plan.config.items() if key not in WAYS},
         "packages": provenance.provenance()["packages"],
     }
-    tasks.write_task(plan.folder, found, plan.settings.description, made)
+    origin = frozen.digest({**made, "subject": dataclasses.asdict(parts["subject"].identity)})
+    place = plan.folder.with_name(f".{plan.folder.name}.state")
+    states = [
+        StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
+        for number in range(settings.workers)
+    ]
+    found = collect_share(
+        **parts,
+        settings=build.assemble(settings.collect),
+        states=states,
+        worker=settings.worker,
+        progress=progress,
+    )
+    if found is None:
+        return None
+    tasks.write_task(plan.folder, found, settings.description, made)
+    shutil.rmtree(place, ignore_errors=True)
     return plan.folder
+
+
+def import_records(places: Sequence[Path], folder: Path, subject: Identity, description: str = "") -> list[str]:
+    """Freeze neuron records of the public format as a task.
+
+    Args:
+        places: files of one record each, or folders with such files.
+        folder: the task's own; it must not exist.
+        subject: the model that the records were made from.
+        description: a sentence for people.
+
+    Returns:
+        What there is to say of it, in sentences.
+
+    Raises:
+        NeuroglossError: a file is damaged, or has too few excerpts to deal them into splits.
+    """
+    from harness.subjects.collect import Collection, CollectionSettings  # noqa: PLC0415  # torch takes seconds to import
+
+    found = neuron_records.read(places)
+    for record in found.records:
+        tasks.split_record(record)
+    top, random = (min(len(getattr(one, kind)) for one in found.records) for kind in ("top", "random"))
+    tokens = len(found.records[0].top[0].tokens)
+    settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random)
+    collection = Collection(subject, settings, found.records, (), excerpts=0, distinct_tokens=0, threads=1)
+    imported = {"format": "OpenAI's neuron-explainer", "decimals": str(found.decimals), "rounded": found.rounded}
+    task = tasks.write_task(folder, collection, description, imported=imported)
+    said = [f"task: {folder}, {task.size}, digest {task.digest}"]
+    if random < USUAL_RANDOM:
+        said.append(
+            f"its records have {random} random excerpts, not {USUAL_RANDOM}: calibration, valid and test get "
+            f"{random // 3} each."
+        )
+    if found.rounded:
+        said.append(f"{found.rounded} activations were written with more digits than a float32 has, and are rounded.")
+    return said
+
+
+USUAL_RANDOM = 15
+"""How many random excerpts a neuron has as a rule: five for each split that gets some."""
+
+
+def export_records(name: str, folder: Path) -> list[Path]:
+    """Write every neuron of a task as a file of the public format; the files are returned.
+
+    Raises:
+        NeuroglossError: there is no such task, or the folder exists.
+    """
+    place = Path(name)
+    kept = tasks.find_task(place.name, str(place) if place.exists() else None)
+    imported = frozen.read(kept).get("imported", {})
+    decimals = neuron_records.Decimals(imported.get("decimals", neuron_records.Decimals.SHORTEST))
+    return neuron_records.write(tasks.read_task(kept).records, folder, decimals)
+
+
+def rebuild(folder: Path, progress: Progress) -> str:
+    """Collect a frozen task of neurons again, from the config that it holds, and compare.
+
+    Returns:
+        A sentence that says how well both agree.
+
+    Raises:
+        NeuroglossError: the task does not say how it was made, or something else comes out.
+    """
+    known = tasks.read_task(folder)
+    values = frozen.read(folder)["made"].get("config")
+    if not values:
+        raise NeuroglossError(f"{folder} does not hold the config of a collection, so it can not be rebuilt.")
+    with tempfile.TemporaryDirectory(prefix=f"{known.name}-") as scratch:
+        plan = prepare_collection(OmegaConf.create({**values, "output": scratch}))
+        made = collect(plan, progress)
+        if made is None:
+            raise AssertionError("a single worker has no others to wait for")
+        return tasks.compare(known, tasks.read_task(made))
 
 
 def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path, results.Results | PuzzleResults]:

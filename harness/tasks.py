@@ -1,8 +1,9 @@
 """Tasks: neurons and excerpts frozen under a digest, so that every explainer of a board is measured on the same.
 
 A task of neurons is a folder: ``task.yaml`` (what it is, how it was made, the digest of every file),
-``records.parquet``, ``tokens.parquet``, ``sums.parquet`` and ``README.md``. It is written whole or not at all, and
-never changed after. The other kind of task is of puzzles (:mod:`harness.puzzles.task`); :func:`read` reads either.
+``records.parquet``, ``tokens.parquet``, ``sums.parquet``, ``README.md``, and ``quantiles.parquet`` where excerpts by
+quantile were collected. It is written whole or not at all, and never changed after. The other kind of task is of
+puzzles (:mod:`harness.puzzles.task`); :func:`read` reads either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from harness import frozen
 from harness.frozen import DESCRIPTION, restore
+from harness.neuron_records import every_excerpt
 from harness.puzzles import task as puzzles
 from harness.types import (
     Evidence,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:  # reading a task needs no model
 Item = TypeVar("Item")
 KIND = "neurons"
 RECORDS, TOKENS, SUMS, PAGE = "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
+QUANTILES = "quantiles.parquet"
 _PAGE = Path(__file__).with_name("task_readme.md")
 
 
@@ -73,9 +76,15 @@ def evidence(record: NeuronRecord) -> Evidence:
     splits = split_record(record)
     hidden = (*splits.valid, *splits.test)
     activations = [value for excerpt in hidden for value in excerpt.activations[excerpt.scored]]
+    if not record.moments.count:  # an imported record does not say over how much text its mean was taken
+        return Evidence(record.neuron, splits.train, record.token_sums, _mean((*splits.train, *splits.calibration)))
     count = record.moments.count - len(activations)
     mean = (record.moments.mean * record.moments.count - sum(activations)) / count
     return Evidence(record.neuron, splits.train, record.token_sums.without(hidden), mean)
+
+
+def _mean(excerpts: Iterable[Excerpt]) -> float:
+    return float(np.mean([value for excerpt in excerpts for value in excerpt.activations[excerpt.scored]]))
 
 
 def _dealt(excerpts: tuple[Excerpt, ...], ways: int) -> list[tuple[Excerpt, ...]]:
@@ -213,7 +222,12 @@ def read_task(folder: Path) -> Task:
         texts = dict(zip(*_columns(folder / TOKENS, "id", "text"), strict=True))
         rows = pq.read_table(folder / RECORDS).to_pylist()
         sums = pq.read_table(folder / SUMS)
-        records = tuple(_records(described, rows, texts, sums))
+        quantiles = _quantiles(folder, described, texts)
+        records = tuple(_records(described, rows, texts, sums, quantiles))
+        if "imported" in described:  # then token ids are numbers of the task's own
+            records = tuple(
+                _changed(one, lambda excerpt: dataclasses.replace(excerpt, token_ids=())) for one in records
+            )
         identity = Identity(**described["subject"])
     except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
         raise NeuroglossError(f"{folder} is not laid out as a task ({error!r}); {restore(folder)}") from error
@@ -231,8 +245,25 @@ def read_task(folder: Path) -> Task:
 _READERS: Mapping[str, Callable[[Path], Task | PuzzleTask]] = {KIND: read_task, puzzles.KIND: puzzles.read}
 
 
+Strata = dict[str, list[list[Excerpt]]]
+
+
+def _quantiles(folder: Path, described: Mapping[str, Any], texts: Mapping[int, str]) -> Strata:
+    """Neuron -> excerpts of each stratum, for a task that has such."""
+    boundaries = described.get("quantile_boundaries", {})
+    found: Strata = {name: [[] for _ in range(len(cuts) + 1)] for name, cuts in boundaries.items()}
+    for row in pq.read_table(folder / QUANTILES).to_pylist() if boundaries else []:
+        _check_row(row, described["excerpt_tokens"])
+        found[row["neuron"]][row["stratum"]].append(_excerpt(row, texts, described["leading"]))
+    return found
+
+
 def _records(
-    described: Mapping[str, Any], rows: Iterable[Mapping[str, Any]], texts: Mapping[int, str], sums: pa.Table
+    described: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    texts: Mapping[int, str],
+    sums: pa.Table,
+    quantiles: Strata,
 ) -> Iterator[NeuronRecord]:
     excerpts: dict[str, list[Excerpt]] = {}
     for row in rows:
@@ -246,6 +277,8 @@ def _records(
             random=tuple(one for one in excerpts[name] if one.kind is ExcerptKind.RANDOM),
             moments=Moments(**moments),
             token_sums=TokenSums(tokens, counts, sums[name].to_numpy().astype(np.float64)),
+            by_quantile=tuple(map(tuple, quantiles.get(name, []))),
+            quantile_boundaries=tuple(described.get("quantile_boundaries", {}).get(name, [])),
         )
 
 
@@ -281,11 +314,74 @@ def _columns(path: Path, *names: str) -> list[list[Any]]:
     return [table[name].to_pylist() for name in names]
 
 
+# ---------------------------------------------------------------------------------------------------------- comparing
+
+ROUNDING = 1e-4
+"""What two collections may differ by: of a neuron's largest activation, or of a statistic relative to its scale."""
+
+
+def compare(known: Task, again: Task) -> str:
+    """How well a task agrees with the same one collected again.
+
+    Returns:
+        A sentence.
+
+    Raises:
+        NeuroglossError: other neurons or excerpts came out, or their figures differ by more than rounding.
+    """
+    if again.digest == known.digest:
+        return f"{known.name}: collects to the same digest, {known.digest}"
+    largest = 0.0
+    if [one.neuron for one in known.records] != [one.neuron for one in again.records]:
+        raise NeuroglossError(f"{known.name} collects to other neurons: {_OTHERWISE}")
+    for one, other in zip(known.records, again.records, strict=True):
+        if [len(every_excerpt(one)), len(one.top)] != [len(every_excerpt(other)), len(other.top)]:
+            raise NeuroglossError(
+                f"{known.name} collects to another number of excerpts of neuron {one.neuron}: {_OTHERWISE}"
+            )
+        for mine, theirs in zip(every_excerpt(one), every_excerpt(other), strict=True):
+            if dataclasses.replace(mine, activations=theirs.activations) != theirs:
+                raise NeuroglossError(
+                    f"{known.name} collects to another excerpt of neuron {one.neuron}, {theirs.source} in place of "
+                    f"{mine.source}: {_OTHERWISE}"
+                )
+        largest = max(largest, *_differences(one, other))
+        if largest > ROUNDING:
+            raise NeuroglossError(f"{known.name} collects to other figures of neuron {one.neuron}: {_OTHERWISE}")
+    return (
+        f"{known.name}: collects to the same neurons and excerpts; activations, moments and sums agree to "
+        f"{largest:.1e} of their scale, as far as rounding goes on another processor or with other versions"
+    )
+
+
+_OTHERWISE = "its corpus, its subject or the code has changed; task.yaml says with which versions it was made."
+
+
+def _differences(one: NeuronRecord, other: NeuronRecord) -> Iterator[float]:
+    """How far two records with the same excerpts are apart: activations, moments, sums by token."""
+    pairs = zip(every_excerpt(one), every_excerpt(other), strict=True)
+    apart = max(float(np.abs(np.subtract(a.activations, b.activations)).max()) for a, b in pairs)
+    scale = max(abs(one.moments.maximum), one.moments.variance**0.5) or 1.0
+    yield apart / scale
+    for name, value in dataclasses.asdict(one.moments).items():
+        unit = scale if name in ("mean", "maximum") else max(abs(value), 1e-30)
+        yield abs(getattr(other.moments, name) - value) / unit
+    mine, theirs = one.token_sums, other.token_sums
+    if mine.tokens != theirs.tokens or not np.array_equal(mine.counts, theirs.counts):
+        yield np.inf
+    elif mine.tokens:
+        yield float((np.abs(mine.sums - theirs.sums) / (mine.counts * scale)).max())
+
+
 # ------------------------------------------------------------------------------------------------------------ writing
 
 
 def write_task(
-    folder: Path, collection: Collection, description: str = "", made: Mapping[str, object] | None = None
+    folder: Path,
+    collection: Collection,
+    description: str = "",
+    made: Mapping[str, object] | None = None,
+    imported: Mapping[str, object] | None = None,
 ) -> Task:
     """Freeze a collection as the task named like ``folder``, whole or not at all.
 
@@ -295,6 +391,7 @@ def write_task(
         description: a sentence for people.
         made: how it was made, as plain values: the config and the package versions. A time or a commit in it would give
             the same task another digest.
+        imported: where the records were not collected but imported, from what; their excerpts have no token ids then.
 
     Returns:
         The task as it is read back.
@@ -304,19 +401,47 @@ def write_task(
             left behind.
     """
     described = _description(folder.name, collection, description, made or {})
+    if imported is not None:
+        described["imported"] = dict(imported)
+        collection = dataclasses.replace(collection, records=_numbered(collection.records))
     with frozen.whole(folder) as draft:
         _write_parquet(draft / RECORDS, _records_table(collection.records, collection.settings.excerpt_tokens))
         _write_parquet(draft / TOKENS, _tokens_table(collection.records))
         _write_parquet(draft / SUMS, _sums_table(collection.records))
         (draft / PAGE).write_text(_page(described), encoding="utf-8", newline="\n")
-        frozen.seal(draft, described, (RECORDS, TOKENS, SUMS, PAGE))
+        files: tuple[str, ...] = (RECORDS, TOKENS, SUMS, PAGE)
+        if "quantile_boundaries" in described:
+            _write_parquet(draft / QUANTILES, _quantiles_table(collection.records, collection.settings.excerpt_tokens))
+            files += (QUANTILES,)
+        frozen.seal(draft, described, files)
     return read_task(folder)
+
+
+def _numbered(records: Sequence[NeuronRecord]) -> tuple[NeuronRecord, ...]:
+    """Records whose excerpts have token ids of their own: the number of each text among all texts, sorted."""
+    texts = {token for record in records for excerpt in every_excerpt(record) for token in excerpt.tokens}
+    ids = {text: number for number, text in enumerate(sorted(texts))}
+    return tuple(
+        _changed(record, lambda one: dataclasses.replace(one, token_ids=tuple(ids[text] for text in one.tokens)))
+        for record in records
+    )
+
+
+def _changed(record: NeuronRecord, change: Callable[[Excerpt], Excerpt]) -> NeuronRecord:
+    """A record with each of its excerpts changed."""
+    return dataclasses.replace(
+        record,
+        top=tuple(map(change, record.top)),
+        random=tuple(map(change, record.random)),
+        by_quantile=tuple(tuple(map(change, stratum)) for stratum in record.by_quantile),
+    )
 
 
 def _description(name: str, collection: Collection, description: str, made: Mapping[str, object]) -> dict[str, Any]:
     """All of ``task.yaml`` but the digests, which need the files."""
     settings = collection.settings
     top, random = settings.top // 4, settings.random // 3
+    boundaries = {str(one.neuron): list(one.quantile_boundaries) for one in collection.records if one.by_quantile}
     return {
         "schema": frozen.SCHEMA,
         "name": name,
@@ -328,50 +453,59 @@ def _description(name: str, collection: Collection, description: str, made: Mapp
             "train": {"top": top, "random": 0},
             **{split: {"top": top, "random": random} for split in ("calibration", "valid", "test")},
         },
-        "collection": dataclasses.asdict(settings),
+        "collection": settings.written,
         "corpus": {"excerpts": collection.excerpts, "distinct_tokens": collection.distinct_tokens},
         "threads": collection.threads,
         "made": dict(made),
         "neurons": {str(record.neuron): dataclasses.asdict(record.moments) for record in collection.records},
         "rejected": [str(neuron) for neuron in collection.rejected],
+        **({"quantile_boundaries": boundaries} if boundaries else {}),
     }
 
 
+_COLUMNS = {
+    "neuron": pa.string(),
+    "kind": pa.string(),
+    "weight": pa.float64(),
+    "source": pa.string(),
+    "token_ids": pa.list_(pa.int32()),
+    "activations": pa.list_(pa.float32()),
+}
+
+
 def _records_table(records: Sequence[NeuronRecord], length: int) -> pa.Table:
+    rows = [_row(record.neuron, excerpt, length) for record in records for excerpt in record.top + record.random]
+    return pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS))
+
+
+def _quantiles_table(records: Sequence[NeuronRecord], length: int) -> pa.Table:
     rows = [
-        {
-            "neuron": str(record.neuron),
-            "kind": str(excerpt.kind),
-            "weight": excerpt.weight,
-            "source": excerpt.source,
-            "token_ids": excerpt.token_ids,
-            "activations": excerpt.activations,
-        }
+        {**_row(record.neuron, excerpt, length), "stratum": stratum}
         for record in records
-        for excerpt in record.top + record.random
+        for stratum, excerpts in enumerate(record.by_quantile)
+        for excerpt in excerpts
     ]
-    for row in rows:
-        _check_row(row, length)
-    return pa.Table.from_pylist(
-        rows,
-        schema=pa.schema(
-            {
-                "neuron": pa.string(),
-                "kind": pa.string(),
-                "weight": pa.float64(),
-                "source": pa.string(),
-                "token_ids": pa.list_(pa.int32()),
-                "activations": pa.list_(pa.float32()),
-            }
-        ),
-    )
+    return pa.Table.from_pylist(rows, schema=pa.schema({**_COLUMNS, "stratum": pa.int32()}))
+
+
+def _row(neuron: NeuronId, excerpt: Excerpt, length: int) -> dict[str, Any]:
+    row = {
+        "neuron": str(neuron),
+        "kind": str(excerpt.kind),
+        "weight": excerpt.weight,
+        "source": excerpt.source,
+        "token_ids": excerpt.token_ids,
+        "activations": excerpt.activations,
+    }
+    _check_row(row, length)
+    return row
 
 
 def _tokens_table(records: Sequence[NeuronRecord]) -> pa.Table:
     texts = {
         token_id: text
         for record in records
-        for excerpt in record.top + record.random
+        for excerpt in every_excerpt(record)
         for token_id, text in zip(excerpt.token_ids, excerpt.tokens, strict=True)
     }
     ids = sorted(texts)

@@ -50,10 +50,12 @@ class NeuronId:
 
 
 class ExcerptKind(StrEnum):
-    """How an excerpt was chosen: among the neuron's largest maxima, or uniformly among the rest of the corpus."""
+    """How an excerpt was chosen: among the neuron's largest maxima, uniformly among the rest of the corpus, or
+    uniformly among the excerpts whose maximum lies between two quantiles."""
 
     TOP = "top"
     RANDOM = "random"
+    QUANTILE = "quantile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +170,19 @@ class TokenSums:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NeuronRecord:
-    """What a task holds of one neuron: top excerpts (largest maximum first), random excerpts, statistics."""
+    """What a task holds of one neuron: top excerpts (largest maximum first), random excerpts, statistics.
+
+    ``by_quantile`` has excerpts of each stratum of maxima, the lowest first, cut at ``quantile_boundaries``; both are
+    empty where none were collected. They are dealt into no split, and may stand among the top or the random ones too.
+    """
 
     neuron: NeuronId
     top: tuple[Excerpt, ...]
     random: tuple[Excerpt, ...]
     moments: Moments
     token_sums: TokenSums
+    by_quantile: tuple[tuple[Excerpt, ...], ...] = ()
+    quantile_boundaries: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ GROUPS = {
         "task",
         "track",
     ],
-    "collect": ["corpus", "sample", "subject"],
+    "collect": ["corpus", "recipe", "sample", "subject"],
 }
 OPTIONS = [
     (name, group, path.stem) for name, groups in GROUPS.items() for group in groups for path in (CONF / group).iterdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import itertools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import frozen, tasks
+from harness.experiment import export_records, import_records
 from harness.subjects.collect import Collection, CollectionSettings
-from harness.tasks import evidence, find_task, list_tasks, read_task, select, split_record, write_task
+from harness.tasks import compare, evidence, find_task, list_tasks, read_task, select, split_record, write_task
 from harness.types import (
     Excerpt,
     ExcerptKind,
@@ -333,3 +335,138 @@ def test_an_excerpt_that_stands_twice_is_refused() -> None:
     doubled = dataclasses.replace(one, random=(*one.random[:-1], again))
     with pytest.raises(NeuroglossError, match="neuron L1N2 has the excerpt d2:0 twice"):
         split_record(doubled)
+
+
+# ------------------------------------------------------------------------------------------------- excerpts by quantile
+
+
+def with_quantiles(collection: Collection) -> Collection:
+    """The same with a stratum of each sort: some excerpts, none, and one that stands among the top too."""
+    records = []
+    for one in collection.records:
+        few = tuple(dataclasses.replace(excerpt, kind=ExcerptKind.QUANTILE, weight=7.5) for excerpt in one.random[:2])
+        last = (dataclasses.replace(one.top[0], kind=ExcerptKind.QUANTILE),)
+        records.append(dataclasses.replace(one, by_quantile=(few, (), last), quantile_boundaries=(-np.inf, 0.25)))
+    return dataclasses.replace(collection, records=tuple(records))
+
+
+def test_excerpts_by_quantile_are_read_back_equal_and_dealt_into_no_split(
+    tmp_path: Path, collection: Collection
+) -> None:
+    made = with_quantiles(collection)
+    task = write_task(tmp_path / "some-v1", made, "Some neurons.")
+    for found, given_ in zip(task.records, made.records, strict=True):
+        assert found.by_quantile == given_.by_quantile
+        assert found.quantile_boundaries == given_.quantile_boundaries
+        splits = split_record(found)
+        assert {one.kind for one in splits.valid} == {ExcerptKind.TOP, ExcerptKind.RANDOM}
+    assert "quantiles.parquet" in (tmp_path / "some-v1" / "README.md").read_text()
+
+
+# ----------------------------------------------------------------------------------------------------------- comparing
+
+
+def changed(task: Task, **changes: Any) -> Task:
+    first = dataclasses.replace(task.records[0], **changes)
+    return dataclasses.replace(task, digest="another", records=(first, *task.records[1:]))
+
+
+def test_a_task_collected_again_agrees_up_to_rounding(folder: Path) -> None:
+    task = read_task(folder)
+    assert "collects to the same digest" in compare(task, task)
+    moments = dataclasses.replace(task.records[0].moments, mean=task.records[0].moments.mean + 1e-7)
+    said = compare(task, changed(task, moments=moments))
+    assert "collects to the same neurons and excerpts" in said
+    assert "e-08 of their scale" in said or "e-07 of their scale" in said
+
+
+def test_a_task_that_collects_to_something_else_is_refused(folder: Path) -> None:
+    task = read_task(folder)
+    one = task.records[0]
+    louder = dataclasses.replace(one.top[0], activations=(*one.top[0].activations[:-1], 99.0))
+    other = dataclasses.replace(one.top[0], source="elsewhere:0")
+    sums = dataclasses.replace(one.token_sums, sums=one.token_sums.sums + 1)
+    for changes, sentence in (
+        ({"top": (other, *one.top[1:])}, "another excerpt of neuron L0N0, elsewhere:0 in place of d0:0"),
+        ({"top": (louder, *one.top[1:])}, "other figures of neuron L0N0"),
+        ({"moments": dataclasses.replace(one.moments, kurtosis=3.1)}, "other figures of neuron L0N0"),
+        ({"token_sums": sums}, "other figures of neuron L0N0"),
+        ({"neuron": NeuronId(0, 1)}, "other neurons"),
+        ({"top": one.top[1:]}, "another number of excerpts of neuron L0N0"),
+    ):
+        with pytest.raises(NeuroglossError, match=sentence):
+            compare(task, changed(task, **changes))
+
+
+# ----------------------------------------------------------------------------------------------- importing, exporting
+
+
+def neuron_file(layer: int, random: int = 15, number: float = 0.1) -> str:
+    """A neuron record as others write it: decimals that are no binary fraction, tokens that are hard to keep."""
+
+    def sample(first: int, size: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "dataclass_name": "ActivationRecord",
+                "tokens": [*TEXTS, str(one)],
+                "activations": [number, -1.5, *[0.0] * (len(TEXTS) - 2), one / 100],
+            }
+            for one in range(first, first + size)
+        ]
+
+    made = {
+        "dataclass_name": "NeuronRecord",
+        "neuron_id": {"dataclass_name": "NeuronId", "layer_index": layer, "neuron_index": 7},
+        "random_sample": sample(0, random),
+        "random_sample_by_quantile": [sample(1000 * (1 + place), 2) for place in range(5)],
+        "quantile_boundaries": [0.1, 0.2, 0.3, 0.4],
+        "mean": 0.123456789,
+        "variance": 1.0,
+        "skewness": None,
+        "kurtosis": 3.0,
+        "most_positive_activation_records": sample(100, 20),
+    }
+    return json.dumps(made)
+
+
+def test_imported_records_are_exported_exactly(tmp_path: Path) -> None:
+    texts = {f"{layer}/7.json": neuron_file(layer) for layer in (2, 11)}
+    for name, text in texts.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_text(text)
+    said = import_records([tmp_path / "in"], tmp_path / "tasks" / "them-v1", Identity("gpt2-xl", "abc"))
+    assert len(said) == 1
+    assert "them-v1, 2 neurons" in said[0]
+    task = read_task(tmp_path / "tasks" / "them-v1")
+    assert [str(one.neuron) for one in task.records] == ["L2N7", "L11N7"]
+    assert task.subject.name == "gpt2-xl"
+    assert task.records[0].top[0].tokens[:-1] == tuple(TEXTS)
+    assert task.records[0].top[0].token_ids == ()
+    export_records(str(tmp_path / "tasks" / "them-v1"), tmp_path / "out")
+    assert {name: (tmp_path / "out" / name).read_text() for name in texts} == texts
+
+
+def test_what_an_explainer_sees_of_an_imported_record_is_open(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(neuron_file(2))
+    import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    (one,) = read_task(tmp_path / "them-v1").records
+    splits = split_record(one)
+    values = [value for excerpt in splits.train + splits.calibration for value in excerpt.activations]
+    assert evidence(one).mean == pytest.approx(np.mean(values))
+
+
+def test_old_files_with_ten_random_records_work_and_say_so(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(neuron_file(2, random=10))
+    said = import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    assert said[1] == "its records have 10 random excerpts, not 15: calibration, valid and test get 3 each."
+    assert "calibration: 5 top, 3 random" in (tmp_path / "them-v1" / "README.md").read_text()
+    assert len(split_record(read_task(tmp_path / "them-v1").records[0]).valid) == 8
+
+
+def test_too_few_or_too_exact_records_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(neuron_file(2, random=2))
+    with pytest.raises(NeuroglossError, match="L2N7 has 20 top and 2 random excerpts; at least 4 and 3"):
+        import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    (tmp_path / "a.json").write_text(neuron_file(2, number=0.12345678901))
+    said = import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    assert said[1].startswith("45 activations were written with more digits")

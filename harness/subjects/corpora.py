@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from harness.subjects.sampling import Sampling
 from harness.types import NeuroglossError, Progress
 
 Tokens = tuple[int, ...]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Passage:
 class TextModel(Protocol):
     """What a corpus asks of the subject."""
 
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are."""
+        ...
+
     def encode(self, text: str) -> Tokens:
         """Token ids of a text, with no token put before or after it."""
         ...
@@ -64,16 +71,71 @@ class Corpus(Protocol):
         ...
 
 
-def passages(documents: Iterable[Document], length: int, token_text: Callable[[int], str]) -> Iterator[Passage]:
-    """Cut documents into passages of ``length`` tokens; a shorter remainder is dropped, and what was seen before."""
-    seen: set[bytes] = set()
+@dataclass(frozen=True)
+class Cutting:
+    """How documents become passages.
+
+    Attributes:
+        length: how many tokens a passage has.
+        start: a token put before the text of each passage, as its first; none where it is None.
+        across: whether a passage may go on in the next document; it then has the source of its first token.
+    """
+
+    length: int
+    start: int | None = None
+    across: bool = False
+
+
+def passages(documents: Iterable[Document], cutting: Cutting, token_text: Callable[[int], str]) -> Iterator[Passage]:
+    """Cut documents into passages; a remainder that is too short is dropped, and what was seen before."""
+    lead = () if cutting.start is None else (cutting.start,)
+    seen = Seen()
+    for source, text in _pieces(documents, cutting.length - len(lead), cutting.across):
+        tokens = lead + text
+        hashed = hashlib.sha256("\x00".join(map(token_text, tokens)).encode("utf-8", "surrogatepass"))
+        if seen.add(hashed.digest()):
+            yield Passage(source, tokens, hashed.hexdigest())
+
+
+def _pieces(documents: Iterable[Document], length: int, across: bool) -> Iterator[tuple[str, Tokens]]:
+    """Every ``length`` tokens of each document, or of all of them one after another, and the source of the first."""
+    source, rest = "", ()
     for document in documents:
-        for first in range(0, len(document.token_ids) - length + 1, length):
-            tokens = document.token_ids[first : first + length]
-            hashed = hashlib.sha256("\x00".join(map(token_text, tokens)).encode("utf-8", "surrogatepass"))
-            if (short := hashed.digest()[:16]) not in seen:
-                seen.add(short)
-                yield Passage(f"{document.source}:{first}", tokens, hashed.hexdigest())
+        first = 0
+        if across and rest:
+            first = length - len(rest)
+            rest += document.token_ids[:first]
+            if len(rest) < length:
+                continue
+            yield source, rest
+        last = first + (len(document.token_ids) - first) // length * length
+        for place in range(first, last, length):
+            yield f"{document.source}:{place}", document.token_ids[place : place + length]
+        source, rest = f"{document.source}:{last}", document.token_ids[last:]
+
+
+class Seen:
+    """Remembers which digests came before, in memory that does not grow: a Bloom filter (1970).
+
+    What came before is always found. What did not is taken for known, and so left out of the corpus, once in 1e9 times
+    after a million digests, once in 500 after ten million.
+    """
+
+    BITS = 27
+    PROBES = 7
+
+    def __init__(self) -> None:
+        self._bits = bytearray(2 ** (self.BITS - 3))
+
+    def add(self, digest: bytes) -> bool:
+        """Remember a digest of at least 28 bytes that are as good as random; whether it is new is returned."""
+        new = False
+        for probe in range(self.PROBES):
+            place = int.from_bytes(digest[4 * probe : 4 * probe + 4], "little") >> (32 - self.BITS)
+            byte, bit = place >> 3, 1 << (place & 7)
+            new |= not self._bits[byte] & bit
+            self._bits[byte] |= bit
+        return new
 
 
 # ------------------------------------------------------------------------------------------------------------ sampled
@@ -151,13 +213,7 @@ class TextFiles:
         return _encoded(islice(self._texts(), self.limit), model, progress, self.limit)
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        root = Path(self.path).expanduser()
-        found = sorted(path for path in root.rglob("*") if path.suffix in _READERS) if root.is_dir() else [root]
-        if not found or not all(path.is_file() and path.suffix in _READERS for path in found):
-            kinds = ", ".join(_READERS)
-            raise NeuroglossError(f"{root} is neither a file ({kinds}) nor a folder with such files; set corpus.path.")
-        for path in found:
-            name = str(path.relative_to(root)) if root.is_dir() else path.name
+        for name, path in _files(self.path, _READERS):
             for number, text in enumerate(_entries(path, self.text_field)):
                 if not isinstance(text, str):
                     raise NeuroglossError(
@@ -166,16 +222,58 @@ class TextFiles:
                 yield f"{name}#{number}", text
 
 
+class TokenFiles:
+    """Text that was tokenised before, by the subject's own tokenizer: each row of a Parquet file is one document.
+
+    Args:
+        path: a ``.parquet`` file, or a folder of which every such file is read, in the order of their names.
+        ids_field: the column that holds a list of token ids.
+        documents: how many documents are read at most.
+    """
+
+    def __init__(self, path: str, ids_field: str = "input_ids", documents: int | None = None) -> None:
+        self.path = path
+        self.ids_field = ids_field
+        self.limit = documents
+
+    def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
+        """Every document as ``<file>#<number>``.
+
+        Raises:
+            NeuroglossError: there is no such file or column, or a row is no list of token ids that the subject has.
+        """
+        for done, (source, ids) in enumerate(islice(self._rows(model.vocabulary), self.limit), start=1):
+            yield Document(source, ids)
+            progress("reading text", done, self.limit or done)
+
+    def _rows(self, vocabulary: int) -> Iterator[tuple[str, Tokens]]:
+        for name, path in _files(self.path, {".parquet"}):
+            for number, ids in enumerate(_entries(path, self.ids_field)):
+                if not _are_ids(ids, vocabulary):
+                    raise NeuroglossError(
+                        f"{path} has no token ids from 0 to {vocabulary - 1} in {self.ids_field!r} at entry {number}; "
+                        "set corpus.ids_field, or tokenise the text with the subject's own tokenizer."
+                    )
+                yield f"{name}#{number}", tuple(ids)
+
+
+def _are_ids(found: object, vocabulary: int) -> TypeGuard[list[int]]:
+    return isinstance(found, list) and all(isinstance(one, int) and 0 <= one < vocabulary for one in found)
+
+
 class HubDataset:
     """A dataset of the Hugging Face hub, streamed.
 
     Args:
-        name: its name on the hub.
+        name: its name on the hub, or a folder with its files.
         split: which of its parts.
-        revision: the commit to read; a branch can change under a task.
+        revision: the full commit hash to read: a branch can change under a task. A folder has none.
         config: which of its configurations, where it has several.
         text_field: the column that holds the text.
-        documents: how many documents are read at most.
+        documents: how many documents are read; an error where the dataset has fewer. None reads all there are.
+
+    Raises:
+        NeuroglossError: the dataset is on the hub and its revision is not pinned.
     """
 
     def __init__(  # noqa: PLR0913  # one argument for each thing a config can say of a dataset
@@ -188,6 +286,11 @@ class HubDataset:
         text_field: str = "text",
         documents: int | None = None,
     ) -> None:
+        if not Path(name).is_dir() and not _COMMIT.fullmatch(revision or ""):
+            raise NeuroglossError(
+                f"the dataset {name} has the revision {revision}, which can change; pin the full commit hash that its "
+                "page on the hub shows: corpus.revision=HASH."
+            )
         self.name = name
         self.split = split
         self.revision = revision
@@ -196,8 +299,20 @@ class HubDataset:
         self.limit = documents
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
-        """Every document as ``<name>/<split>#<number>``."""
-        return _encoded(islice(self._texts(), self.limit), model, progress, self.limit)
+        """Every document as ``<name>/<split>#<number>``.
+
+        Raises:
+            NeuroglossError: it can not be read, or ends before ``documents`` were read.
+        """
+        found = 0
+        for document in _encoded(islice(self._texts(), self.limit), model, progress, self.limit):
+            found += 1
+            yield document
+        if self.limit is not None and found < self.limit:
+            raise NeuroglossError(
+                f"the dataset {self.name} ended after {found} of {self.limit} documents; what was read is kept, so run "
+                "again if the connection broke, else lower corpus.documents."
+            )
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         import datasets  # noqa: PLC0415  # slow to import, and needed by this corpus alone
@@ -221,6 +336,18 @@ class HubDataset:
                     "set corpus.text_field."
                 )
             yield f"{self.name}/{self.split}#{number}", row[self.text_field]
+
+
+def _files(place: str, kinds: Collection[str]) -> Iterator[tuple[str, Path]]:
+    """Each file of some kinds at a place, a file or a folder, in the order of their names, and what it is called."""
+    root = Path(place).expanduser()
+    found = sorted(path for path in root.rglob("*") if path.suffix in kinds) if root.is_dir() else [root]
+    if not found or not all(path.is_file() and path.suffix in kinds for path in found):
+        raise NeuroglossError(
+            f"{root} is neither a file ({', '.join(kinds)}) nor a folder with such files; set corpus.path."
+        )
+    for path in found:
+        yield (path.relative_to(root).as_posix() if root.is_dir() else path.name), path
 
 
 def _encoded(
@@ -260,7 +387,8 @@ def _read_parquet(path: Path, field: str) -> Iterator[object]:
             yield from batch.column(field).to_pylist()
     except (pa.ArrowInvalid, KeyError) as error:
         raise NeuroglossError(
-            f"{path} can not be read as Parquet with a column {field!r}; set corpus.text_field, or fetch it again."
+            f"{path} can not be read as Parquet with a column {field!r}; set corpus.text_field or corpus.ids_field, "
+            "or fetch it again."
         ) from error
 
 

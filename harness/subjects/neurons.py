@@ -6,7 +6,7 @@ more candidates than it wants, in the order in which they are taken.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,10 +17,14 @@ from harness.types import NeuroglossError, NeuronId
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The first ``wanted`` of ``neurons`` that fire are taken."""
+    """The first ``wanted`` of ``neurons`` that fire are taken, all that fire where it is None.
 
-    wanted: int
+    With ``by_activity`` those taken are spread evenly over all that fire, in the order of how often they do.
+    """
+
+    wanted: int | None
     neurons: tuple[NeuronId, ...]
+    by_activity: bool = False
 
 
 class NeuronSample(Protocol):
@@ -73,6 +77,41 @@ class Uniform:
         return [_drawn(layer, count, self.spares, width, self.seed) for layer, count in enumerate(wanted) if count]
 
 
+class ByActivity:
+    """Neurons of every degree of activity: spread evenly over candidates in the order of how often they fire.
+
+    Args:
+        neurons: how many.
+        candidates: how many are drawn uniformly from the whole model, and read.
+        seed: decides that draw.
+    """
+
+    def __init__(self, neurons: int = 30, candidates: int = 300, seed: int = 0) -> None:
+        if not 0 < neurons <= candidates:
+            raise NeuroglossError(f"sample.neurons is {neurons} of {candidates} candidates; give more candidates.")
+        self.neurons = neurons
+        self.drawn = candidates
+        self.seed = seed
+
+    def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
+        """One group of all candidates."""
+        layers, width = shape
+        if self.drawn > layers * width:
+            raise NeuroglossError(f"the subject has {layers * width} neurons; lower sample.candidates to at most that.")
+        places = np.random.default_rng(self.seed).permutation(layers * width)[: self.drawn].tolist()
+        found = tuple(NeuronId(place // width, place % width) for place in places)
+        return [Candidates(self.neurons, found, by_activity=True)]
+
+
+class All:
+    """Every neuron of the model that fires."""
+
+    def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
+        """One group for each layer."""
+        layers, width = shape
+        return [Candidates(None, tuple(NeuronId(layer, index) for index in range(width))) for layer in range(layers)]
+
+
 class Listed:
     """Neurons named one by one; one that never fires is an error.
 
@@ -89,8 +128,12 @@ class Listed:
         return [Candidates(1, (neuron,)) for neuron in named]
 
 
-def choose(groups: Sequence[Candidates], firing: Collection[NeuronId]) -> tuple[list[NeuronId], list[NeuronId]]:
+def choose(groups: Sequence[Candidates], activity: Mapping[NeuronId, float]) -> tuple[list[NeuronId], list[NeuronId]]:
     """Take the first of each group that fire.
+
+    Args:
+        groups: the candidates.
+        activity: how often each neuron that fires does; those that hardly do are not in it.
 
     Returns:
         (those taken, in the order of layers; those passed over because they do not fire).
@@ -101,17 +144,25 @@ def choose(groups: Sequence[Candidates], firing: Collection[NeuronId]) -> tuple[
     taken: list[NeuronId] = []
     passed: list[NeuronId] = []
     for group in groups:
-        living = [neuron for neuron in group.neurons if neuron in firing][: group.wanted]
-        if len(living) < group.wanted:
+        living = [neuron for neuron in group.neurons if neuron in activity]
+        wanted = len(living) if group.wanted is None else group.wanted
+        if len(living) < wanted:
             raise NeuroglossError(
                 f"only {len(living)} of {len(group.neurons)} candidates in layer {group.neurons[0].layer} "
-                f"({', '.join(map(str, group.neurons[:4]))}) fire on enough excerpts, and {group.wanted} are wanted; "
+                f"({', '.join(map(str, group.neurons[:4]))}) fire on enough excerpts, and {wanted} are wanted; "
                 "use a larger corpus or raise sample.spares."
             )
-        last = group.neurons.index(living[-1])
-        passed.extend(neuron for neuron in group.neurons[:last] if neuron not in firing)
-        taken.extend(living)
+        chosen = _spread(living, activity, wanted) if group.by_activity else living[:wanted]
+        every = group.by_activity or group.wanted is None
+        looked_at = group.neurons if every or not chosen else group.neurons[: group.neurons.index(chosen[-1])]
+        passed.extend(neuron for neuron in looked_at if neuron not in activity)
+        taken.extend(chosen)
     return sorted(taken), passed
+
+
+def _spread(living: Sequence[NeuronId], activity: Mapping[NeuronId, float], wanted: int) -> list[NeuronId]:
+    ordered = sorted(living, key=lambda neuron: (activity[neuron], neuron))
+    return [ordered[int((place + 0.5) * len(ordered) / wanted)] for place in range(wanted)]
 
 
 def _drawn(layer: int, wanted: int, spares: int, width: int, seed: int) -> Candidates:

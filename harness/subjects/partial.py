@@ -6,7 +6,7 @@ A layer that stands aside hands on what it gets; the last one below those that r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -120,11 +120,18 @@ class PartialModel:
     # --------------------------------------------------------------------------------------- what is done on the way
 
     @contextmanager
-    def reading(self, layer: int, columns: Sequence[int], out: torch.Tensor, places: Sequence[int]) -> Iterator[None]:
-        """Within this context, copy neurons ``columns`` of a layer to ``out`` [batch, tokens, :] at ``places``."""
+    def reading(
+        self, layer: int, columns: Sequence[int], shape: torch.Size, see: Callable[[torch.Tensor], None]
+    ) -> Iterator[None]:
+        """Within this context, show neurons ``columns`` of a layer to ``see``, float32 [batch, tokens, columns].
+
+        Where they are all its neurons in order, nothing is copied. ``shape`` is (batch, tokens).
+        """
+        every = list(columns) == list(range(self.shape[1]))
 
         def hook(_: nn.Module, inputs: Inputs) -> None:
-            out[..., places] = inputs[0][..., columns].reshape(*out.shape[:2], len(columns)).float().cpu()
+            shown = inputs[0] if every else inputs[0][..., columns]
+            see(shown.reshape(*shape, len(columns)).float())
 
         with _hooked(self._projections[layer].register_forward_pre_hook(hook)):
             yield

@@ -1,117 +1,351 @@
 """What one pass over a corpus keeps of each neuron, in memory that does not grow with the corpus.
 
-Everything kept is a sum, a maximum, or the best few by a total order that depends on content alone, so that it does not
-matter in which order, or in how many parts, the corpus is read.
+Everything kept is an exact sum, a maximum, or the lowest few by a total order that depends on content alone. So
+sketches of different batches can be merged in any order, over any number of machines, and give the same bytes.
+
+The one thing that batches decide is the activations themselves: the sums within a matrix product depend on its shape.
+So a batch is the unit of work, made of the same passages whoever reads it, and a sketch knows which ones it has read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from harness.subjects.corpora import Passage
-from harness.types import FloatArray, Moments, NeuronId
+from harness.subjects.exact import ExactSums
+from harness.subjects.lowest import Entries, Float32Array, Keys, Lowest, Places
+from harness.subjects.reduction import POWERS, Reduced, reduce
+from harness.types import FloatArray, Moments, NeuroglossError, NeuronId
 
-Float32Array = npt.NDArray[np.float32]
-Keys = npt.NDArray[np.uint64]
+CLASS_BITS = 1
+"""Classes of maxima in each octave, as a power of two: two, so that each edge is at most 1.5 times the one before."""
+OCTAVES = 16
+"""Classes reach from 2 to the minus this up to 2 to this; what lies outside belongs to the first or the last."""
+_SHIFT = 23 - CLASS_BITS
+_LOWEST_EDGE = (127 - OCTAVES) << CLASS_BITS
+CLASSES = (2 * OCTAVES << CLASS_BITS) + 1
+QUANTILES = (0.5, 0.9, 0.99, 0.999)
+"""Where the strata of quantile samples are cut, as near as the edges of classes allow."""
+LARGEST_POWER = 1e30
+"""The most that the sum of a batch's fourth powers may be: activations to 1e7, which all sums here can hold."""
+PRUNED_FROM = 1024
+"""Passages that may be held, beyond twice those kept, before those that no neuron keeps any more are looked for."""
+
+
+@dataclass(frozen=True)
+class SketchSettings:
+    """What a sketch keeps of each neuron.
+
+    Attributes:
+        top: how many passages of largest maximum.
+        random: how many uniformly drawn ones are wanted beside them; ``top`` more are kept, for those among the top.
+        quantile: how many are drawn uniformly from each stratum of maxima; 0 for none.
+        tokens: the length of a passage.
+        leading: first positions left out of everything but the kept activations themselves.
+        vocabulary: how many token ids there are; 0 keeps no sums by token.
+        seed: decides the uniform draws.
+    """
+
+    top: int
+    random: int
+    quantile: int
+    tokens: int
+    leading: int
+    vocabulary: int
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
-class Best:
-    """The passages of lowest ``order`` for each neuron, ties broken by content; empty places have an infinite order.
+class Kept:
+    """Passages that a sketch keeps of one neuron.
 
     Attributes:
-        order: what is kept lowest [neurons, places].
-        content: keys of the passages [neurons, places].
-        activations: of the neuron on the passage's tokens [neurons, places, tokens].
+        content: their keys [passages].
+        activations: the neuron's on their tokens [passages, tokens].
     """
 
-    order: FloatArray
     content: Keys
     activations: Float32Array
 
-    @classmethod
-    def none(cls, neurons: int, places: int, tokens: int) -> Best:
-        """All places empty."""
-        return cls(
-            np.full((neurons, places), np.inf),
-            np.zeros((neurons, places), dtype=np.uint64),
-            np.zeros((neurons, places, tokens), dtype=np.float32),
-        )
 
-    def merged(self, other: Best) -> Best:
-        """The best of both, in as many places as this one has."""
-        order = np.concatenate([self.order, other.order], axis=1)
-        content = np.concatenate([self.content, other.content], axis=1)
-        activations = np.concatenate([self.activations, other.activations], axis=1)
-        first = np.lexsort((content, order), axis=-1)[:, : self.order.shape[1]]
-        return Best(
-            np.take_along_axis(order, first, axis=1),
-            np.take_along_axis(content, first, axis=1),
-            np.take_along_axis(activations, first[:, :, None], axis=1),
-        )
+@dataclass(frozen=True, eq=False)
+class Stratum:
+    """A uniform sample of the passages whose maximum is at least ``lower`` and below the next stratum's.
+
+    ``count`` is how many passages of the corpus it was drawn from.
+    """
+
+    lower: float
+    count: int
+    kept: Kept
 
 
 class Sketch:
-    """The state of a collection: the top and the random passages of each neuron, its moments, and its sums by token.
+    """The state of a collection: passages, moments and sums by token of each neuron.
 
     Args:
-        neurons: those read.
-        top: how many passages of largest maximum are kept.
-        random: how many uniformly drawn ones are wanted beside them; ``top`` more are kept, for those among the top.
-        tokens: the length of a passage.
-        leading: first positions left out of everything but the kept activations themselves.
-        vocabulary: how many token ids there are.
-        seed: decides the uniform draw.
+        neurons: those read, in ascending order.
+        settings: what is kept of them.
+
+    Attributes:
+        passages: those kept of any neuron, by content key; a few that no neuron keeps any more may be among them.
+        read: how many passages were taken in.
     """
 
-    def __init__(  # noqa: PLR0913  # the sizes of the state
-        self,
-        neurons: Sequence[NeuronId],
-        *,
-        top: int,
-        random: int,
-        tokens: int,
-        leading: int,
-        vocabulary: int,
-        seed: int,
-    ) -> None:
+    def __init__(self, neurons: Sequence[NeuronId], settings: SketchSettings) -> None:
         self.neurons = tuple(neurons)
-        self.leading = leading
-        self.seed = seed
-        self.top = Best.none(len(neurons), top, tokens)
-        self.random = Best.none(len(neurons), top + random, tokens)
+        if list(self.neurons) != sorted(set(self.neurons)):
+            raise ValueError("the neurons of a sketch must be distinct and in ascending order")
+        self.settings = settings
         self.passages: dict[int, Passage] = {}
+        self._prune_above = PRUNED_FROM
         self.read = 0
-        self.firing = np.zeros(len(neurons), dtype=np.int64)
-        self.active = np.zeros(len(neurons), dtype=np.int64)
-        self.maximum = np.full(len(neurons), -np.inf)
-        self.powers = np.zeros((4, len(neurons)))
-        self.token_counts = np.zeros(vocabulary, dtype=np.int64)
-        self.token_sums = np.zeros((vocabulary, len(neurons)))
+        self._done = 0  # bit n: batch n was taken in
+        self._columns = dict(_by_layer(self.neurons))
+        number, tokens = len(self.neurons), settings.tokens
+        self._top = Lowest(number, settings.top, tokens)
+        self._random = Lowest(number, settings.top + settings.random, tokens)
+        self._by_class = Lowest(number * CLASSES if settings.quantile else 0, settings.quantile, tokens)
+        self._class_counts = np.zeros((number if settings.quantile else 0, CLASSES), dtype=np.int64)
+        self._firing = np.zeros(number, dtype=np.int64)
+        self._active = np.zeros(number, dtype=np.int64)
+        self._maximum = np.full(number, -np.inf, dtype=np.float32)
+        self._powers = ExactSums((POWERS, number), digits=5, lowest=-100)
+        self.token_counts = np.zeros(settings.vocabulary, dtype=np.int64)
+        # Pages of this that are never touched take no memory: it grows with the tokens seen, not with the vocabulary.
+        self._token_sums = ExactSums((settings.vocabulary, number), digits=2, lowest=-56)
+        self._draw_keys = neuron_keys(self.neurons, settings.seed)
 
-    def add(self, passages: Sequence[Passage], activations: Float32Array) -> None:
-        """Take in passages never seen before, with ``activations`` [passages, tokens, neurons]."""
-        scored = activations[:, self.leading :].astype(np.float64)
-        highest = scored.max(axis=1)
+    # --------------------------------------------------------------------------------------------------------- adding
+
+    @property
+    def columns(self) -> dict[int, list[int]]:
+        """Layer -> indices of the neurons read in it."""
+        return {
+            layer: [self.neurons[place].index for place in range(places.start, places.stop)]
+            for layer, places in self._columns.items()
+        }
+
+    def has(self, number: int) -> bool:
+        """Whether the batch of that number was taken in."""
+        return bool(self._done >> number & 1)
+
+    def opened(self, number: int, passages: Sequence[Passage]) -> Callable[[int, torch.Tensor], None]:
+        """Begin to take in a batch of passages that were never seen before.
+
+        Args:
+            number: the batch's place among all batches of the corpus.
+            passages: all of one length.
+
+        Returns:
+            What takes in each layer in turn: a function of the layer and of the activations of its neurons, float32
+            [passages, tokens, neurons].
+        """
+        if self.has(number):
+            raise ValueError(f"batch {number} was taken in before")
         content = np.array([content_key(passage) for passage in passages], dtype=np.uint64)
-        self._add_best(passages, content, highest, activations)
+        ids = np.array([passage.token_ids[self.settings.leading :] for passage in passages])
+        self._done |= 1 << number
         self.read += len(passages)
-        self.firing += (highest > 0).sum(axis=0)
-        self.active += (scored > 0).sum(axis=(0, 1))
-        self.maximum = np.maximum(self.maximum, highest.max(axis=0))
-        for exponent in range(4):
-            self.powers[exponent] += (scored ** (exponent + 1)).sum(axis=(0, 1))
-        ids = np.array([passage.token_ids[self.leading :] for passage in passages])
-        self._add_tokens(ids.ravel(), scored.reshape(ids.size, -1))
+        self._keep_passages(content, passages)
+        tokens = _Sorted.of(ids.ravel()) if self.settings.vocabulary else None
+        if tokens is not None:
+            self.token_counts[tokens.distinct] += tokens.counts
+
+        def see(layer: int, activations: torch.Tensor) -> None:
+            self._see(layer, content, activations)
+            if tokens is not None:
+                scored = activations[:, self.settings.leading :].flatten(0, 1).double().cpu().numpy()
+                places = self._columns[layer]
+                self._token_sums.add(tokens.sums(scored), (tokens.distinct[:, None], np.r_[places]))
+
+        return see
+
+    def _see(self, layer: int, content: Keys, activations: torch.Tensor) -> None:
+        places = self._columns[layer]
+        reduced = reduce(activations, self.settings.leading)
+        self._check(places, reduced, activations)
+        highest = reduced.highest
+        self._firing[places] += (highest > 0).sum(axis=0)
+        self._active[places] += reduced.active
+        np.maximum(self._maximum[places], highest.max(axis=0), out=self._maximum[places])
+        self._powers.add(reduced.powers, (slice(None), places))
+        drawn = draws(self._draw_keys[places], content)
+        group = np.arange(places.start, places.stop)[None, :]
+        _offer(self._top, np.broadcast_to(group, highest.shape), _descending(highest), content, activations)
+        _offer(self._random, np.broadcast_to(group, highest.shape), drawn, content, activations)
+        if self.settings.quantile:
+            classes = _classes(highest)
+            np.add.at(self._class_counts, (np.broadcast_to(group, highest.shape), classes), 1)
+            _offer(self._by_class, group * CLASSES + classes, drawn, content, activations)
+
+    def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
+        leading = activations[:, : self.settings.leading]
+        finite = (np.abs(reduced.powers) < LARGEST_POWER).all(axis=0) & np.isfinite(reduced.highest).all(axis=0)
+        finite &= torch.isfinite(leading).all(dim=0).all(dim=0).cpu().numpy()
+        if not finite.all():
+            neuron = self.neurons[places.start + int(np.flatnonzero(~finite)[0])]
+            raise NeuroglossError(
+                f"the activation of layer {neuron.layer}, neuron {neuron.index} is not a finite number, or above "
+                "1e7; run the subject in float32, and check its weights."
+            )
+
+    def _keep_passages(self, content: Keys, passages: Sequence[Passage]) -> None:
+        if len(self.passages) > self._prune_above:
+            self._prune()
+        self.passages.update(zip(content.tolist(), passages, strict=True))
+
+    def _prune(self) -> None:
+        """Let go of passages that no neuron keeps."""
+        kept = np.unique(np.concatenate([kind.contents() for kind in self._kinds]))
+        self.passages = {key: self.passages[key] for key in kept.tolist()}
+        self._prune_above = 2 * len(self.passages) + PRUNED_FROM
+
+    @property
+    def _kinds(self) -> tuple[Lowest, Lowest, Lowest]:
+        return self._top, self._random, self._by_class
+
+    # -------------------------------------------------------------------------------------------------------- merging
+
+    def absorb(self, other: Sketch) -> None:
+        """Take in all that a sketch of other batches has read.
+
+        Raises:
+            NeuroglossError: it is of other neurons or settings, or has read a batch that was read here too.
+        """
+        if (self.neurons, self.settings) != (other.neurons, other.settings):
+            raise NeuroglossError(
+                "the parts of a collection are of other neurons or settings; collect all of them anew."
+            )
+        if self._done & other._done:
+            raise NeuroglossError(
+                "two parts of a collection have read the same batch; give each worker its own number."
+            )
+        self._done |= other._done
+        self.read += other.read
+        for own, others in zip(self._kinds, other._kinds, strict=True):
+            own.absorb(others)
+        self.passages |= other.passages
+        self._prune()
+        for name in ("_class_counts", "_firing", "_active", "token_counts"):
+            getattr(self, name)[...] += getattr(other, name)
+        np.maximum(self._maximum, other._maximum, out=self._maximum)
+        self._powers.absorb(other._powers)
+        self._token_sums.absorb(other._token_sums)
+
+    # ---------------------------------------------------------------------------------------------------------- state
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """All of it as arrays, the same ones whatever the order and the parts in which the batches came."""
+        for kind in self._kinds:
+            kind.settle()
+        self._prune()
+        seen = np.flatnonzero(self.token_counts)
+        keys = np.array(sorted(self.passages), dtype=np.uint64)
+        kept = [self.passages[key] for key in keys.tolist()]
+        done = self._done.to_bytes((self._done.bit_length() + 7) // 8, "little")
+        found: dict[str, npt.NDArray[Any]] = {
+            "done": np.frombuffer(done, dtype=np.uint8),
+            "read": np.array(self.read),
+            "class_counts": self._class_counts,
+            "firing": self._firing,
+            "active": self._active,
+            "maximum": self._maximum,
+            "powers": self._powers.words,
+            "tokens": seen,
+            "token_counts": self.token_counts[seen],
+            "token_sums": self._token_sums.words[:, seen],
+            "passage_sources": _packed(passage.source for passage in kept),
+            "passage_digests": _packed(passage.digest for passage in kept),
+            "passage_ids": np.array([passage.token_ids for passage in kept], dtype=np.int32),
+        }
+        for name, kind in zip(_KINDS, self._kinds, strict=True):
+            entries, values = kind.found()
+            found |= {f"{name}_{column}": getattr(entries, column) for column in ("group", "order", "content")}
+            found[f"{name}_activations"] = values
+        return found
+
+    def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take in a state of the same neurons and settings; nothing was taken in before."""
+        self._done = int.from_bytes(state["done"].tobytes(), "little")
+        self.read = int(state["read"])
+        self._class_counts[...] = state["class_counts"]
+        self._firing[...] = state["firing"]
+        self._active[...] = state["active"]
+        self._maximum[...] = state["maximum"]
+        self._powers.words[...] = state["powers"]
+        self.token_counts[state["tokens"]] = state["token_counts"]
+        self._token_sums.words[:, state["tokens"]] = state["token_sums"]
+        columns = zip(
+            _unpacked(state["passage_sources"]),
+            state["passage_ids"].tolist(),
+            _unpacked(state["passage_digests"]),
+            strict=True,
+        )
+        kept = [Passage(source, tuple(ids), digest) for source, ids, digest in columns]
+        self.passages = {content_key(passage): passage for passage in kept}
+        for name, kind in zip(_KINDS, self._kinds, strict=True):
+            if len(state[f"{name}_group"]):
+                kind.add(*(state[f"{name}_{column}"] for column in ("group", "order", "content", "activations")))
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    @property
+    def firing(self) -> Places:
+        """On how many passages each neuron rises above 0 [neurons]."""
+        return self._firing
+
+    @property
+    def fraction_active(self) -> FloatArray:
+        """The share of the scored positions at which each neuron is above 0 [neurons]."""
+        return self._active / max(1, self.positions)
+
+    @property
+    def positions(self) -> int:
+        """How many scored positions were read."""
+        return self.read * (self.settings.tokens - self.settings.leading)
+
+    def token_sums(self, tokens: Places, place: int) -> FloatArray:
+        """The sums of the activations of the neuron at ``place`` at each of ``tokens``, by token id [tokens]."""
+        return self._token_sums.total((tokens, place))
+
+    def top(self, place: int) -> Kept:
+        """The passages of largest maximum of the neuron at ``place``, largest first."""
+        return self._found(self._top, place)[1]
+
+    def random(self, place: int) -> Kept:
+        """A uniform sample of all passages, in the order of their draw: its beginnings are uniform samples too."""
+        return self._found(self._random, place)[1]
+
+    def strata(self, place: int) -> list[Stratum]:
+        """The passages of the neuron at ``place`` by quantile of their maximum, the lowest stratum first.
+
+        A stratum is a run of whole classes of maxima, so that the lowest draws of its classes hold its own lowest ones.
+        """
+        counts = self._class_counts[place]
+        below = np.concatenate([[0], np.cumsum(counts)])  # how many passages lie below each class
+        cuts = [int(np.abs(below[:-1] - quantile * self.read).argmin()) for quantile in QUANTILES]
+        entries, values = self._by_class.found(place * CLASSES, (place + 1) * CLASSES)
+        classes = entries.group - place * CLASSES
+        strata = []
+        for first, last in pairwise([0, *cuts, CLASSES]):
+            inside = np.flatnonzero((classes >= first) & (classes < last))
+            taken = inside[np.lexsort((entries.content[inside], entries.order[inside]))][: self.settings.quantile]
+            kept = Kept(entries.content[taken], values[taken])
+            strata.append(Stratum(_lower_edge(first), int(counts[first:last].sum()), kept))
+        return strata
 
     def moments(self, place: int) -> Moments:
         """Of the neuron at ``place``, over every scored position; skewness and kurtosis are 0 where nothing varies."""
-        count = int(self.token_counts.sum())
-        first, second, third, fourth = (float(power) / count for power in self.powers[:, place])
+        count = self.positions
+        first, second, third, fourth = (float(power) / count for power in self._powers.total((slice(None), place)))
         variance = max(0.0, second - first**2)
         spread = variance**0.5
         about3 = third - 3 * first * second + 2 * first**3
@@ -122,27 +356,38 @@ class Sketch:
             variance=variance,
             skewness=about3 / spread**3 if spread else 0.0,
             kurtosis=about4 / variance**2 if variance else 0.0,
-            fraction_active=int(self.active[place]) / count,
-            maximum=float(self.maximum[place]),
+            fraction_active=int(self._active[place]) / count,
+            maximum=float(self._maximum[place]),
         )
 
-    def _add_best(
-        self, passages: Sequence[Passage], content: Keys, highest: FloatArray, activations: Float32Array
-    ) -> None:
-        by_neuron = activations.transpose(2, 0, 1)
-        keys = np.broadcast_to(content, highest.T.shape)
-        self.top = self.top.merged(Best(-highest.T, keys, by_neuron))
-        self.random = self.random.merged(Best(draws(self.neurons, content, self.seed), keys, by_neuron))
-        self.passages.update(zip(content.tolist(), passages, strict=True))
-        kept = set(np.union1d(self.top.content, self.random.content).tolist())
-        self.passages = {key: passage for key, passage in self.passages.items() if key in kept}
+    def _found(self, kind: Lowest, place: int) -> tuple[Entries, Kept]:
+        entries, values = kind.found(place, place + 1)
+        return entries, Kept(entries.content, values)
 
-    def _add_tokens(self, ids: npt.NDArray[np.int64], scored: FloatArray) -> None:
-        """Add activations [positions, neurons] to the sums of their tokens ``ids`` [positions]."""
-        order = np.argsort(ids, kind="stable")
-        distinct, first, counts = np.unique(ids[order], return_index=True, return_counts=True)
-        self.token_counts[distinct] += counts
-        self.token_sums[distinct] += np.add.reduceat(scored[order], first, axis=0)
+
+_KINDS = ("top", "random", "by_class")
+
+
+def _offer(kind: Lowest, group: Places, order: Keys, content: Keys, activations: torch.Tensor) -> None:
+    """Add those of a batch's passages that may be among the lowest.
+
+    Args:
+        kind: where they may belong.
+        group: the group of each passage and neuron [passages, neurons].
+        order: what is kept lowest [passages, neurons].
+        content: keys of the passages [passages].
+        activations: of the neurons [passages, tokens, neurons].
+    """
+    passage, neuron = np.nonzero(order <= kind.worst[group])
+    groups, orders, contents = group[passage, neuron], order[passage, neuron], content[passage]
+    wanted = kind.wants(groups, orders, contents)
+    if wanted.any():
+        passage, neuron = passage[wanted], neuron[wanted]
+        chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)]
+        kind.add(groups[wanted], orders[wanted], contents[wanted], chosen.cpu().numpy())
+
+
+# ----------------------------------------------------------------------------------------------------- orders and draws
 
 
 def content_key(passage: Passage) -> int:
@@ -150,15 +395,19 @@ def content_key(passage: Passage) -> int:
     return int(passage.digest[:16], 16)
 
 
-def draws(neurons: Sequence[NeuronId], content: Keys, seed: int) -> FloatArray:
-    """A number in [0, 1) for each neuron and passage [neurons, passages], a hash of both and of the seed.
+def neuron_keys(neurons: Sequence[NeuronId], seed: int) -> Keys:
+    """What makes the draws of each neuron its own [neurons]."""
+    names = np.array([neuron.layer << 32 | neuron.index for neuron in neurons], dtype=np.uint64)
+    return _mixed(_mixed(names) + np.uint64(seed % 2**64))
+
+
+def draws(keys: Keys, content: Keys) -> Keys:
+    """A number of 53 bits for each passage and neuron [passages, neurons], a hash of both and of the seed.
 
     The lowest few of a neuron are a uniform sample of all passages, whatever their order, and other ones for another
     neuron.
     """
-    names = np.array([neuron.layer << 32 | neuron.index for neuron in neurons], dtype=np.uint64)
-    keys = _mixed(_mixed(names) + np.uint64(seed % 2**64))
-    return np.ldexp((_mixed(keys[:, None] ^ content[None, :]) >> np.uint64(11)).astype(np.float64), -53)
+    return _mixed(content[:, None] ^ keys[None, :]) >> np.uint64(11)
 
 
 def _mixed(values: Keys) -> Keys:
@@ -167,3 +416,72 @@ def _mixed(values: Keys) -> Keys:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+def _descending(values: Float32Array) -> Keys:
+    """Whole numbers, below 2^32, in the reverse order of finite ``values``."""
+    bits = (values + np.float32(0)).view(np.int32)  # adding 0 makes one number of the two zeros
+    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    return (np.int64(0x7FFFFFFF) - ascending).astype(np.uint64)
+
+
+def _classes(values: Float32Array) -> Places:
+    """The class of each value: 0 below the lowest edge, then two for each octave."""
+    found: Places = np.clip((values.view(np.int32) >> _SHIFT) - (_LOWEST_EDGE - 1), 0, CLASSES - 1).astype(np.int64)
+    return found
+
+
+def _lower_edge(number: int) -> float:
+    """The lowest value of a class; minus infinity for the first."""
+    if number == 0:
+        return -np.inf
+    return float(np.array((number - 1 + _LOWEST_EDGE) << _SHIFT, dtype=np.int32).view(np.float32))
+
+
+# -------------------------------------------------------------------------------------------------------------- helpers
+
+
+@dataclass(frozen=True, eq=False)
+class _Sorted:
+    """Token ids of a batch's scored positions, sorted, so that what belongs to one token can be added up.
+
+    Attributes:
+        order: the positions, by token [positions].
+        first: where each token begins in ``order`` [distinct tokens].
+        distinct: the tokens, ascending; ``counts`` how often each occurs [distinct tokens].
+    """
+
+    order: Places
+    first: Places
+    distinct: Places
+    counts: Places
+
+    @classmethod
+    def of(cls, ids: Places) -> _Sorted:
+        order = np.argsort(ids, kind="stable")
+        distinct, first, counts = np.unique(ids[order], return_index=True, return_counts=True)
+        return cls(order, first, distinct, counts)
+
+    def sums(self, values: FloatArray) -> FloatArray:
+        """Sums by token [distinct tokens, neurons] of values [positions, neurons]."""
+        found: FloatArray = np.add.reduceat(values[self.order], self.first, axis=0)
+        return found
+
+
+def _by_layer(neurons: Sequence[NeuronId]) -> list[tuple[int, slice]]:
+    """Each layer with the places of its neurons, which are in ascending order."""
+    layers = np.array([neuron.layer for neuron in neurons])
+    distinct, first, counts = np.unique(layers, return_index=True, return_counts=True)
+    return [
+        (int(layer), slice(int(start), int(start + count)))
+        for layer, start, count in zip(distinct, first, counts, strict=True)
+    ]
+
+
+def _packed(texts: Any) -> npt.NDArray[np.uint8]:
+    """Texts as one array of bytes: UTF-8, with a NUL after each."""
+    return np.frombuffer("".join(f"{text}\x00" for text in texts).encode("utf-8", "surrogatepass"), dtype=np.uint8)
+
+
+def _unpacked(packed: npt.NDArray[np.uint8]) -> list[str]:
+    return packed.tobytes().decode("utf-8", "surrogatepass").split("\x00")[:-1]

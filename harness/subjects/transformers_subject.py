@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -119,17 +119,45 @@ class TransformersSubject:
             NeuroglossError: the model has no such neuron or token, or an activation is not a finite number.
         """
         self._check_neurons(neurons)
-        ids = self._tensor(sequences)
         by_layer = _by_layer(neurons)
-        out = torch.empty(*ids.shape, len(neurons), dtype=torch.float32)
-        with torch.inference_mode(), ExitStack() as hooks:
-            for layer, places in by_layer.items():
-                columns = [neurons[place].index for place in places]
-                hooks.enter_context(self._model.reading(layer, columns, out, places))
-            self._model.run(ids, stop=max(by_layer) + 1)
-        activations = out.numpy()
+        activations = np.empty((len(sequences), len(sequences[0]), len(neurons)), dtype=np.float32)
+
+        def see(layer: int, seen: torch.Tensor) -> None:
+            activations[..., by_layer[layer]] = seen.cpu().numpy()
+
+        columns = {layer: [neurons[place].index for place in places] for layer, places in by_layer.items()}
+        self.visit(columns, sequences, see)
         _check_finite(neurons, activations)
         return activations
+
+    @torch.inference_mode()
+    def visit(
+        self,
+        columns: Mapping[int, Sequence[int]],
+        sequences: Sequence[Tokens],
+        see: Callable[[int, torch.Tensor], None],
+    ) -> None:
+        """Show activations as they are computed, layer by layer, without copying them where a whole layer is asked for.
+
+        Layers above the highest one asked for stand aside.
+
+        Args:
+            columns: layer -> indices of the neurons to show.
+            sequences: token ids, all of one length.
+            see: called with (layer, its activations, float32 [sequences, tokens, neurons]); they stand in the model's
+                own memory, and are only valid while it is called.
+
+        Raises:
+            NeuroglossError: the model has no such neuron or token.
+        """
+        self._check_neurons(
+            NeuronId(layer, index) for layer, some in columns.items() for index in (min(some), max(some))
+        )
+        ids = self._tensor(sequences)
+        with ExitStack() as hooks:
+            for layer, some in columns.items():
+                hooks.enter_context(self._model.reading(layer, some, ids.shape, partial(see, layer)))
+            self._model.run(ids, stop=max(columns) + 1)
 
     # ------------------------------------------------------------------------------------------------------ replacing
 
@@ -298,6 +326,14 @@ class TransformersSubject:
     def encode(self, text: str) -> Tokens:
         """Token ids of ``text``, with no token put before or after it."""
         return tuple(self._loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    @property
+    def start_token(self) -> int:
+        """The token that the tokenizer puts before a text."""
+        start = self._loaded.tokenizer.bos_token_id
+        if start is None:
+            raise NeuroglossError(f"the tokenizer of {self.name} has no start token; set collect.start_token=false.")
+        return int(start)
 
     def token_text(self, token_id: int) -> str:
         """The text of one token, as the tokenizer decodes it alone."""

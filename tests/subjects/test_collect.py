@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,9 +13,10 @@ import pytest
 import torch
 
 from harness import weights
-from harness.subjects.collect import Collection, CollectionSettings, collect
+from harness.subjects.collect import Collection, CollectionSettings, Share, blank, collect, collect_share
 from harness.subjects.corpora import Document, TextModel
 from harness.subjects.neurons import Listed, Stratified
+from harness.subjects.state import StateFile
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.types import ExcerptKind, NeuroglossError, NeuronId, Progress
 
@@ -88,6 +91,7 @@ def test_top_and_random_are_what_they_say(planted: TransformersSubject) -> None:
     assert {excerpt.weight for excerpt in record.random} == {(found.excerpts - 8) / 6}
     assert {excerpt.kind for excerpt in record.random} == {ExcerptKind.RANDOM}
     assert {excerpt.leading for excerpt in record.top + record.random} == {1}
+    assert record.by_quantile == record.quantile_boundaries == ()
 
 
 def test_an_excerpt_stands_where_it_says(planted: TransformersSubject) -> None:
@@ -111,6 +115,39 @@ def test_the_order_of_the_corpus_does_not_matter(planted: TransformersSubject) -
         assert [excerpt.source for excerpt in one.random] == [excerpt.source for excerpt in other.random]
         assert one.token_sums.tokens == other.token_sums.tokens
         np.testing.assert_allclose(one.token_sums.sums, other.token_sums.sums, atol=1e-4)
+
+
+def test_excerpts_by_quantile_lie_between_their_boundaries(planted: TransformersSubject) -> None:
+    settings = dataclasses.replace(SETTINGS, quantile=5)
+    found = collect(planted, Documents(), Listed([str(NeuronId(2, 1))]), settings)
+    (record,) = found.records
+    assert len(record.by_quantile) == 5
+    assert len(record.quantile_boundaries) == 4
+    edges = [-np.inf, *record.quantile_boundaries, np.inf]
+    for stratum, lower, upper in zip(record.by_quantile, edges[:-1], edges[1:], strict=True):
+        assert all(lower <= excerpt.maximum < upper for excerpt in stratum)
+        assert {excerpt.kind for excerpt in stratum} <= {ExcerptKind.QUANTILE}
+    whole = sum(excerpt.weight for stratum in record.by_quantile for excerpt in stratum)
+    assert whole == pytest.approx(found.excerpts)
+
+
+def test_a_start_token_is_the_first_of_each_excerpt(
+    planted: TransformersSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = dataclasses.replace(SETTINGS, start_token=True)
+    with pytest.raises(NeuroglossError, match=r"has no start token; set collect\.start_token=false"):
+        collect(planted, Documents(), Listed([str(PLANTED)]), settings)
+    monkeypatch.setattr(type(planted), "start_token", 7)
+    (record,) = collect(planted, Documents(), Listed([str(PLANTED)]), settings).records
+    assert {excerpt.token_ids[0] for excerpt in record.top + record.random} == {7}
+    assert {int(excerpt.source.split(":")[1]) % 7 for excerpt in record.top} == {0}
+
+
+def test_without_sums_by_token_there_are_none(planted: TransformersSubject) -> None:
+    settings = dataclasses.replace(SETTINGS, token_sums=False)
+    found = collect(planted, Documents(), Listed([str(PLANTED)]), settings)
+    assert (found.distinct_tokens, found.records[0].token_sums.tokens) == (0, ())
+    assert found.records[0].moments == collected(planted, Documents()).records[0].moments
 
 
 def test_sums_by_token_are_shared_and_leave_out_what_is_rare(planted: TransformersSubject) -> None:
@@ -177,6 +214,142 @@ def test_every_family_is_collected(subject: TransformersSubject) -> None:
     found = collect(subject, Documents(), Stratified(2, 2, seed=3), SETTINGS)
     assert [record.neuron.layer for record in found.records] == [0, 0, 1, 1, 2, 2]
     assert found.subject == subject.identity
+
+
+def test_a_corpus_that_ends_early_is_refused(planted: TransformersSubject) -> None:
+    with pytest.raises(NeuroglossError, match=r"ended after 120 of 121 excerpts .*lower collect.excerpts"):
+        collect(planted, Documents(), Listed([str(PLANTED)]), dataclasses.replace(SETTINGS, excerpts=121))
+
+
+def test_a_nearly_dead_neuron_gives_way(planted: TransformersSubject) -> None:
+    groups = CandidatesOf([(PLANTED, NeuronId(2, 1))])
+    share = collected(planted, Documents()).records[0].moments.fraction_active
+    for minimum, expected in ((share, PLANTED), (share + 1e-9, NeuronId(2, 1))):
+        settings = dataclasses.replace(SETTINGS, minimum_active=minimum)
+        found = collect(planted, Documents(), groups, settings)
+        assert [record.neuron for record in found.records] == [expected]
+        assert found.rejected == ((PLANTED,) if expected != PLANTED else ())
+
+
+def test_settings_of_the_first_tasks_are_written_as_they_were() -> None:
+    first = ["excerpt_tokens", "leading", "top", "random", "minimum_token_count", "excerpts", "batch_size", "seed"]
+    assert list(SETTINGS.written) == first
+    assert list(dataclasses.replace(SETTINGS, quantile=5).written) == [*first, "quantile"]
+
+
+# ------------------------------------------------------------------------------------------------------ several workers
+
+
+def states(folder: Path, workers: int, every: int = 2) -> list[StateFile]:
+    return [StateFile(folder / f"part-{number}.npz", "this collection", every) for number in range(workers)]
+
+
+def same(one: Collection, other: Collection) -> bool:
+    """Whether two collections agree to the last bit."""
+    return repr(without_arrays(one)) == repr(without_arrays(other)) and all(
+        np.array_equal(a.token_sums.sums, b.token_sums.sums)
+        and np.array_equal(a.token_sums.counts, b.token_sums.counts)
+        for a, b in zip(one.records, other.records, strict=True)
+    )
+
+
+def without_arrays(found: Collection) -> Collection:
+    records = tuple(
+        dataclasses.replace(record, token_sums=dataclasses.replace(record.token_sums, counts=None, sums=None))
+        for record in found.records
+    )
+    return dataclasses.replace(found, records=records)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_any_number_of_workers_collect_the_same(planted: TransformersSubject, tmp_path: Path, workers: int) -> None:
+    settings = dataclasses.replace(SETTINGS, quantile=3)
+    sample = Stratified(2, 1, seed=3)
+    parts = states(tmp_path, workers)
+    found = [
+        collect_share(planted, Documents(), sample, settings, states=parts, worker=worker)
+        for worker in reversed(range(workers))
+    ]
+    assert found[:-1] == [None] * (workers - 1)
+    assert found[-1] is not None
+    assert same(found[-1], collect(planted, Documents(), sample, settings))
+    again = collect_share(planted, None, sample, settings, states=parts)  # type: ignore[arg-type]  # nothing is read again
+    assert again is not None
+    assert same(again, found[-1])
+
+
+def test_a_collection_that_was_stopped_reads_only_what_is_missing(planted: TransformersSubject, tmp_path: Path) -> None:
+    sample = Listed([str(PLANTED), "L2N1"])
+    whole = collect(planted, Documents(), sample, SETTINGS)
+
+    class Stops(Documents):
+        def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
+            yield from self.made[:29]
+            raise NeuroglossError("the connection broke")
+
+    with pytest.raises(NeuroglossError, match="the connection broke"):
+        collect_share(planted, Stops(), sample, SETTINGS, states=states(tmp_path, 1))
+    read: list[int] = []
+    visit = planted.visit
+
+    def counted(columns: object, sequences: Sequence[object], see: object) -> None:
+        read.append(len(sequences))
+        visit(columns, sequences, see)  # type: ignore[arg-type]
+
+    planted.visit = counted  # type: ignore[method-assign]
+    try:
+        found = collect_share(planted, Documents(), sample, SETTINGS, states=states(tmp_path, 1))
+    finally:
+        del planted.visit  # type: ignore[method-assign]
+    assert found is not None
+    assert same(found, whole)
+    assert sum(read) == 120 - 80  # 87 excerpts were read, and those of 16 batches of 5 saved
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from harness.subjects import state
+from harness.subjects.collect import CollectionSettings, collect_share
+from harness.subjects.neurons import Stratified
+from harness.subjects.transformers_subject import TransformersSubject
+sys.path.insert(0, {tests!r})
+from test_collect import Documents, SETTINGS, states
+
+save, times = state.StateFile.save, 0
+def killing(self, sketch, complete):
+    global times
+    times += 1
+    if times == {times}:
+        os.fsync = lambda _: os._exit(9)  # killed while the state is half written
+    save(self, sketch, complete)
+state.StateFile.save = killing
+found = collect_share(
+    TransformersSubject({model!r}), Documents(), Stratified(1, 0), SETTINGS, states=states(Path({folder!r}), 1)
+)
+"""
+
+
+def test_a_killed_collection_goes_on_and_ends_the_same(tiny_gpt2: Path, tmp_path: Path) -> None:
+    script = KILLED.format(tests=str(Path(__file__).parent), model=str(tiny_gpt2), folder=str(tmp_path), times=4)
+    ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert ended.returncode == 9, ended.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-0.npz", "part-0.part"]
+    subject = TransformersSubject(str(tiny_gpt2))
+    part = blank(subject, Stratified(1, 0).candidates(subject.shape), SETTINGS)
+    (state,) = states(tmp_path, 1)
+    assert not state.restore(part)
+    assert part.read == 3 * 2 * 5
+    found = collect_share(subject, Documents(), Stratified(1, 0), SETTINGS, states=[state])
+    assert found is not None
+    assert same(found, collect(subject, Documents(), Stratified(1, 0), SETTINGS))
+    assert state.restore(blank(subject, Stratified(1, 0).candidates(subject.shape), SETTINGS))
+
+
+def test_a_worker_has_a_number_below_that_of_workers() -> None:
+    for worker, workers in ((2, 2), (-1, 2), (0, 0)):
+        with pytest.raises(NeuroglossError, match="numbered from 0 to workers - 1"):
+            Share(worker, workers)
 
 
 @pytest.mark.parametrize("wrong", [{"leading": 8}, {"leading": -1}, {"top": 0}, {"random": 0}, {"batch_size": 0}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.subjects.corpora import Corpus, Document, HubDataset, Sampled, TextFiles, Tokens, passages
+from harness.subjects.corpora import (
+    Corpus,
+    Cutting,
+    Document,
+    HubDataset,
+    Sampled,
+    Seen,
+    TextFiles,
+    TokenFiles,
+    Tokens,
+    passages,
+)
 from harness.subjects.sampling import Sampling
 from harness.types import Excerpt, ExcerptKind, NeuroglossError, Progress
 
@@ -21,6 +33,8 @@ OPENINGS = [{"ask": ["Tell of {about}.", "Sing of {about}."], "about": ["a", "b 
 
 class Characters:
     """A text model whose tokens are characters, and who answers a prompt with the prompt."""
+
+    vocabulary = 200
 
     def encode(self, text: str) -> Tokens:
         return tuple(map(ord, text))
@@ -40,7 +54,7 @@ def read(corpus: Corpus) -> dict[str, str]:
 @given(st.lists(st.text("ab", max_size=12), max_size=5), st.integers(1, 4))
 def test_passages_stay_within_their_document_and_are_distinct(texts: list[str], length: int) -> None:
     documents = [Document(f"d{number}", tuple(map(ord, text))) for number, text in enumerate(texts)]
-    found = list(passages(documents, length, chr))
+    found = list(passages(documents, Cutting(length), chr))
     assert all(len(passage.token_ids) == length for passage in found)
     assert len({passage.token_ids for passage in found}) == len(found)
     for passage in found:
@@ -52,13 +66,38 @@ def test_passages_stay_within_their_document_and_are_distinct(texts: list[str], 
 
 
 def test_a_passage_has_the_digest_of_its_excerpt() -> None:
-    (passage,) = passages([Document("d", (97, 98))], 2, chr)
+    (passage,) = passages([Document("d", (97, 98))], Cutting(2), chr)
     assert passage.digest == Excerpt(("a", "b"), (), (0.0, 0.0), ExcerptKind.TOP).digest
 
 
 def test_ids_that_decode_alike_make_the_same_passage() -> None:
     documents = [Document("d", (1, 2)), Document("e", (3, 2))]
-    assert len(list(passages(documents, 2, lambda token: "�" if token in (1, 3) else "x"))) == 1
+    assert len(list(passages(documents, Cutting(2), lambda token: "�" if token in (1, 3) else "x"))) == 1
+
+
+@given(st.lists(st.text("abcdefgh", max_size=12), max_size=5), st.integers(1, 5))
+def test_passages_across_documents_leave_nothing_out_between_them(texts: list[str], length: int) -> None:
+    documents = [Document(f"d{number}", tuple(map(ord, text))) for number, text in enumerate(texts)]
+    found = list(passages(documents, Cutting(length, across=True), chr))
+    joined = "".join(texts)
+    pieces = [joined[at : at + length] for at in range(0, len(joined) - length + 1, length)]
+    assert ["".join(map(chr, one.token_ids)) for one in found] == list(dict.fromkeys(pieces))
+    for passage in found:
+        name, first = passage.source.split(":")
+        assert texts[int(name[1:])][int(first)] == chr(passage.token_ids[0])
+
+
+def test_a_start_token_comes_first_and_the_text_is_one_shorter() -> None:
+    found = list(passages([Document("d", tuple(b"abcdefg"))], Cutting(4, start=1), chr))
+    assert [passage.token_ids for passage in found] == [(1, 97, 98, 99), (1, 100, 101, 102)]
+    assert [passage.source for passage in found] == ["d:0", "d:3"]
+
+
+def test_what_was_seen_is_always_known_and_what_was_not_hardly_ever() -> None:
+    seen = Seen()
+    digests = [hashlib.sha256(bytes([a, b])).digest() for a in range(256) for b in range(100)]
+    assert all(seen.add(digest) for digest in digests)
+    assert not any(seen.add(digest) for digest in digests)
 
 
 # ------------------------------------------------------------------------------------------------------------- sampled
@@ -144,3 +183,39 @@ def test_a_dataset_without_such_text_or_split_is_refused(folder: Path) -> None:
         read(HubDataset(str(folder / "deep"), text_field="body"))
     with pytest.raises(NeuroglossError, match=r"can not be read .*check its name, split and revision"):
         read(HubDataset(str(folder / "deep"), split="test"))
+
+
+def test_a_dataset_on_the_hub_is_pinned() -> None:
+    for revision in (None, "main", "v1.0", "abcdef1"):
+        with pytest.raises(NeuroglossError, match=r"dataset some/data has the revision .*pin the full commit hash"):
+            HubDataset("some/data", revision=revision)
+    assert HubDataset("some/data", revision="0123456789abcdef" * 2 + "01234567").revision
+
+
+def test_a_dataset_that_ends_early_is_an_error_after_what_it_has(folder: Path) -> None:
+    found = HubDataset(str(folder / "deep"), documents=3).documents(Characters(), lambda *_: None)
+    assert [next(found).token_ids for _ in range(2)] == [(112,), (113,)]
+    with pytest.raises(NeuroglossError, match=r"ended after 2 of 3 documents"):
+        next(found)
+
+
+# -------------------------------------------------------------------------------------------------------------- tokens
+
+
+def test_token_ids_are_read_as_they_are(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"input_ids": pa.array([[97, 98], [], [99]], pa.list_(pa.int32()))}), tmp_path / "a.parquet"
+    )
+    assert read(TokenFiles(str(tmp_path))) == {"a.parquet#0": "ab", "a.parquet#1": "", "a.parquet#2": "c"}
+    assert read(TokenFiles(str(tmp_path / "a.parquet"), documents=1)) == {"a.parquet#0": "ab"}
+
+
+@pytest.mark.parametrize("wrong", [[[97, 200]], [[-1]], [None], ["text"], [97]])
+def test_what_is_no_list_of_token_ids_is_refused(tmp_path: Path, wrong: list[object]) -> None:
+    pq.write_table(pa.table({"input_ids": wrong}), tmp_path / "a.parquet")
+    with pytest.raises(NeuroglossError, match=r"a.parquet has no token ids from 0 to 199 in 'input_ids' at entry 0"):
+        read(TokenFiles(str(tmp_path)))
+    with pytest.raises(NeuroglossError, match=r"with a column 'tokens'; set corpus.text_field or corpus.ids_field"):
+        read(TokenFiles(str(tmp_path), ids_field="tokens"))
+    with pytest.raises(NeuroglossError, match=r"neither a file \(\.parquet\) nor a folder"):
+        read(TokenFiles(str(tmp_path / "b.parquet")))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.subjects.neurons import Candidates, Listed, Stratified, Uniform, choose
+from harness.subjects.neurons import All, ByActivity, Candidates, Listed, Stratified, Uniform, choose
 from harness.types import NeuroglossError, NeuronId
 
 
@@ -48,11 +48,36 @@ def test_more_neurons_than_there_are_is_refused() -> None:
 def test_the_next_candidate_takes_the_place_of_one_that_does_not_fire() -> None:
     a, b, c, d = (NeuronId(1, index) for index in range(4))
     groups = [Candidates(2, (a, b, c, d)), Candidates(1, (NeuronId(0, 0), NeuronId(0, 1)))]
-    taken, passed = choose(groups, {b, c, NeuronId(0, 0)})
+    taken, passed = choose(groups, dict.fromkeys([b, c, NeuronId(0, 0)], 0.5))
     assert taken == [NeuronId(0, 0), b, c]
     assert passed == [a]  # and not d, whose turn never came
 
 
 def test_too_few_that_fire_is_an_error_that_names_the_layer() -> None:
     with pytest.raises(NeuroglossError, match=r"only 0 of 2 candidates in layer 4 \(L4N1, L4N2\) fire"):
-        choose([Candidates(1, (NeuronId(4, 1), NeuronId(4, 2)))], set())
+        choose([Candidates(1, (NeuronId(4, 1), NeuronId(4, 2)))], {})
+
+
+def test_all_takes_every_neuron_that_fires_and_counts_the_others() -> None:
+    groups = All().candidates((2, 3))
+    living = {NeuronId(0, 0): 0.5, NeuronId(0, 2): 0.1, NeuronId(1, 1): 0.2}
+    taken, passed = choose(groups, living)
+    assert taken == list(living)
+    assert passed == [NeuronId(0, 1), NeuronId(1, 0), NeuronId(1, 2)]
+
+
+def test_by_activity_spreads_over_how_often_candidates_fire() -> None:
+    groups = ByActivity(3, 30, seed=1).candidates((3, 10))
+    activity = {neuron: neuron.index / 10 + neuron.layer / 100 for neuron in groups[0].neurons if neuron.index}
+    taken, passed = choose(groups, activity)
+    shares = sorted(activity[neuron] for neuron in taken)
+    assert shares == sorted(activity.values())[4::9]
+    assert {neuron.index for neuron in passed} == {0}
+    assert ByActivity(3, 20, seed=1).candidates((3, 10))[0].neurons == groups[0].neurons[:20]
+
+
+def test_more_by_activity_than_candidates_is_refused() -> None:
+    with pytest.raises(NeuroglossError, match=r"sample\.neurons is 5 of 4 candidates"):
+        ByActivity(5, 4)
+    with pytest.raises(NeuroglossError, match=r"has 30 neurons; lower sample\.candidates"):
+        ByActivity(5, 31).candidates((3, 10))

@@ -1,0 +1,171 @@
+"""How fast all MLP neurons are collected, against the bare forward pass and against EleutherAI's delphi.
+
+Run it by hand, on a quiet machine: ``python benchmarks/collect.py``. All sides read the same random tokens on the same
+random GPT-2, in this one process and in turns. ``--scaling`` also says how cost grows with tokens, neurons, k and
+excerpt length. The last line is one JSON object:
+
+* ``ratio_to_forward``: wall time of a collection (top 20, random sample, quantiles, moments) divided by that of the
+  transformer's body alone; the median over rounds.
+* ``speedup_over_delphi``: wall time of delphi's cache of the same activations, for each token, divided by ours; null
+  where ``eai-delphi`` is not installed.
+* ``peak_mb``: the most memory that the process ever held, all sides and the model itself included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from harness.subjects.collect import CollectionSettings, blank, read
+from harness.subjects.corpora import Document, TextModel
+from harness.subjects.neurons import All, NeuronSample, Stratified
+from harness.subjects.partial import PartialModel
+from harness.subjects.transformers_subject import TransformersSubject
+from harness.types import Identity, Progress
+
+LAYERS, WIDTH, VOCABULARY = 6, 384, 50257
+
+
+class RandomSubject(TransformersSubject):
+    """A GPT-2 with random weights, whose tokens are called by their number."""
+
+    def __init__(self) -> None:
+        super().__init__("random gpt2")
+        config = GPT2Config(n_layer=LAYERS, n_embd=WIDTH, n_head=6, vocab_size=VOCABULARY, n_positions=1024)
+        torch.manual_seed(0)
+        self.network = GPT2LMHeadModel(config).eval()
+        self.__dict__.update(_model=PartialModel(self.network), _identity=Identity("random gpt2", "0"))
+
+    def token_text(self, token_id: int) -> str:
+        return f"{token_id} "
+
+
+class Numbers:
+    """Documents of random tokens, as Zipf has them."""
+
+    def __init__(self, tokens: int, length: int) -> None:
+        generator = np.random.default_rng(0)
+        self.made = np.minimum(generator.zipf(1.2, (tokens // length, length)), VOCABULARY) - 1
+
+    def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:  # noqa: ARG002  # text needs none
+        for number, row in enumerate(self.made.tolist()):
+            yield Document(str(number), tuple(row))
+
+
+def main() -> None:
+    options = _options()
+    subject = RandomSubject()
+    corpus = Numbers(options.tokens, options.length)
+    settings = CollectionSettings(
+        excerpt_tokens=options.length, top=20, random=15, quantile=5, batch_size=options.batch, token_sums=False
+    )
+    _forward(subject, Numbers(4096, options.length), options.batch)
+    ratios, ours = [], []
+    for number in range(options.rounds):
+        bare = _timed(lambda: _forward(subject, corpus, options.batch))
+        ours.append(_timed(lambda: _collected(subject, corpus, settings, All())))
+        ratios.append(ours[-1] / bare)
+        print(f"round {number + 1}: forward {bare:.1f} s, collection {ours[-1]:.1f} s, ratio {ratios[-1]:.3f}")
+    print(f"peak memory after our side: {_peak():.0f} MB; {torch.get_num_threads()} threads")
+    if options.scaling:
+        _scaling(subject, options.batch)
+    delphi = _delphi(subject, corpus, options.delphi_tokens)
+    speedup = delphi and delphi / (statistics.median(ours) / options.tokens)
+    report = {"ratio_to_forward": statistics.median(ratios), "speedup_over_delphi": speedup, "peak_mb": _peak()}
+    print(json.dumps({key: value and round(value, 3) for key, value in report.items()}))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tokens", type=int, default=262_144)
+    parser.add_argument("--length", type=int, default=64, help="of an excerpt")
+    parser.add_argument("--batch", type=int, default=32, help="excerpts read together, on both sides")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--delphi-tokens", type=int, default=16_384, help="it takes 74 kB of memory for each")
+    parser.add_argument("--scaling", action="store_true", help="also measure how cost grows")
+    return parser.parse_args()
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@torch.inference_mode()
+def _forward(subject: RandomSubject, corpus: Numbers, batch: int) -> None:
+    """The transformer's body alone, on the same batches."""
+    for first in range(0, len(corpus.made), batch):
+        subject.network.transformer(input_ids=torch.from_numpy(corpus.made[first : first + batch]), use_cache=False)
+
+
+def _collected(
+    subject: RandomSubject, corpus: Numbers, settings: CollectionSettings, sample: NeuronSample
+) -> dict[str, Any]:
+    """The whole collection, up to the state that is merged or saved."""
+    sketch = blank(subject, sample.candidates(subject.shape), settings)
+    read(sketch, subject, corpus, settings)
+    if sketch.read != len(corpus.made):
+        raise AssertionError("some excerpts were not read")
+    return sketch.state()
+
+
+def _scaling(subject: RandomSubject, batch: int) -> None:
+    """Cost beyond the forward pass, in microseconds a token, as one thing changes at a time."""
+    base: dict[str, Any] = {"tokens": 65_536, "length": 64, "top": 20, "neurons": None}
+    changes = [{}, {"tokens": 131_072}, {"length": 128}, {"length": 32}, {"top": 5}, {"top": 80}, {"neurons": 384}]
+    for change in changes:
+        asked = {**base, **change}
+        corpus = Numbers(asked["tokens"], asked["length"])
+        rows = max(1, batch * 64 // asked["length"])
+        settings = CollectionSettings(
+            excerpt_tokens=asked["length"], top=asked["top"], quantile=5, batch_size=rows, token_sums=False
+        )
+        sample: NeuronSample = Stratified(asked["neurons"], 0) if asked["neurons"] else All()
+        bare = _timed(lambda: _forward(subject, corpus, rows))  # noqa: B023  # called at once
+        ours = _timed(lambda: _collected(subject, corpus, settings, sample))  # noqa: B023
+        beyond = 1e6 * (ours - bare) / asked["tokens"]
+        print(f"{change or base}: {beyond:.1f} us a token beyond the forward pass, ratio {ours / bare:.3f}")
+
+
+def _delphi(subject: RandomSubject, corpus: Numbers, tokens: int) -> float | None:
+    """Seconds a token of delphi's cache of the same activations by the same body, written as delphi writes them."""
+    try:
+        from delphi.latents import LatentCache
+    except ImportError as error:
+        print(f"delphi is not installed ({error}; pip install eai-delphi): that side is left out")
+        return None
+
+    rows = corpus.made[: tokens // corpus.made.shape[1]]
+    hooks: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        f"h.{layer}.mlp.act": lambda activations: activations for layer in range(LAYERS)
+    }
+    cache = LatentCache(subject.network.transformer, hooks, batch_size=8)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = _timed(lambda: _cached(cache, rows, Path(folder)))
+    print(f"delphi: {tokens} tokens in {seconds:.1f} s")
+    return seconds / tokens
+
+
+def _cached(cache: Any, rows: Sequence[Any], folder: Path) -> None:
+    cache.run(rows.size, torch.from_numpy(rows))  # type: ignore[attr-defined]
+    cache.save_splits(n_splits=1, save_dir=folder)
+
+
+if __name__ == "__main__":
+    main()

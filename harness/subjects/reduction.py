@@ -1,0 +1,65 @@
+"""What is computed of every activation of a batch, on the device where the activations are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from harness.types import FloatArray
+
+POWERS = 4
+TILE = 2**18
+"""Activations worked on together: few enough to stay in a processor's cache from one operation to the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A batch of one layer, without its tokens.
+
+    Attributes:
+        highest: the largest activation of each passage [passages, neurons].
+        powers: sums of the activations' first four powers over all passages [4, neurons].
+        active: how many activations are above 0 [neurons].
+    """
+
+    highest: npt.NDArray[np.float32]
+    powers: FloatArray
+    active: npt.NDArray[np.int64]
+
+
+@torch.inference_mode()
+def reduce(activations: torch.Tensor, leading: int) -> Reduced:
+    """Reduce activations, float32 [passages, tokens, neurons], over all positions but the first ``leading``.
+
+    Sums within a passage are in float32, and sums over passages in float64.
+    """
+    passages, tokens, neurons = activations.shape
+    at_once = max(1, TILE // (tokens * neurons))
+    highest = activations.new_empty(passages, neurons)
+    sums = activations.new_empty(passages, POWERS + 1, neurons)
+    square, cube = activations.new_empty(2, min(at_once, passages), tokens - leading, neurons)
+    for first in range(0, passages, at_once):
+        few = slice(first, first + at_once)
+        scored = activations[few, leading:]
+        _reduce_tile(scored, highest[few], sums[few].transpose(0, 1), square[: len(scored)], cube[: len(scored)])
+    total = sums.double().sum(0).cpu().numpy()
+    return Reduced(highest.cpu().numpy(), total[:POWERS], total[POWERS].astype(np.int64))
+
+
+def _reduce_tile(
+    scored: torch.Tensor, highest: torch.Tensor, sums: torch.Tensor, square: torch.Tensor, cube: torch.Tensor
+) -> None:
+    """Fill ``highest`` and ``sums`` [5, passages, neurons] from ``scored``; the last two are room to work in."""
+    torch.amax(scored, 1, out=highest)
+    torch.sum(scored, 1, out=sums[0])
+    torch.mul(scored, scored, out=square)
+    torch.sum(square, 1, out=sums[1])
+    torch.mul(scored, square, out=cube)
+    torch.sum(cube, 1, out=sums[2])
+    square.mul_(square)
+    torch.sum(square, 1, out=sums[3])
+    torch.gt(scored, 0, out=cube)
+    torch.sum(cube, 1, out=sums[4])

@@ -1,0 +1,81 @@
+"""Where a collection keeps its state, so that it can be killed at any point and goes on from there.
+
+A state file holds arrays and a few words, nothing that could run: no pickle. It is written whole or not at all, so the
+one that stands there is always a good one.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.subjects.sketch import Sketch
+from harness.types import NeuroglossError
+
+
+@dataclass(frozen=True)
+class StateFile:
+    """The state of one worker's share of a collection.
+
+    Attributes:
+        path: the file, and where it is, ``<name>.part`` while it is being written.
+        origin: a hash of all that the collection depends on; a state of another origin is not gone on from.
+        every: how many batches are read between one saving and the next.
+    """
+
+    path: Path
+    origin: str
+    every: int = 64
+
+    def restore(self, sketch: Sketch) -> bool:
+        """Fill a new sketch with what was saved, if anything was; whether the share is complete is returned.
+
+        Raises:
+            NeuroglossError: the file is damaged, or belongs to another collection.
+        """
+        if not self.path.is_file():
+            return False
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                if str(saved["origin"]) != self.origin:
+                    raise NeuroglossError(
+                        f"{self.path} is the state of a collection with other settings or another subject; finish that "
+                        "one, or delete the file to begin anew."
+                    )
+                sketch.restore({name: saved[name] for name in saved.files})
+                return bool(saved["complete"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise NeuroglossError(
+                f"{self.path} is no state of a collection, or a damaged one; delete it to begin anew."
+            ) from error
+
+    def save(self, sketch: Sketch, complete: bool) -> None:
+        """Write the state of a sketch in place of what stands there.
+
+        Raises:
+            NeuroglossError: it can not be written; what stood there before still does.
+        """
+        draft = self.path.with_suffix(".part")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as stream:
+                np.savez(
+                    stream,
+                    allow_pickle=False,
+                    origin=np.array(self.origin),
+                    complete=np.array(complete),
+                    **sketch.state(),
+                )
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(self.path)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise NeuroglossError(
+                f"the state of the collection can not be written to {self.path} ({error.strerror or error}); make room "
+                "there and run again: it goes on from the last state that was saved."
+            ) from error

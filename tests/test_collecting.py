@@ -1,0 +1,133 @@
+"""The command collects: by one worker or several, from recipes, and again from what a task says of itself."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness import cli, config, frozen, tasks
+from harness.hydra_config import composed
+from tests.conftest import TEXT
+
+SMALL = (
+    *("collect.excerpt_tokens=16", "collect.top=8", "collect.random=6", "collect.minimum_token_count=1"),
+    *("collect.batch_size=4", "collect.excerpts=null"),
+)
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return int(ended.value.code or 0)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    return captured.out + captured.err
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(TEXT)
+    return path
+
+
+def collect(model: Path, text: Path, output: Path, *more: str) -> int:
+    own = ("subject=transformers", f"subject.name={model}", "corpus=text_files", f"corpus.path={text}")
+    return command("collect", "name=tiny-v1", f"output={output}", "sample.per_layer=1", *own, *SMALL, *more)
+
+
+def test_several_workers_freeze_the_same_task_as_one(
+    tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(tiny_llama, text, tmp_path / "alone") == 0
+    shared = ("workers=3", "collect.quantile=0")
+    for worker in (2, 0):
+        assert collect(tiny_llama, text, tmp_path / "shared", *shared, f"worker={worker}") == 0
+        assert "the worker that ends last freezes the task" in said(capsys)
+        assert tasks.list_tasks(tmp_path / "shared") == []
+    assert collect(tiny_llama, text, tmp_path / "shared", *shared, "worker=1") == 0
+    one, other = (frozen.read(tmp_path / where / "tiny-v1")["digest"] for where in ("alone", "shared"))
+    assert one == other
+    assert [path.name for path in (tmp_path / "shared").iterdir()] == ["tiny-v1"]
+
+
+def test_a_worker_without_a_place_is_refused(
+    tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(tiny_llama, text, tmp_path, "workers=3", "worker=3") == 2
+    assert "worker is counted from 0 to workers - 1" in said(capsys)
+
+
+def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("")
+    assert collect(tiny_llama, empty, tmp_path) == 2
+    assert "the corpus gives 0 distinct excerpts of 16 tokens" in said(capsys)
+    assert tasks.list_tasks(tmp_path) == []
+
+
+def test_a_task_is_rebuilt_from_what_it_says(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("tasks", "rebuild", str(tiny_task)) == 0
+    assert f"tiny-v1: collects to the same digest, {frozen.read(tiny_task)['digest']}" in said(capsys)
+
+
+def test_a_task_whose_corpus_has_changed_is_not_rebuilt(
+    tiny_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "tiny-v1"
+    shutil.copytree(tiny_task, copy)
+    described: dict[str, Any] = yaml.safe_load((copy / "task.yaml").read_text())
+    (tmp_path / "other.txt").write_text(TEXT[::-1])
+    described["made"]["config"]["corpus"]["path"] = str(tmp_path / "other.txt")
+    described["digest"] = frozen.digest(described)
+    (copy / "task.yaml").write_text(yaml.safe_dump(described))
+    assert command("tasks", "rebuild", str(copy)) == 2
+    assert "tiny-v1 collects to " in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "sample"),
+    [
+        ("gpt2-small-v1", "tiny_gpt2", "sample.neurons=4"),
+        ("gpt2-xl-paper-v1", "tiny_gpt2", "sample.per_layer=1"),
+        ("pythia-160m-v1", "tiny_neox", "sample.neurons=4"),
+        ("qwen3-0.6b-v1", "tiny_llama", "sample.per_layer=1"),
+    ],
+)
+def test_a_recipe_is_proven_on_a_small_model_of_its_kind(
+    recipe: str, model: str, sample: str, text: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(model)
+    local = (f"subject.name={folder}", "subject.revision=null", "corpus=text_files", f"corpus.path={text}")
+    assert command("collect", f"recipe={recipe}", f"output={tmp_path / 'tasks'}", *local, *SMALL, sample) == 0
+    task = tasks.read_task(tmp_path / "tasks" / recipe)
+    assert all(len(record.by_quantile) == 5 for record in task.records)
+    assert {len(record.top) for record in task.records} == {8}
+
+
+@pytest.mark.parametrize("path", sorted((config.folder("conf") / "recipe").iterdir()), ids=lambda path: path.stem)
+def test_a_recipe_is_complete_and_pinned(path: Path) -> None:
+    values = config.plain(composed("collect", [f"recipe={path.stem}"]))
+    assert values["name"] == path.stem
+    for where in ("subject", "corpus"):
+        assert len(values[where]["revision"]) == 40
+        assert int(values[where]["revision"], 16)
+
+
+def test_a_task_is_imported_and_exported(tiny_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("tasks", "export", str(tiny_task), str(tmp_path / "out")) == 0
+    assert "6 files of one neuron each" in said(capsys)
+    where = ("--subject", "tiny", "--output", str(tmp_path / "tasks"))
+    assert command("tasks", "import", "again-v1", str(tmp_path / "out"), *where) == 0
+    assert "6 random excerpts, not 15: calibration, valid and test get 2 each" in said(capsys)
+    assert command("tasks", "export", str(tmp_path / "tasks" / "again-v1"), str(tmp_path / "out2")) == 0
+    for path in (tmp_path / "out").rglob("*.json"):
+        assert path.read_text() == (tmp_path / "out2" / path.relative_to(tmp_path / "out")).read_text()
+    assert command("tasks", "import", "again-v1", str(tmp_path / "out"), *where) == 2
+    assert "a task is never changed" in said(capsys)
