@@ -275,7 +275,7 @@ class ServerModel:
         parse = slots.written_json if self.json_schema else slots.written
         fields: dict[str, Any] = {"temperature": 0.0}
         if self.json_schema:
-            form = {"name": "levels", "strict": True, "schema": slots.schema(len(prompt.parts) == 1)}
+            form = {"name": "levels", "strict": True, "schema": slots.schema(len(prompt.parts))}
             fields["response_format"] = {"type": "json_schema", "json_schema": form}
 
         def read(answer: Answer, usage: Usage) -> LevelReading:

@@ -79,12 +79,14 @@ def spoken(prompt: SlottedPrompt, as_json: bool = False) -> Spoken:
     return Spoken(tuple(turns), ("",) if single and not as_json else lines, longest)
 
 
-def schema(single: bool) -> dict[str, Any]:
-    """The JSON schema of a reply: ``{"level": 3}``, or ``{"lines": [{"text": "a", "level": 3}, ...]}``."""
+def schema(count: int) -> dict[str, Any]:
+    """The JSON schema of a reply for ``count`` slots: ``{"level": 3}`` for one, for several
+    ``{"lines": [{"text": "a", "level": 3}, ...]}``, as many as there are."""
     level = {"level": {"type": "integer"}}
-    if single:
+    if count == 1:
         return _object(level)
-    return _object({"lines": {"type": "array", "items": _object({"text": {"type": "string"}, **level})}})
+    line = _object({"text": {"type": "string"}, **level})
+    return _object({"lines": {"type": "array", "items": line, "minItems": count, "maxItems": count}})
 
 
 def echoed(prompt: SlottedPrompt) -> tuple[str, tuple[int, ...]]:

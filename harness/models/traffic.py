@@ -24,6 +24,8 @@ from harness.types import NeuroglossError, Usage
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
+_IN_VAIN = 3  # requests given up, one after the other and none answered in between, are an outage and no bad luck
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -62,7 +64,6 @@ class _Errand:
     failures: int = 0
     wasted: Usage = field(default_factory=Usage)
     sent: float = 0.0
-    answered_before: int | None = None
 
 
 def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is counted
@@ -151,7 +152,7 @@ class _Traffic(Generic[Request, Reply]):
         self._came: asyncio.Queue[tuple[_Errand, Reply | BaseException] | None] = asyncio.Queue()
         self._window = Window(rules.concurrency)
         self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
-        self._answered = 0
+        self._in_vain = 0
         self._chance = random.Random()  # jitter is no secret, and never part of a result
         self._left = len(requests)
         self._hurried = False
@@ -205,8 +206,6 @@ class _Traffic(Generic[Request, Reply]):
 
     def _start(self, errand: _Errand) -> None:
         errand.sent = self._loop.time()
-        if errand.answered_before is None:
-            errand.answered_before = self._answered
         requests, tokens = self._rates
         requests.take(1, errand.sent)
         tokens.take(self._tokens(self._requests[errand.index]), errand.sent)
@@ -245,7 +244,7 @@ class _Traffic(Generic[Request, Reply]):
             self.error = self.error or came
             return None
         self._window.succeeded()
-        self._answered += 1
+        self._in_vain = 0
         self._rates[1].give_back(self._tokens(self._requests[errand.index]) - self._used(came))
         return self._settled(errand, came)
 
@@ -259,7 +258,8 @@ class _Traffic(Generic[Request, Reply]):
             wait = self._rules.backoff.wait(errand.failures, self._chance.random(), again.retry_after)
             heapq.heappush(self._waiting, (now + wait, errand.index, errand))
             return None
-        if again.remedy and self._answered == errand.answered_before:
+        self._in_vain += 1
+        if again.remedy and self._in_vain >= min(_IN_VAIN, len(self._requests)):
             self.error = self.error or NeuroglossError(
                 f"{self._where} gives {again.reason}, {errand.failures} times in a row, and nothing else meanwhile; "
                 f"{again.remedy}."

@@ -313,7 +313,9 @@ def test_levels_are_written_out(loopback: Any, act: Any, chat: Any) -> None:
 def test_levels_are_written_as_json(loopback: Any, act: Any, chat: Any) -> None:
     def script(path: str, body: dict[str, Any]) -> Any:
         rows = [line.split("\t")[0] for line in body["messages"][-1]["content"].rpartition("\n\n")[2].split("\n")]
-        assert body["response_format"]["json_schema"]["strict"] is True
+        form = body["response_format"]["json_schema"]
+        assert form["strict"] is True
+        assert form["schema"]["properties"]["lines"]["maxItems"] == len(rows)
         return act(chat(json.dumps({"lines": [{"text": row, "level": index} for index, row in enumerate(rows)]})))
 
     loopback.script = script
