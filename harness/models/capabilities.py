@@ -60,11 +60,10 @@ class Probe:
             return Capabilities(problem=NO_LOGPROBS, usage=usage)
         return Capabilities(_levels(positions), usage=usage)
 
-    def of_text(self, answer: Answer, lines: Sequence[str], as_json: bool, usage: Usage) -> Capabilities:
-        """What the text of a reply says: one that does not follow the schema shows that there is none."""
+    def of_json(self, answer: Answer, lines: Sequence[str], usage: Usage) -> Capabilities:
+        """What the text of a reply says: one that does not follow the schema shows that it is not held to it."""
         reading = slots.written_json(answer.text, lines, MOST_LEVELS, usage)
-        problem = NO_SCHEMA if as_json and not any(reading.seen) else ""
-        return Capabilities(MOST_LEVELS, problem, usage)
+        return Capabilities(MOST_LEVELS, "" if any(reading.seen) else NO_SCHEMA, usage)
 
 
 def _levels(positions: Sequence[Position]) -> int:

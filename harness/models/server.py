@@ -207,15 +207,15 @@ class ServerModel:
         return replace(one.reply, usage=one.reply.usage + one.wasted)
 
     def _probe(self, probe: Probe) -> Job[Capabilities]:
-        prompt = probe.prompt
-        job = self._slotted(prompt)
+        job = self._slotted(probe.prompt)
+        return Job(job.api, job.body, job.cost, lambda answer, usage: self._judged(probe, answer, usage))
+
+    def _judged(self, probe: Probe, answer: Answer, usage: Usage) -> Capabilities:
         if self.transport == PROMPT:
-            text, places = slots.echoed(prompt)
-            return replace(job, read=lambda answer, usage: probe.of_echo(answer, text, places, usage))
+            return probe.of_echo(answer, *slots.echoed(probe.prompt), usage)
         if self.transport == GENERATED:
-            return replace(job, read=probe.of_generated)
-        lines = slots.spoken(prompt, self.json_schema).lines
-        return replace(job, read=lambda answer, usage: probe.of_text(answer, lines, self.json_schema, usage))
+            return probe.of_generated(answer, usage)
+        return probe.of_json(answer, slots.spoken(probe.prompt, as_json=True).lines, usage)
 
     # ------------------------------------------------------------------------------------------------------- requests
 
