@@ -7,7 +7,8 @@ last line is one JSON object:
   each excerpt's lines once.
 * ``all_at_once_gain_share``: the share of the wall time that is saved, divided by the share of the tokens that is.
 * ``one_at_a_time_ratio``: wall time of one-at-a-time divided by that of all-at-once, on the same excerpts.
-* ``server_efficiency``: null; there is no client for servers yet.
+* ``server_efficiency``: the time that a server which answers in 100 ms, 64 requests at once, needs for 5,000 of them,
+  divided by the wall time that we need; the server runs in a process of its own.
 * ``store_reads_per_s``: stored replies looked up in a second, from request to reply.
 """
 
@@ -15,24 +16,37 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import workload
+from loopback import serving
 
 from harness.models.backend import StoredModel
 from harness.models.fake import FakeModel
-from harness.models.local import LocalModel
+from harness.models.server import ServerModel
 from harness.models.store import Store
 from harness.simulators.all_at_once import AllAtOnce
 from harness.simulators.one_at_a_time import OneAtATime
-from harness.types import Message, Query, SlottedPrompt
+from harness.types import CompletionPrompt, Message, Query, SlottedPrompt
+
+if TYPE_CHECKING:
+    from harness.models.local import LocalModel
 
 
 def main() -> None:
     options = _options()
+    if options.only:
+        measured = {"server": (_server_efficiency, options.requests), "store": (_store_reads, options.replies)}
+        measure, count = measured[options.only]
+        print(json.dumps({options.only: round(measure(count), 3)}))
+        return
+    from harness.models.local import LocalModel  # torch takes seconds to import, and --only needs none
+
     model = LocalModel()
     asked = workload.queries(options.explanations, options.excerpts)
     in_full, shared = _all_at_once(model, asked, options.rounds)
@@ -42,7 +56,7 @@ def main() -> None:
         "all_at_once_token_ratio": shared["tokens"] / _bound(model, asked),
         "all_at_once_gain_share": _share(in_full, shared),
         "one_at_a_time_ratio": one_at_a_time,
-        "server_efficiency": None,
+        "server_efficiency": _server_efficiency(options.requests),
         "store_reads_per_s": _store_reads(options.replies),
     }
     print(json.dumps({key: value and round(value, 3) for key, value in report.items()}))
@@ -54,6 +68,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--excerpts", type=int, default=10, help="for each explanation")
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many is taken")
     parser.add_argument("--replies", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=5_000, help="to the server")
+    parser.add_argument("--only", choices=("server", "store"), help="measure one thing that needs no model")
     return parser.parse_args()
 
 
@@ -138,6 +154,29 @@ def _store_reads(replies: int) -> float:
         seconds = time.perf_counter() - stored
     print(f"store: {replies} replies stored in {stored - began:.2f} s, looked up in {seconds:.2f} s")
     return replies / seconds
+
+
+def _server_efficiency(requests: int, seconds: float = 0.1, at_once: int = 64) -> float:
+    prompts = [CompletionPrompt((Message("user", f"question {n}"),), 8) for n in range(requests)]
+    with serving(seconds, at_once) as url, tempfile.TemporaryDirectory() as folder:
+        server = ServerModel("loopback", base_url=url, concurrency=at_once)
+        with Store(Path(folder) / "store.sqlite") as store:
+            StoredModel(server, store).complete(prompts[:at_once])
+            before, began, busy = _memory(), time.perf_counter(), time.process_time()
+            replies = StoredModel(server, store).complete(prompts)
+            wall, busy = time.perf_counter() - began, time.process_time() - busy
+    asked = sum(1 - reply.usage.stored for reply in replies)
+    ideal = asked * seconds / at_once
+    print(
+        f"server: {asked} requests in {wall:.2f} s, at best {ideal:.2f} s; {1000 * busy / asked:.2f} ms of CPU each, "
+        f"{_memory() - before:.1f} MiB more memory at the peak"
+    )
+    return ideal / wall
+
+
+def _memory() -> float:
+    """The most memory that this process has held so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

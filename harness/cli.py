@@ -21,6 +21,7 @@ from harness import (
     frozen,
     gallery,
     leaderboard,
+    planning,
     provenance,
     puzzle_results,
     results,
@@ -66,8 +67,8 @@ def _refuse(error: NeuroglossError) -> int:
 
 
 def _dispatch(given: list[str]) -> int:
-    """Hydra reads what follows ``run`` and ``collect``; argparse reads everything else."""
-    commands: dict[str, _Composing] = {"run": _run, "collect": _collect}
+    """Hydra reads what follows ``run``, ``collect`` and ``plan``; argparse reads everything else."""
+    commands: dict[str, _Composing] = {"run": _run, "collect": _collect, "plan": _plan}
     if given and given[0] in commands and not {"-h", "--help"} & set(given[1:]):
         return commands[given[0]](given[1:])
     options = _parser().parse_args(given)
@@ -121,6 +122,16 @@ def _board(run: Path) -> Group:
         return page.render(puzzle_board.build(puzzle_results.read_run(run)))
     found = results.read_run(run)
     return board.render(board.build(found, trust.sentence(found.simulator, run.resolve().parent)))
+
+
+def _plan(given: list[str]) -> int:
+    """Print what each job would ask of models, and what that can cost; nothing is sent."""
+    if _only_shows(given):
+        return _show("run", given)
+    for one in _jobs("run", given):
+        plan = experiment.prepare(one)
+        console.print(page.render(planning.page(plan, planning.asked(plan))))
+    return 0
 
 
 def _collect(given: list[str]) -> int:
@@ -184,7 +195,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="neurogloss", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"neurogloss {provenance.version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, text in (("run", "explain, simulate and score neurons"), ("collect", "collect excerpts, freeze a task")):
+    for name, text in (
+        ("run", "explain, simulate and score neurons"),
+        ("plan", "print what a run would ask of models and cost"),
+        ("collect", "collect excerpts, freeze a task"),
+    ):
         raw = argparse.RawDescriptionHelpFormatter
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)

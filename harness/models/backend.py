@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
+from harness.models.capabilities import Capabilities, Probe
 from harness.models.meter import Meter
-from harness.models.store import COMPLETIONS, LEVELS, Store, answered
+from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Store, answered
 from harness.types import Completion, CompletionPrompt, Identity, LevelReading, SlottedPrompt, Usage
 
 
@@ -40,6 +42,23 @@ class Backend(Protocol):
         ...
 
 
+@runtime_checkable
+class Probing(Protocol):
+    """A backend that must be tried out before it reads levels; what was found is stored, and tried no second time."""
+
+    def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
+        """The most that asking ``prompt`` can cost."""
+        ...
+
+    def probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Capabilities]]:
+        """Try out what reading needs."""
+        ...
+
+    def knowing(self, known: Capabilities) -> Backend:
+        """The same backend, told what was found."""
+        ...
+
+
 class StoredModel:
     """A :class:`harness.types.LanguageModel` that answers from the store, and where that can not, from its backend."""
 
@@ -55,7 +74,7 @@ class StoredModel:
 
     def levels(self) -> int:
         """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
-        return self._backend.levels()
+        return self._reader.levels()
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> list[Completion]:
         """Answer each prompt with text, in order."""
@@ -66,7 +85,24 @@ class StoredModel:
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> list[LevelReading]:
         """Read the distribution over the levels at every slot of each prompt, in order."""
-        backend = self._backend
+        backend = self._reader
         return answered(
             self._store, self.identity, LEVELS, prompts, backend.read_levels, meter=self._meter, cost=backend.cost
         )
+
+    @cached_property
+    def _reader(self) -> Backend:
+        """The backend, tried out where that is needed."""
+        backend = self._backend
+        if not isinstance(backend, Probing):
+            return backend
+        (known,) = answered(
+            self._store,
+            self.identity,
+            CAPABILITIES,
+            [Probe()],
+            backend.probe,
+            meter=self._meter,
+            cost=lambda probe: backend.cost(probe.prompt),
+        )
+        return backend.knowing(known)

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+from harness.models.capabilities import Capabilities
 from harness.models.meter import Meter
 from harness.types import Completion, Identity, LevelReading, NeuroglossError, Outcome, Usage
 
@@ -324,6 +325,14 @@ def _decode_reading(value: Any) -> LevelReading:
     )
 
 
+def _encode_capabilities(found: Capabilities) -> dict[str, Any]:
+    return {"levels": found.levels, "problem": found.problem, "usage": _usage_values(found.usage)}
+
+
+def _decode_capabilities(value: Any) -> Capabilities:
+    return Capabilities(value["levels"], value["problem"], _usage(value["usage"]))
+
+
 COMPLETIONS: Kind[Completion] = Kind(
     "completions",
     _encode_completion,
@@ -340,4 +349,13 @@ LEVELS: Kind[LevelReading] = Kind(
     usage=lambda reply: reply.usage,
     stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
     final=lambda reply: reply.outcome in _FINAL,
+)
+
+CAPABILITIES: Kind[Capabilities] = Kind(
+    "probes",
+    _encode_capabilities,
+    _decode_capabilities,
+    usage=lambda found: found.usage,
+    stored=lambda found: replace(found, usage=_stored_usage(found.usage)),
+    final=lambda found: not found.problem,  # a server may learn
 )

@@ -1,0 +1,272 @@
+"""Many requests under way at once: as many as the server bears, each again until it is answered, none lost on the way.
+
+The caller iterates; the event loop runs only while it waits for the next reply. What stops a run (Ctrl-C, an error that
+no second attempt mends) stops the sending: what is under way is waited for and handed over first, because it is paid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+import signal
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from harness.models.pace import Backoff, Rate, Window
+from harness.models.wire import LATER, Again
+from harness.types import NeuroglossError, Usage
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
+
+_IN_VAIN = 3  # requests given up, one after the other and none answered in between, are an outage and no bad luck
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a server is asked.
+
+    Attributes:
+        concurrency: the most requests under way at once.
+        attempts: how often a request is sent before it is given up.
+        timeout: seconds from sending a request to the end of its reply.
+        requests_per_minute, tokens_per_minute: the server's limits, where it has some; tokens of prompts and replies.
+        backoff: how long to wait before a request is sent again.
+    """
+
+    concurrency: int = 32
+    attempts: int = 8
+    timeout: float = 120.0
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered(Generic[Reply]):
+    """What became of request ``index``: a reply, or why it was given up; ``wasted`` is what attempts before it cost."""
+
+    index: int
+    reply: Reply | Again
+    wasted: Usage
+
+
+@dataclass(slots=True)
+class _Errand:
+    """A request that is not answered yet, and what its attempts so far have told."""
+
+    index: int
+    failures: int = 0
+    wasted: Usage = field(default_factory=Usage)
+    sent: float = 0.0
+
+
+def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is counted
+    requests: Sequence[Request],
+    send: Callable[[Request], Awaitable[Reply]],
+    rules: Rules,
+    *,
+    where: str = "the server",
+    tokens: Callable[[Request], int] = lambda _: 0,
+    used: Callable[[Reply], int] = lambda _: 0,
+    close: Callable[[], Awaitable[None]] | None = None,
+) -> Iterator[Delivered[Reply]]:
+    """Send each request until it is answered or given up; replies are yielded as they come.
+
+    Args:
+        requests: what to send, first ones first.
+        send: one attempt; it raises :class:`Again` where another may help.
+        rules: how many at once, how often, how long.
+        where: who is asked, for messages.
+        tokens: the most tokens that a request can need; ``used`` what its reply took, for the limit by minute.
+        used: see ``tokens``.
+        close: awaited at the end, in the same loop.
+
+    Raises:
+        NeuroglossError: an attempt did, or none of the requests got through; what was under way was yielded before.
+        KeyboardInterrupt: Ctrl-C was pressed; what was under way was yielded before, unless it was pressed twice.
+    """
+    with suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise NeuroglossError("a model on a server can not be asked from inside an event loop; call it in a thread.")
+    loop = asyncio.new_event_loop()
+    traffic = _Traffic(requests, send, rules, where, tokens, used, loop)
+    try:
+        with _interrupts(loop, traffic.interrupt):
+            while traffic.open:
+                yield from loop.run_until_complete(traffic.next())
+        if traffic.error is not None:
+            raise traffic.error
+    finally:
+        loop.run_until_complete(traffic.abandon())
+        if close is not None:
+            loop.run_until_complete(close())
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+@contextmanager
+def _interrupts(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C calls ``interrupt`` in the loop; elsewhere than in the main thread there is no Ctrl-C."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield
+        return
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+class _Traffic(Generic[Request, Reply]):
+    """The state of one :func:`deliver`."""
+
+    def __init__(  # noqa: PLR0913, PLR0917  # those of deliver
+        self,
+        requests: Sequence[Request],
+        send: Callable[[Request], Awaitable[Reply]],
+        rules: Rules,
+        where: str,
+        tokens: Callable[[Request], int],
+        used: Callable[[Reply], int],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.error: BaseException | None = None
+        self._requests = requests
+        self._send = send
+        self._rules = rules
+        self._where = where
+        self._tokens = tokens
+        self._used = used
+        self._loop = loop
+        self._fresh = iter(range(len(requests)))
+        self._ready: deque[_Errand] = deque()
+        self._waiting: list[tuple[float, int, _Errand]] = []
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._came: asyncio.Queue[tuple[_Errand, Reply | BaseException] | None] = asyncio.Queue()
+        self._window = Window(rules.concurrency)
+        self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
+        self._in_vain = 0
+        self._chance = random.Random()  # jitter is no secret, and never part of a result
+        self._left = len(requests)
+        self._hurried = False
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is still to come."""
+        return bool(self._left) if self.error is None else bool(self._under_way) and not self._hurried
+
+    def interrupt(self) -> None:
+        """Stop sending; the second time, do not wait for what is under way either."""
+        self._hurried = isinstance(self.error, KeyboardInterrupt)
+        self.error = KeyboardInterrupt()
+        self._came.put_nowait(None)
+
+    async def abandon(self) -> None:
+        """Cancel what is still under way."""
+        for task in self._under_way.values():
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    async def next(self) -> list[Delivered[Reply]]:
+        """Send what may be sent, and wait until something has come; what came and is settled, perhaps nothing."""
+        self._fill()
+        arrived = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._next_event()):
+                arrived.append(await self._came.get())
+        while not self._came.empty():
+            arrived.append(self._came.get_nowait())
+        settled = [self._settle(*one) for one in arrived if one is not None]
+        return [one for one in settled if one is not None]
+
+    # ------------------------------------------------------------------------------------------------------- sending
+
+    def _fill(self) -> None:
+        """Send requests until the window is full, a rate is reached, or none is due."""
+        while self.error is None and len(self._under_way) < self._window.size and self._pause() <= 0.0:
+            errand = self._due()
+            if errand is None:
+                return
+            self._start(errand)
+
+    def _due(self) -> _Errand | None:
+        while self._waiting and self._waiting[0][0] <= self._loop.time():
+            self._ready.append(heapq.heappop(self._waiting)[2])
+        if self._ready:
+            return self._ready.popleft()
+        index = next(self._fresh, None)
+        return None if index is None else _Errand(index)
+
+    def _start(self, errand: _Errand) -> None:
+        errand.sent = self._loop.time()
+        requests, tokens = self._rates
+        requests.take(1, errand.sent)
+        tokens.take(self._tokens(self._requests[errand.index]), errand.sent)
+        self._under_way[errand.index] = self._loop.create_task(self._attempt(errand))
+
+    async def _attempt(self, errand: _Errand) -> None:
+        came: Reply | BaseException
+        try:
+            async with asyncio.timeout(self._rules.timeout):
+                came = await self._send(self._requests[errand.index])
+        except TimeoutError:
+            came = Again(f"no reply in {self._rules.timeout:g} seconds", congested=True, remedy=LATER)
+        except Exception as error:  # noqa: BLE001  # it is raised again, where the caller iterates
+            came = error
+        self._came.put_nowait((errand, came))
+
+    def _pause(self) -> float:
+        return max(rate.ready() for rate in self._rates) - self._loop.time()
+
+    def _next_event(self) -> float | None:
+        """When something is to be done even if nothing comes; None where only a reply can change anything."""
+        if self.error is not None or len(self._under_way) >= self._window.size:
+            return None
+        held = max(rate.ready() for rate in self._rates)
+        if self._left > len(self._under_way) + len(self._waiting):
+            return held
+        return max(held, self._waiting[0][0]) if self._waiting else None
+
+    # ------------------------------------------------------------------------------------------------------ settling
+
+    def _settle(self, errand: _Errand, came: Reply | BaseException) -> Delivered[Reply] | None:
+        del self._under_way[errand.index]
+        if isinstance(came, Again):
+            return self._failed(errand, came)
+        if isinstance(came, BaseException):
+            self.error = self.error or came
+            return None
+        self._window.succeeded()
+        self._in_vain = 0
+        self._rates[1].give_back(self._tokens(self._requests[errand.index]) - self._used(came))
+        return self._settled(errand, came)
+
+    def _failed(self, errand: _Errand, again: Again) -> Delivered[Reply] | None:
+        now = self._loop.time()
+        errand.failures += 1
+        errand.wasted += again.usage
+        if again.congested:
+            self._window.congested(errand.sent, now)
+        if errand.failures < self._rules.attempts:
+            wait = self._rules.backoff.wait(errand.failures, self._chance.random(), again.retry_after)
+            heapq.heappush(self._waiting, (now + wait, errand.index, errand))
+            return None
+        self._in_vain += 1
+        if again.remedy and self._in_vain >= min(_IN_VAIN, len(self._requests)):
+            self.error = self.error or NeuroglossError(
+                f"{self._where} gives {again.reason}, {errand.failures} times in a row, and nothing else meanwhile; "
+                f"{again.remedy}."
+            )
+            return None
+        return self._settled(errand, again)
+
+    def _settled(self, errand: _Errand, reply: Reply | Again) -> Delivered[Reply]:
+        self._left -= 1
+        return Delivered(errand.index, reply, errand.wasted)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.models.backend import StoredModel
+from harness.models.fake import FakeModel
+from harness.models.planned import PlannedModel, Tally
+from harness.models.server import ServerModel
+from harness.models.store import Store
+from harness.types import CompletionPrompt, LanguageModel, Message, Outcome, SlottedPrompt
+
+QUESTIONS = [CompletionPrompt((Message("user", f"question {n}"),), 8) for n in range(4)]
+SLOTTED = [SlottedPrompt((Message("user", f"q {n}"),), ("a\t", "\nb\t"), "-", 10) for n in range(3)]
+
+
+def test_nothing_is_asked_and_everything_is_counted_once(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    model = FakeModel(usd=0.5, log=str(log))
+    with Store(":memory:") as store:
+        tally = Tally(store)
+        planned = PlannedModel(model, tally)
+        assert isinstance(planned, LanguageModel)
+        tally.begin("explain")
+        texts = [reply.text for reply in planned.complete([*QUESTIONS, QUESTIONS[0]])]
+        tally.begin("simulate")
+        readings = planned.read_levels(SLOTTED)
+        planned.read_levels(SLOTTED)
+        explain, simulate = tally.rows()
+    assert not log.exists()
+    assert len(set(texts)) == 4
+    assert [reading.outcome for reading in readings] == [Outcome.NOT_COLLECTED] * 3
+    assert (explain.stage, explain.model, explain.new.requests, explain.new.usd) == ("explain", model.identity, 4, 2.0)
+    assert (simulate.stage, simulate.new.requests, simulate.saved.requests) == ("simulate", 3, 0)
+
+
+def test_what_is_stored_is_given_and_counted_as_saved(tmp_path: Path) -> None:
+    model = FakeModel(usd=0.5)
+    with Store(":memory:") as store:
+        replies = StoredModel(model, store).complete(QUESTIONS[:2])
+        StoredModel(model, store).read_levels(SLOTTED[:1])
+        tally = Tally(store)
+        planned = PlannedModel(model, tally)
+        assert [reply.text for reply in planned.complete(QUESTIONS)[:2]] == [reply.text for reply in replies]
+        assert planned.read_levels(SLOTTED)[0].outcome is Outcome.OK
+        (row,) = tally.rows()
+    assert (row.new.requests, row.new.usd) == (4, 2.0)
+    assert (row.saved.requests, row.saved.usd) == (3, 1.5)
+
+
+def test_a_server_is_planned_without_one() -> None:
+    model = ServerModel("tiny", base_url="http://127.0.0.1:9/v1", usd_per_million_prompt_tokens=1.0)
+    with Store(":memory:") as store:
+        tally = Tally(store)
+        planned = PlannedModel(model, tally)
+        assert planned.levels() == 10
+        planned.read_levels(SLOTTED)
+        (row,) = tally.rows()
+    assert row.new.requests == 4, "the probe is one of them"
+    assert row.new.prompt_tokens >= sum(model.cost(prompt).prompt_tokens for prompt in SLOTTED)
+    assert row.new.usd == pytest.approx(row.new.prompt_tokens / 1e6)
+
+
+def test_a_plan_is_a_bound_of_what_is_spent(loopback: Any, act: Any, chat: Any) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        words = sum(len(message["content"].split()) for message in body["messages"])
+        return act(chat("rain", usage=(words, 1)))
+
+    loopback.script = script
+    model = ServerModel("tiny", base_url=loopback.url, usd_per_million_prompt_tokens=3.0)
+    with Store(":memory:") as store:
+        tally = Tally(store)
+        PlannedModel(model, tally).complete(QUESTIONS)
+        spent = [reply.usage for reply in StoredModel(model, store).complete(QUESTIONS)]
+        (row,) = tally.rows()
+    assert sum(usage.prompt_tokens for usage in spent) <= row.new.prompt_tokens
+    assert 0.0 < sum(usage.usd for usage in spent) <= row.new.usd

@@ -1,0 +1,280 @@
+"""A server that misbehaves: what is asked again, what is kept, what is counted, and how fast it is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.models import traffic
+from harness.models.backend import StoredModel
+from harness.models.meter import Meter
+from harness.models.pace import Backoff
+from harness.models.server import ServerModel
+from harness.models.store import Store
+from harness.models.traffic import Rules
+from harness.models.wire import LATER, Again
+from harness.types import CompletionPrompt, Message, NeuroglossError, Outcome, SlottedPrompt
+
+FAST = Backoff(first=0.01, most=0.05)
+
+
+def model(url: str, rules: Rules | None = None, **settings: Any) -> ServerModel:
+    made = ServerModel("tiny", base_url=url, **settings)
+    made.rules = rules or replace(made.rules, backoff=FAST, timeout=5.0)
+    return made
+
+
+def questions(count: int) -> list[CompletionPrompt]:
+    return [CompletionPrompt((Message("user", f"question {index}"),), 8) for index in range(count)]
+
+
+def right(question: str) -> str:
+    return hashlib.sha256(question.encode()).hexdigest()[:12]
+
+
+def answers(chat: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """The right reply to a question, with the log-probabilities of its tokens where they are asked for."""
+    text = right(body["messages"][-1]["content"]) if not body.get("logprobs") else "5"
+    return chat(text, [(text, {text: 0.5, "3": 0.25})] if body.get("logprobs") else None)
+
+
+def faults(act: Any, chat: Any, body: dict[str, Any]) -> dict[str, Any]:
+    """Every way to go wrong, by its name."""
+    good = answers(chat, body)
+    cut = json.dumps(good).encode()
+    broken = json.loads(cut)
+    del broken["choices"][0]["message"]
+    short = json.loads(cut)
+    short["choices"][0]["logprobs"] = {"content": []}
+    unreal = json.loads(cut)
+    unreal["choices"][0]["logprobs"] = {"content": [{"token": "5", "logprob": float("nan"), "top_logprobs": []}]}
+    return {
+        "429 with Retry-After": act({"error": {"message": "slow"}}, 429, {"retry-after": "0.02"}),
+        "429": act({"error": {"message": "slow"}}, 429),
+        "500": act({"error": {"message": "oh"}}, 500),
+        "503": act(b"<html>gone</html>", 503, content_type="text/html"),
+        "hanging": act(good, delay=3600.0),
+        "dropped in its head": act(good, cut=0),
+        "dropped in its body": act(good, cut=40),
+        "malformed": act(cut[:-20]),
+        "not JSON at all": act(b"<html>hello</html>", content_type="text/html"),
+        "wrong schema": act(broken),
+        "a list": act([good]),
+        "an error in place of a reply": act({"error": {"message": "upstream"}}),
+        "short log-probabilities": act(short),
+        "NaN": act(unreal),
+        "no choices": act({**good, "choices": []}),
+        "null choices": act({**good, "choices": None}),
+        "wrong model": act({**good, "model": "somebody-else"}),
+    }
+
+
+NAMES = list(
+    faults(
+        lambda *a, **k: None, lambda text, tokens=None: {"choices": [{"message": {}}]}, {"messages": [{"content": ""}]}
+    )
+)
+
+
+# the same is to be expected of every other request, so that a run in which none gets through is ended
+SYSTEMATIC = [*NAMES[: NAMES.index("not JSON at all")], "wrong model"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_fault_is_asked_again(loopback: Any, act: Any, chat: Any, name: str) -> None:
+    script = iter([lambda body: faults(act, chat, body)[name], lambda body: act(answers(chat, body))])
+    loopback.script = lambda path, body: next(script)(body)
+    rules = Rules(backoff=FAST, timeout=0.5 if name == "hanging" else 10.0)
+    ((_, reply),) = model(loopback.url, rules).complete(questions(1))
+    assert (reply.text, reply.outcome) == (right("question 0"), Outcome.OK)
+    assert len(loopback.asked) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "hanging"])
+def test_a_fault_that_does_not_end_is_a_named_outcome_or_a_sentence_and_never_a_zero(
+    loopback: Any, act: Any, chat: Any, name: str
+) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        return faults(act, chat, body)[name]
+
+    loopback.script = script
+    prompt = SlottedPrompt((Message("user", "x"),), ("a\t",), "", 10)
+    asked = model(loopback.url, Rules(attempts=2, backoff=FAST, timeout=10.0))
+    asked._known = Known
+    if name in SYSTEMATIC:
+        with pytest.raises(NeuroglossError, match="2 times in a row"):
+            dict(asked.read_levels([prompt]))
+    else:
+        ((_, reading),) = asked.read_levels([prompt])
+        assert (reading.outcome, reading.seen) == (Outcome.FAILED, (0,))
+        assert str(reading.probabilities[0][0]) == "nan"
+    assert len(loopback.asked) == 2
+
+
+class Known:
+    """What a probe would have found."""
+
+    levels, problem = 10, ""
+
+
+def test_two_thousand_requests_with_a_third_of_faults_lose_nothing_and_pay_nothing_twice(
+    loopback: Any, act: Any, chat: Any, tmp_path: Path
+) -> None:
+    chance, paid, seen = random.Random(7), Counter[str](), Counter[str]()
+
+    def script(path: str, body: dict[str, Any]) -> Any:
+        question = body["messages"][-1]["content"]
+        if chance.random() < 0.3:
+            name = "hanging" if chance.random() < 0.01 else chance.choice([one for one in NAMES if one != "hanging"])
+            seen[name] += 1
+            return faults(act, chat, body)[name]
+        paid[question] += 1
+        return act(answers(chat, body), delay=0.02 * chance.random())
+
+    loopback.script = script
+    rules = Rules(concurrency=32, attempts=20, timeout=2.0, backoff=FAST)
+    asked = questions(2000)
+    meter = Meter()
+    with Store(tmp_path / "store.sqlite") as store:
+        replies = StoredModel(model(loopback.url, rules), store, meter).complete(asked)
+        wrong = [one for one, reply in zip(asked, replies, strict=True) if reply.text != right(one.messages[0].content)]
+        assert wrong == []
+        assert all(reply.outcome is Outcome.OK for reply in replies)
+        sent = len(loopback.asked)
+        again = StoredModel(model(loopback.url, rules), store, Meter()).complete(asked)
+    assert all(one.text == other.text for one, other in zip(again, replies, strict=True))
+    assert len(loopback.asked) == sent, "everything is stored"
+    assert set(paid.values()) == {1}
+    assert len(paid) == 2000
+    assert set(seen) == set(NAMES)
+    assert sum(seen.values()) / sent == pytest.approx(0.3, abs=0.04)
+    unreadable = ("short log-probabilities", "NaN", "no choices", "null choices", "wrong model", "wrong schema")
+    wasted = sum(seen[name] for name in unreadable)
+    assert meter.totals.spent.requests == 2000 + wasted, "what was paid for in vain is counted"
+
+
+def test_a_server_that_is_not_there_is_one_sentence_and_not_a_run_of_missing_values() -> None:
+    asked = model("http://127.0.0.1:9/v1", Rules(attempts=2, backoff=FAST))
+    with pytest.raises(
+        NeuroglossError, match=r"tiny at http://127\.0\.0\.1:9/v1 gives no connection.*2 times in a row"
+    ):
+        dict(asked.complete(questions(5)))
+
+
+def test_another_model_s_replies_are_refused_with_what_to_write(loopback: Any, act: Any, chat: Any) -> None:
+    loopback.script = lambda path, body: act(chat("x", model="somebody-else"))
+    rules = Rules(attempts=2, backoff=FAST)
+    with pytest.raises(NeuroglossError, match=r"'somebody-else'.*model\.answers_as"):
+        dict(model(loopback.url, rules).complete(questions(2)))
+    ((_, reply),) = model(loopback.url, rules, answers_as="somebody-else").complete(questions(1))
+    assert reply.text == "x"
+
+
+def test_only_complaints_and_timeouts_lower_how_much_is_asked_at_once(loopback: Any, act: Any, chat: Any) -> None:
+    sizes = {}
+    for status in (429, 500):
+        first = iter([status] * 16)
+        loopback.script = lambda path, body, first=first: act(answers(chat, body), next(first, 200), delay=0.05)
+        loopback.most_at_once, before = 0, len(loopback.asked)
+        rules = Rules(concurrency=16, attempts=9, backoff=Backoff(0.0, 0.0))
+        assert len(dict(model(loopback.url, rules).complete(questions(16)))) == 16
+        assert loopback.most_at_once == 16
+        sizes[status] = len(loopback.asked) - before
+    assert sizes == {429: 32, 500: 32}
+
+
+async def _instantly(request: int) -> int:
+    return request
+
+
+def test_a_window_that_was_cut_holds_back_what_follows() -> None:
+    import asyncio
+
+    under_way, most, rejected = 0, [], iter([True] * 8)
+
+    async def send(request: int) -> int:
+        nonlocal under_way
+        under_way += 1
+        most.append(under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        if next(rejected, False):
+            raise Again("status 429", congested=True)
+        return request
+
+    rules = Rules(concurrency=8, backoff=Backoff(0.0, 0.0))
+    delivered = [one.reply for one in traffic.deliver(range(12), send, rules)]
+    assert sorted(delivered) == list(range(12))
+    assert max(most[:8]) == 8
+    assert max(most[8:12]) <= 4
+
+
+def test_requests_are_spread_over_the_minute() -> None:
+    began = time.monotonic()
+    rules = Rules(requests_per_minute=600.0)
+    assert len(list(traffic.deliver(range(6), _instantly, rules))) == 6
+    assert time.monotonic() - began >= 0.5
+    began = time.monotonic()
+    rules = Rules(tokens_per_minute=6000.0)
+    assert len(list(traffic.deliver(range(4), _instantly, rules, tokens=lambda _: 6000, used=lambda _: 10))) == 4
+    assert 0.3 <= time.monotonic() - began <= 60.0, "what was not used is given back"
+
+
+def test_a_stop_keeps_what_is_under_way_and_sends_no_more(loopback: Any, act: Any, chat: Any, tmp_path: Path) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        if len(loopback.asked) == 12:
+            threading.Timer(0.05, signal.raise_signal, [signal.SIGINT]).start()
+        return act(answers(chat, body), delay=0.3 if len(loopback.asked) > 8 else 0.0)
+
+    loopback.script = script
+    with Store(tmp_path / "store.sqlite") as store:
+        with pytest.raises(KeyboardInterrupt):
+            StoredModel(model(loopback.url, Rules(concurrency=4)), store).complete(questions(100))
+        assert len(store) == len(loopback.asked) == 12
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_keeps_what_is_under_way_too(loopback: Any, act: Any, chat: Any, tmp_path: Path) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        if len(loopback.asked) == 6:
+            return act({"error": {"message": "no"}}, 401)
+        return act(answers(chat, body), delay=0.2)
+
+    loopback.script = script
+    with Store(tmp_path / "store.sqlite") as store:
+        with pytest.raises(NeuroglossError, match="status 401"):
+            StoredModel(model(loopback.url, Rules(concurrency=8)), store).complete(questions(100))
+        assert len(store) == 7
+    assert len(loopback.asked) == 8
+
+
+def test_a_model_on_a_server_is_not_asked_inside_an_event_loop() -> None:
+    import asyncio
+
+    async def wrong() -> None:
+        list(traffic.deliver([1], _instantly, Rules()))
+
+    with pytest.raises(NeuroglossError, match="call it in a thread"):
+        asyncio.run(wrong())
+
+
+def test_what_nobody_answers_is_given_up_where_others_are_answered() -> None:
+    async def send(request: int) -> int:
+        if request == 1:
+            raise Again("status 500", remedy=LATER)
+        return request
+
+    rules = Rules(attempts=3, concurrency=1, backoff=Backoff(0.0, 0.0))
+    found = {one.index: one.reply for one in traffic.deliver([0, 1, 2, 3], send, rules)}
+    assert [found[index] for index in (0, 2, 3)] == [0, 2, 3]
+    assert isinstance(found[1], Again)
