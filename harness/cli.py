@@ -16,6 +16,8 @@ from omegaconf import DictConfig
 from rich.console import Console, Group
 
 from harness import (
+    audit_experiment,
+    audit_results,
     config,
     experiment,
     frozen,
@@ -29,7 +31,7 @@ from harness import (
 from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
 from harness.puzzles import task as puzzle_task
-from harness.report import board, page, puzzle_board
+from harness.report import audit_page, board, page, puzzle_board
 from harness.types import NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -65,8 +67,8 @@ def _refuse(error: NeuroglossError) -> int:
 
 
 def _dispatch(given: list[str]) -> int:
-    """Hydra reads what follows ``run`` and ``collect``; argparse reads everything else."""
-    commands: dict[str, _Composing] = {"run": _run, "collect": _collect}
+    """Hydra reads what follows ``run``, ``collect`` and ``audit``; argparse reads everything else."""
+    commands: dict[str, _Composing] = {"run": _run, "collect": _collect, "audit": _audit}
     if given and given[0] in commands and not {"-h", "--help"} & set(given[1:]):
         return commands[given[0]](given[1:])
     options = _parser().parse_args(given)
@@ -131,6 +133,27 @@ def _collect(given: list[str]) -> int:
     return 0
 
 
+def _audit(given: list[str]) -> int:
+    if _only_shows(given):
+        return _show("audit", given)
+    for one in _jobs("audit", given):
+        audit_experiment.prepare(one)
+    _launch("audit", given, _audit_job)
+    return 0
+
+
+def _audit_job(one: DictConfig) -> None:
+    try:
+        plan = audit_experiment.prepare(one)
+        with ProgressReporter(console) as progress:
+            audit = audit_experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
+    except NeuroglossError as error:
+        _end(error)
+    console.print(page.render(audit_page.build(audit)))
+    console.print()
+    console.print(f"audit: {plan.folder / f'{audit_results.NAME}.md'}", soft_wrap=True, markup=False)
+
+
 def _end(error: Exception) -> NoReturn:
     """End the command from within Hydra, which would print a traceback of any exception but this one."""
     if isinstance(error, NeuroglossError):
@@ -182,7 +205,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="neurogloss", description=DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"neurogloss {provenance.version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, text in (("run", "explain, simulate and score neurons"), ("collect", "collect excerpts, freeze a task")):
+    for name, text in (
+        ("run", "explain, simulate and score neurons"),
+        ("collect", "collect excerpts, freeze a task"),
+        ("audit", "test the metrics of a run"),
+    ):
         raw = argparse.RawDescriptionHelpFormatter
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)
