@@ -16,6 +16,8 @@ from omegaconf import DictConfig
 from rich.console import Console, Group
 
 from harness import (
+    agreement,
+    agreement_results,
     audit_experiment,
     audit_results,
     config,
@@ -25,13 +27,14 @@ from harness import (
     provenance,
     puzzle_results,
     results,
+    stats,
     tasks,
     trust,
 )
 from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
 from harness.puzzles import task as puzzle_task
-from harness.report import audit_page, board, page, puzzle_board
+from harness.report import agreement_page, audit_page, board, page, puzzle_board
 from harness.types import NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -121,7 +124,9 @@ def _board(run: Path) -> Group:
     if results.kind_of(run) == puzzle_results.KIND:
         return page.render(puzzle_board.build(puzzle_results.read_run(run)))
     found = results.read_run(run)
-    return board.render(board.build(found, trust.sentence(found.simulator, run.resolve().parent)))
+    trusted = trust.sentence(found.simulator, run.resolve().parent)
+    audited = audit_results.sentence(audit_results.read(run), stats.HEADLINE)
+    return board.render(board.build(found, trusted, audited))
 
 
 def _collect(given: list[str]) -> int:
@@ -214,6 +219,10 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)
     shown.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    paired = _command(commands, "agreement", "compare the simulators of two runs", _show_agreement)
+    for place in ("first", "second"):
+        paired.add_argument(place, type=Path, metavar="RUN", help=f"the folder of the {place} run")
+    paired.add_argument("--output", type=Path, metavar="FOLDER", help="where to write (beside the first run)")
     kept = _group(commands, "tasks", "list, show, verify or rebuild frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
@@ -244,6 +253,17 @@ def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> 
 
 def _show_board(options: argparse.Namespace) -> None:
     console.print(_board(options.run))
+
+
+def _show_agreement(options: argparse.Namespace) -> None:
+    found = agreement.compare(options.first, options.second)
+    shown = agreement_page.build(found)
+    runs = f"{found.first.run_id[:12]}-{found.second.run_id[:12]}"
+    folder = options.output or options.first.resolve().parent / f"{agreement_results.NAME}-{runs}"
+    agreement_results.write(folder, found, page.markdown_page(shown))
+    console.print(page.render(shown))
+    console.print()
+    console.print(f"agreement: {folder}", soft_wrap=True, markup=False)
 
 
 def _list_tasks(_: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.console import Group
 from rich.text import Text
 
-from harness import stats, trust
+from harness import audit_results, stats, trust
 from harness.report import page
 from harness.report.page import Row, Table
 from harness.results import Results, figure, markdown, plain, span
@@ -49,8 +49,9 @@ class Board:
     sentences: tuple[str, ...]
 
 
-def build(results: Results, trusted: str | None = None) -> Board:
-    """The board of a run; ``trusted`` says what :mod:`harness.trust` knows of its simulator.
+def build(results: Results, trusted: str | None = None, audited: str | None = None) -> Board:
+    """The board of a run; ``trusted`` says what :mod:`harness.trust` knows of its simulator, and ``audited`` what
+    :mod:`harness.audit_results` knows of the metric that it ranks by.
 
     A row with scores for fewer neurons than ``results.minimum_coverage`` shows no averages, for they would be of other
     neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
@@ -60,7 +61,7 @@ def build(results: Results, trusted: str | None = None) -> Board:
     people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
     return Board(
         title=f"Board of {plain(results.task.name)}",
-        facts=tuple((name, plain(value)) for name, value in _facts(results, trusted)),
+        facts=tuple((name, plain(value)) for name, value in _facts(results, trusted, audited)),
         ranked=tuple(_row(row, plain(row.explainer), results) for row in (*ranked, *people)),
         controls=tuple(_row(row, _control_name(row, results), results) for row in controls),
         sentences=tuple(_sentences(results, ranked, controls)),
@@ -158,7 +159,7 @@ def _dollars(usd: float) -> str:
 # ------------------------------------------------------------------------------------------------------ facts and words
 
 
-def _facts(results: Results, trusted: str | None) -> Iterator[tuple[str, str]]:
+def _facts(results: Results, trusted: str | None, audited: str | None) -> Iterator[tuple[str, str]]:
     task, simulator = results.task, results.simulator
     yield "task", f"{task.name}, digest {task.digest[:12]}"
     yield "neurons", f"{len(task.neurons)} of the task's {task.size}"
@@ -169,6 +170,7 @@ def _facts(results: Results, trusted: str | None) -> Iterator[tuple[str, str]]:
         version = f", prompt {simulator.prompt_version}" if simulator.prompt_version else ""
         yield "reading", f"transport {simulator.transport or '?'}, levels 0 to {simulator.levels - 1}{version}"
     yield "puzzles", trusted or trust.not_measured(simulator)
+    yield "metric", audited or audit_results.sentence(None, stats.HEADLINE)
     yield "run", f"{results.run_id}, seed {results.seed}, {results.created}"
 
 

@@ -61,6 +61,7 @@ def test_header_says_what_was_measured_on_what(usual: Results) -> None:
         "simulator": "all_at_once on HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "reading": "transport prompt, levels 0 to 10, prompt all_at_once-v1",
         "puzzles": "not measured: neurogloss run task=puzzles-v1 simulator=all_at_once",
+        "metric": "not audited: neurogloss audit",
         "run": "0123456789ab, seed 0, 2025-01-02T03:04:05+00:00",
     }
 
@@ -71,6 +72,11 @@ def test_the_simulator_s_puzzle_score_and_note_stand_beside_the_scores(usual: Re
     assert dict(built.facts)["puzzles"] == "0.612 given the truth"
     assert "all_at_once: trained on rules" in built.sentences
     assert not any(sentence.startswith("all_at_once:") for sentence in board.build(usual).sentences)
+
+
+def test_the_audit_s_verdict_stands_beside_the_metric_ranked_by(usual: Results) -> None:
+    built = board.build(usual, None, "correlation: fails extra labels")
+    assert dict(built.facts)["metric"] == "correlation: fails extra labels"
 
 
 def test_a_weak_result_reads_as_weak_and_a_strong_one_as_above_the_floor(usual: Results) -> None:
