@@ -119,14 +119,16 @@ def _run_job(one: DictConfig) -> None:
             console.print(f"{what + ':':9}{path}", soft_wrap=True, markup=False)
 
 
-def _board(run: Path) -> Group:
+def _board(run: Path, by: str = stats.HEADLINE) -> Group:
     """The board of a run of either kind, as it can be said now: another run may have measured its simulator since."""
     if results.kind_of(run) == puzzle_results.KIND:
+        if by != stats.HEADLINE:
+            raise NeuroglossError("a board of puzzles is ranked by correlation; leave --by out.")
         return page.render(puzzle_board.build(puzzle_results.read_run(run)))
     found = results.read_run(run)
     trusted = trust.sentence(found.simulator, run.resolve().parent)
-    audited = audit_results.sentence(audit_results.read(run), stats.HEADLINE)
-    return board.render(board.build(found, trusted, audited))
+    audited = audit_results.sentence(audit_results.read(run), by)
+    return board.render(board.build(found, trusted, audited, by))
 
 
 def _collect(given: list[str]) -> int:
@@ -219,6 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)
     shown.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    shown.add_argument("--by", default=stats.HEADLINE, metavar="METRIC", help=f"what to rank by ({stats.HEADLINE})")
     paired = _command(commands, "agreement", "compare the simulators of two runs", _show_agreement)
     for place in ("first", "second"):
         paired.add_argument(place, type=Path, metavar="RUN", help=f"the folder of the {place} run")
@@ -252,7 +255,7 @@ def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> 
 
 
 def _show_board(options: argparse.Namespace) -> None:
-    console.print(_board(options.run))
+    console.print(_board(options.run, options.by))
 
 
 def _show_agreement(options: argparse.Namespace) -> None:
