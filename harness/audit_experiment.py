@@ -74,7 +74,7 @@ def prepare(composed: DictConfig) -> AuditPlan:
     folder = Path(settings.run).expanduser().resolve()
     found = results.read_run(folder)
     made: RunSettings = config.settings_from(RunSettings, found.config)
-    explainer = _explainer(found, settings.explainer) if set(tests) - set(LABELS) else ""
+    explainer = _explainer(found, settings.explanations) if set(tests) - set(LABELS) else ""
     build.check(made.simulator, "simulator")
     if Test.REINITIALISED in tests:
         build.check(made.subject, "subject")
@@ -142,7 +142,7 @@ def _explainer(found: Results, wanted: str | None) -> str:
     if not rows or (wanted is not None and wanted not in names):
         raise NeuroglossError(
             f"the run has no explanations in words by {wanted or 'any explainer'} with a score; it has some by: "
-            f"{', '.join(names) or 'none'}. Choose by explainer=NAME, or ask only for tests that need none: "
+            f"{', '.join(names) or 'none'}. Choose by explanations=NAME, or ask only for tests that need none: "
             f"tests=[{','.join(LABELS)}]."
         )
     return wanted or max(rows, key=lambda row: row.metrics[stats.HEADLINE].mean).explainer
@@ -153,8 +153,8 @@ def _check_explainable(found: Results, made: RunSettings, explainer: str) -> Non
     role = next(row.role for row in found.summaries if row.explainer == explainer)
     if role is Role.HUMAN:
         raise NeuroglossError(
-            f"{explainer} can not be asked to explain the re-initialised subject; choose another by explainer=NAME, or "
-            f"leave {Test.REINITIALISED} out of tests=."
+            f"{explainer} can not be asked to explain the re-initialised subject; choose another by explanations=NAME, "
+            f"or leave {Test.REINITIALISED} out of tests=."
         )
     build.check(made.explainer[explainer], f"explainer.{explainer}")
 

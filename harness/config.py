@@ -98,7 +98,7 @@ class AuditSettings:
     Attributes:
         run: its folder; all that is not said here is as it was there.
         tests: which to make, by their names in :class:`harness.audit_results.Test`.
-        explainer: whose explanations the nulls are held against; the first of the run's board where it is None.
+        explanations: by which explainer of the run the nulls are held against; the first of its board where it is None.
         labels: how labels are made and judged.
         nulls: how many draws of each null.
         repeats: how often the simulator is asked again.
@@ -110,7 +110,7 @@ class AuditSettings:
 
     run: str = "runs/latest"
     tests: list[str] = field(default_factory=list)
-    explainer: str | None = None
+    explanations: str | None = None
     labels: LabelSettings = field(default_factory=LabelSettings)
     nulls: int = 2
     repeats: int = 2

@@ -108,8 +108,8 @@ def test_a_seeded_simulator_fails_the_retest(neurogloss: Command) -> None:
     ("override", "sentence"),
     [
         ("tests=[labels]", "there is no test labels; there are: missing_labels"),
-        ("explainer=smollm2", "the run has no explanations in words by smollm2"),
-        ("explainer=token_lookup", "the run has no explanations in words by token_lookup"),
+        ("explanations=smollm2", "the run has no explanations in words by smollm2"),
+        ("explanations=token_lookup", "the run has no explanations in words by token_lookup"),
         ("run=elsewhere", "is not a whole run"),
         ("nulls=0", "nulls is 0; write 1 or more"),
         ("labels.level=0", "labels.level is 0"),

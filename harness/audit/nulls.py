@@ -54,7 +54,7 @@ def own(scored: Sequence[ScoredExplanation]) -> dict[NeuronId, Explanation]:
     for one in scored:
         found.setdefault(one.explanation.neuron, dataclasses.replace(one.explanation, usage=Usage()))
     if not any(one.outcome is Outcome.OK and one.text for one in found.values()):
-        raise NeuroglossError("there is no explanation in words to audit with; choose another by explainer=NAME.")
+        raise NeuroglossError("there is no explanation in words to audit with; choose another by explanations=NAME.")
     return found
 
 
