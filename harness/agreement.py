@@ -246,7 +246,7 @@ def _says_nothing(first: Sequence[float], second: Sequence[float]) -> bool:
 
 def _boards(one: Results, other: Results, names: Sequence[str]) -> list[BoardAgreement]:
     rows = [{row.explainer: row.metrics for row in run.summaries} for run in (one, other)]
-    metrics = dict.fromkeys(metric for name in names for metric in rows[0][name])
+    metrics = dict.fromkeys(metric for name in names for metric in rows[0][name] if metric in rows[1][name])
     return [_board(metric, rows, names) for metric in metrics]
 
 

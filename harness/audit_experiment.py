@@ -246,7 +246,7 @@ def _scored(
     }
     asked = dataclasses.replace(tools, explainers=explainers)
     settings = dataclasses.replace(plan.run.scores, ablation=plan.run.scores.ablation and plan.settings.ablation)
-    found = pipeline.run(records, asked, settings, lambda stage: ledger.begin(f"nulls, {stage}"))
+    found = pipeline.run(records, asked, settings, _staged(ledger, "nulls"))
     return {
         name: _values([one for draw in range(len(some)) for one in found[f"{name} {draw}"]])
         for name, some in rows.items()
@@ -265,7 +265,7 @@ def _of_reinitialised(
     reread = read(subject, records, plan.settings.seed, progress)
     asked = dataclasses.replace(tools, explainers={plan.explainer: tools.explainers[plan.explainer]})
     settings = dataclasses.replace(plan.run.scores, ablation=False)
-    found = pipeline.run(reread, asked, settings, lambda stage: ledger.begin(f"re-initialised, {stage}"))
+    found = pipeline.run(reread, asked, settings, _staged(ledger, "re-initialised"))
     return _values(found[plan.explainer])
 
 
@@ -283,10 +283,13 @@ def _repeats(
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
             tools = experiment.instruments_of(again, task, store, ledger.meter)
             asked = dataclasses.replace(tools, explainers={_OWN: Told(told)})
-            found = pipeline.run(
-                records, asked, settings, lambda stage, repeat=repeat: ledger.begin(f"repeat {repeat}, {stage}")
-            )
+            found = pipeline.run(records, asked, settings, _staged(ledger, f"repeat {repeat}"))
         yield _values(found[_OWN])
+
+
+def _staged(ledger: Ledger, part: str) -> pipeline.Begin:
+    """Counts each stage of a part of the audit under a name of its own."""
+    return lambda stage: ledger.begin(f"{part}, {stage}")
 
 
 def _values(scored: Sequence[ScoredExplanation]) -> dict[str, Values]:

@@ -165,6 +165,16 @@ def test_a_constant_simulator_has_no_correlation(compare: Compare) -> None:
     assert math.isnan(found.explainers[0].ranks)
 
 
+def test_a_metric_of_one_run_only_has_no_board(compare: Compare) -> None:
+    other = _run("other", _same)
+    rows = [
+        dataclasses.replace(row, metrics={name: row.metrics[name] for name in ("correlation", "correlation_top")})
+        for row in other.summaries
+    ]
+    found = compare(_run("one", _same), dataclasses.replace(other, summaries=tuple(rows)))
+    assert [one.metric for one in found.boards] == ["correlation", "correlation_top"]
+
+
 def test_costs_that_the_store_paid_are_not_timed(compare: Compare) -> None:
     stored = dataclasses.replace(_run("other", _same), usage={"simulate": results.StageUsage(saved=Usage(6, 6))})
     found = compare(_run("one", _same), stored)
