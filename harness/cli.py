@@ -16,6 +16,10 @@ from omegaconf import DictConfig
 from rich.console import Console, Group
 
 from harness import (
+    agreement,
+    agreement_results,
+    audit_experiment,
+    audit_results,
     config,
     experiment,
     frozen,
@@ -25,13 +29,14 @@ from harness import (
     provenance,
     puzzle_results,
     results,
+    stats,
     tasks,
     trust,
 )
 from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
 from harness.puzzles import task as puzzle_task
-from harness.report import board, page, puzzle_board
+from harness.report import agreement_page, audit_page, board, page, puzzle_board
 from harness.types import Identity, NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -67,8 +72,8 @@ def _refuse(error: NeuroglossError) -> int:
 
 
 def _dispatch(given: list[str]) -> int:
-    """Hydra reads what follows ``run``, ``collect`` and ``plan``; argparse reads everything else."""
-    commands: dict[str, _Composing] = {"run": _run, "collect": _collect, "plan": _plan}
+    """Hydra reads what follows ``run``, ``plan``, ``collect`` and ``audit``; argparse reads everything else."""
+    commands: dict[str, _Composing] = {"run": _run, "plan": _plan, "collect": _collect, "audit": _audit}
     if given and given[0] in commands and not {"-h", "--help"} & set(given[1:]):
         return commands[given[0]](given[1:])
     options = _parser().parse_args(given)
@@ -116,12 +121,16 @@ def _run_job(one: DictConfig) -> None:
             console.print(f"{what + ':':9}{path}", soft_wrap=True, markup=False)
 
 
-def _board(run: Path) -> Group:
+def _board(run: Path, by: str = stats.HEADLINE) -> Group:
     """The board of a run of either kind, as it can be said now: another run may have measured its simulator since."""
     if results.kind_of(run) == puzzle_results.KIND:
+        if by != stats.HEADLINE:
+            raise NeuroglossError("a board of puzzles is ranked by correlation; leave --by out.")
         return page.render(puzzle_board.build(puzzle_results.read_run(run)))
     found = results.read_run(run)
-    return board.render(board.build(found, trust.sentence(found.simulator, run.resolve().parent)))
+    trusted = trust.sentence(found.simulator, run.resolve().parent)
+    audited = audit_results.sentence(audit_results.read(run), by)
+    return board.render(board.build(found, trusted, audited, by))
 
 
 def _plan(given: list[str]) -> int:
@@ -141,6 +150,27 @@ def _collect(given: list[str]) -> int:
         experiment.prepare_collection(one)
     _launch("collect", given, _collect_job)
     return 0
+
+
+def _audit(given: list[str]) -> int:
+    if _only_shows(given):
+        return _show("audit", given)
+    for one in _jobs("audit", given):
+        audit_experiment.prepare(one)
+    _launch("audit", given, _audit_job)
+    return 0
+
+
+def _audit_job(one: DictConfig) -> None:
+    try:
+        plan = audit_experiment.prepare(one)
+        with ProgressReporter(console) as progress:
+            audit = audit_experiment.run(plan, list(HydraConfig.get().overrides.task), progress)
+    except NeuroglossError as error:
+        _end(error)
+    console.print(page.render(audit_page.build(audit)))
+    console.print()
+    console.print(f"audit: {plan.folder / f'{audit_results.NAME}.md'}", soft_wrap=True, markup=False)
 
 
 def _end(error: Exception) -> NoReturn:
@@ -199,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", "explain, simulate and score neurons"),
         ("plan", "print what a run would ask of models and cost"),
         ("collect", "collect excerpts, freeze a task"),
+        ("audit", "test the metrics of a run"),
     ):
         raw = argparse.RawDescriptionHelpFormatter
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
@@ -210,6 +241,11 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("--only", nargs="+", metavar="NAME", help="some of the explainers")
     words.add_argument("--model", metavar="NAME", help="the model that all of them ask, one of conf/model")
     words.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="overrides of the run's config")
+    shown.add_argument("--by", default=stats.HEADLINE, metavar="METRIC", help=f"what to rank by ({stats.HEADLINE})")
+    paired = _command(commands, "agreement", "compare the simulators of two runs", _show_agreement)
+    for place in ("first", "second"):
+        paired.add_argument(place, type=Path, metavar="RUN", help=f"the folder of the {place} run")
+    paired.add_argument("--output", type=Path, metavar="FOLDER", help="where to write (beside the first run)")
     kept = _group(commands, "tasks", "list, show, verify, rebuild, import or export frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
@@ -248,7 +284,18 @@ def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> 
 
 
 def _show_board(options: argparse.Namespace) -> None:
-    console.print(_board(options.run))
+    console.print(_board(options.run, options.by))
+
+
+def _show_agreement(options: argparse.Namespace) -> None:
+    found = agreement.compare(options.first, options.second)
+    shown = agreement_page.build(found)
+    runs = f"{found.first.run_id[:12]}-{found.second.run_id[:12]}"
+    folder = options.output or options.first.resolve().parent / f"{agreement_results.NAME}-{runs}"
+    agreement_results.write(folder, found, page.markdown_page(shown))
+    console.print(page.render(shown))
+    console.print()
+    console.print(f"agreement: {folder}", soft_wrap=True, markup=False)
 
 
 def _show_explainers(options: argparse.Namespace) -> None:

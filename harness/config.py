@@ -18,6 +18,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from harness.audit.labels import LabelSettings
 from harness.publish import PublishSettings
 from harness.scores import ScoreSettings
 from harness.track import TrackSettings
@@ -102,6 +103,35 @@ class RunSettings:
     seed: int = 0
     output: str = "runs"
     store: str = "${output}/store.sqlite"
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """One audit of a run.
+
+    Attributes:
+        run: its folder; all that is not said here is as it was there.
+        tests: which to make, by their names in :class:`harness.audit_results.Test`.
+        explanations: by which explainer of the run the nulls are held against; the first of its board where it is None.
+        labels: how labels are made and judged.
+        nulls: how many draws of each null.
+        repeats: how often the simulator is asked again.
+        ablation: whether the subject is asked for the ablation of nulls, if the run asked it.
+        budget: what the audit may spend on models.
+        store: of the replies; the run's where it is None.
+        seed: of shuffles, random words, the re-initialised weights and intervals.
+    """
+
+    run: str = "runs/latest"
+    tests: list[str] = field(default_factory=list)
+    explanations: str | None = None
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    nulls: int = 2
+    repeats: int = 2
+    ablation: bool = True
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    store: str | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -190,6 +220,7 @@ def register() -> None:
     store.store("run_schema", schema(RunSettings))
     store.store("collect_schema", schema(CollectSettings))
     store.store("tune_schema", schema(TuneSettings))
+    store.store("audit_schema", schema(AuditSettings))
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -260,7 +260,7 @@ def _run_neurons(plan: Plan, task: Task, ledger: Ledger, made: Mapping[str, obje
     neurons = settings.neurons
     records = tasks.select(task, neurons.layers, neurons.ids, neurons.limit)
     with Store(settings.store) as store:
-        tools = _instruments(settings, task, store, ledger.meter)
+        tools = instruments_of(settings, task, store, ledger.meter)
         scored = pipeline.run(records, tools, settings.scores, ledger.begin)
     ledger.begin("summarise")
     found = _results(plan, task, tools, scored, _Record(ledger.seconds, ledger.usage, made))
@@ -279,7 +279,7 @@ def _run_neurons(plan: Plan, task: Task, ledger: Ledger, made: Mapping[str, obje
 # ---------------------------------------------------------------------------------------------------------- building
 
 
-def _instruments(settings: RunSettings, task: Task, store: Store, meter: Meter) -> pipeline.Instruments:
+def instruments_of(settings: RunSettings, task: Task, store: Store, meter: Meter) -> pipeline.Instruments:
     """What the config names, built; every language model answers by way of the store."""
     remembering = instruments.remembering(store, meter)
     subject: Subject = build.assemble(settings.subject)

@@ -190,6 +190,17 @@ def write_folder(  # noqa: PLR0913, PLR0917  # one for each thing that every kin
     return folder
 
 
+def write_report(folder: Path, name: str, document: Mapping[str, object], page: str) -> None:
+    """Write ``<name>.json`` and ``<name>.md`` into a folder, each whole, in place of earlier ones.
+
+    Raises:
+        NeuroglossError: they can not be written.
+    """
+    with _one_sentence(folder):
+        write_whole(folder / f"{name}.md", page.encode("utf-8", "replace"))
+        write_whole(folder / f"{name}.json", _dump(document))
+
+
 def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
     """Write Parquet tables, by the name of their file."""
     for name, (rows, schema) in tables.items():

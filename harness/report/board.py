@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Group
 from rich.text import Text
 
-from harness import stats, trust
+from harness import audit_results, stats, trust
 from harness.report import page
 from harness.report.page import Row, Table
 from harness.results import Results, figure, markdown, plain, span
-from harness.types import Identity, Interval, Outcome, Role, Summary
+from harness.types import Identity, Interval, NeuroglossError, Outcome, Role, ScoredExplanation, Scores, Summary
 
 SIGNIFICANT = 0.05
 _NOTHING = Interval(math.nan, math.nan, math.nan, 0)
@@ -40,36 +41,43 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What is shown: ``facts`` (name, value), ``ranked`` rows best first, ``controls``, and ``sentences`` on both."""
+    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, and ``sentences``
+    on both."""
 
     title: str
+    metric: str
     facts: tuple[tuple[str, str], ...]
     ranked: tuple[Row, ...]
     controls: tuple[Row, ...]
     sentences: tuple[str, ...]
 
 
-def build(results: Results, trusted: str | None = None) -> Board:
-    """The board of a run; ``trusted`` says what :mod:`harness.trust` knows of its simulator.
+def build(results: Results, trusted: str | None = None, audited: str | None = None, by: str = stats.HEADLINE) -> Board:
+    """The board of a run, ranked ``by`` a metric of its panel.
+
+    ``trusted`` says what :mod:`harness.trust` knows of its simulator, and ``audited`` what
+    :mod:`harness.audit_results` knows of the metric.
 
     A row with scores for fewer neurons than ``results.minimum_coverage`` shows no averages, for they would be of other
     neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
     """
+    results = headlined(results, by)
     ranked = sorted((row for row in results.summaries if _is_ranked(row, results)), key=_order(results))
     controls = [row for row in results.summaries if not _is_ranked(row, results)]
     people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
     return Board(
-        title=f"Board of {plain(results.task.name)}",
-        facts=tuple((name, plain(value)) for name, value in _facts(results, trusted)),
+        title=f"Board of {plain(results.task.name)}" + ("" if by == stats.HEADLINE else f", by {plain(by)}"),
+        metric=by,
+        facts=tuple((name, plain(value)) for name, value in _facts(results, trusted, audited)),
         ranked=tuple(_row(row, plain(row.explainer), results) for row in (*ranked, *people)),
         controls=tuple(_row(row, _control_name(row, results), results) for row in controls),
-        sentences=tuple(_sentences(results, ranked, controls)),
+        sentences=tuple(_sentences(results, ranked, controls, by)),
     )
 
 
 def render(board: Board) -> Group:
     """The board for a terminal of at least 100 columns; no text in it is markup."""
-    table = page.terminal_table(Table("", COLUMNS, board.ranked, board.controls))
+    table = page.terminal_table(Table("", columns(board), board.ranked, board.controls))
     sentences = map(Text, board.sentences)
     return Group(Text(board.title, style="bold"), *page.facts(board.facts), Text(), table, Text(), *sentences)
 
@@ -80,13 +88,57 @@ def markdown_page(board: Board) -> str:
         f"# {markdown(board.title)}",
         "\n".join(f"* {name}: {markdown(value)}" for name, value in board.facts),
         "## Explainers",
-        page.markdown_table(COLUMNS, board.ranked),
+        page.markdown_table(columns(board), board.ranked),
         "## Controls, not ranked",
-        page.markdown_table(COLUMNS, board.controls) if board.controls else "None in this run.",
+        page.markdown_table(columns(board), board.controls) if board.controls else "None in this run.",
         "## How to read it",
         "\n".join(f"* {markdown(sentence)}" for sentence in board.sentences),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def columns(board: Board) -> page.Columns:
+    """The headings of a board's columns: the score is the metric that it ranks by."""
+    return tuple((short, f"mean {plain(board.metric)}" if short == "score" else long) for short, long in COLUMNS)
+
+
+def headlined(results: Results, metric: str) -> Results:
+    """The results as if ``metric`` were the headline: it stands in its place, in rows as in scores.
+
+    Raises:
+        NeuroglossError: the run has no such metric; the sentence names those there are.
+    """
+    known = dict.fromkeys(name for row in results.summaries for name in row.metrics)
+    if metric == stats.HEADLINE:
+        return results
+    if metric not in known:
+        raise NeuroglossError(f"the run has no scores by {metric}; it has: {', '.join(known) or 'none'}.")
+    return dataclasses.replace(
+        results,
+        summaries=tuple(_headlined_row(row, results.scored[row.explainer], metric) for row in results.summaries),
+        scored={
+            name: tuple(dataclasses.replace(one, scores=_headlined_scores(one.scores, metric)) for one in some)
+            for name, some in results.scored.items()
+        },
+    )
+
+
+def _headlined_row(row: Summary, scored: Sequence[ScoredExplanation], metric: str) -> Summary:
+    has = [one for one in scored if metric in one.scores.values]
+    sound = {one.explanation.neuron for one in has if metric not in one.scores.degenerate}
+    neurons = {one.explanation.neuron for one in has}
+    return dataclasses.replace(
+        row,
+        metrics={**row.metrics, stats.HEADLINE: row.metrics.get(metric, _NOTHING)},
+        scored=len(neurons),
+        degenerate=len(neurons - sound),
+    )
+
+
+def _headlined_scores(scores: Scores, metric: str) -> Scores:
+    others = {name: value for name, value in scores.values.items() if name != stats.HEADLINE}
+    own = {stats.HEADLINE: scores.values[metric]} if metric in scores.values else {}
+    return dataclasses.replace(scores, values={**own, **others})
 
 
 # ---------------------------------------------------------------------------------------------------------------- rows
@@ -158,7 +210,7 @@ def _dollars(usd: float) -> str:
 # ------------------------------------------------------------------------------------------------------ facts and words
 
 
-def _facts(results: Results, trusted: str | None) -> Iterator[tuple[str, str]]:
+def _facts(results: Results, trusted: str | None, audited: str | None) -> Iterator[tuple[str, str]]:
     task, simulator = results.task, results.simulator
     yield "task", f"{task.name}, digest {task.digest[:12]}"
     yield "neurons", f"{len(task.neurons)} of the task's {task.size}"
@@ -169,6 +221,7 @@ def _facts(results: Results, trusted: str | None) -> Iterator[tuple[str, str]]:
         version = f", prompt {simulator.prompt_version}" if simulator.prompt_version else ""
         yield "reading", f"transport {simulator.transport or '?'}, levels 0 to {simulator.levels - 1}{version}"
     yield "puzzles", trusted or trust.not_measured(simulator)
+    yield "metric", audited or audit_results.sentence(None, stats.HEADLINE)
     yield "run", f"{results.run_id}, seed {results.seed}, {results.created}"
 
 
@@ -177,11 +230,12 @@ def _model(identity: Identity) -> str:
     return f"{identity.name}{revision}" + (f" ({identity.dtype})" if identity.dtype else "")
 
 
-def _sentences(results: Results, ranked: list[Summary], controls: list[Summary]) -> Iterator[str]:
-    yield (
-        "The score is the correlation of real and simulated activations over all tokens of the valid excerpts (top and "
-        "random together), averaged over neurons; the interval is a bootstrap over neurons."
-    )
+def _sentences(results: Results, ranked: list[Summary], controls: list[Summary], by: str) -> Iterator[str]:
+    means = {
+        stats.HEADLINE: "the correlation of real and simulated activations over all tokens of the valid excerpts (top "
+        "and random together)"
+    }
+    yield (f"The score is {means.get(by, plain(by))}, averaged over neurons; the interval is a bootstrap over neurons.")
     floors = [row for row in controls if row.simulator == results.simulator.name]
     floor, ceiling = _best(floors, Role.FLOOR, results), _best(controls, Role.CEILING, results)
     yield _how_to_read(floor, ceiling)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from harness.report import board
 from harness.results import Results, SimulatorInfo, read_run, write_run
-from harness.types import Role
+from harness.types import NeuroglossError, Role
 
 Make = Callable[..., Results]
 EXPLAINER, FLOOR, CEILING, HUMAN = Role.EXPLAINER, Role.FLOOR, Role.CEILING, Role.HUMAN
@@ -61,6 +61,7 @@ def test_header_says_what_was_measured_on_what(usual: Results) -> None:
         "simulator": "all_at_once on HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "reading": "transport prompt, levels 0 to 10, prompt all_at_once-v1",
         "puzzles": "not measured: neurogloss run task=puzzles-v1 simulator=all_at_once",
+        "metric": "not audited: neurogloss audit",
         "run": "0123456789ab, seed 0, 2025-01-02T03:04:05+00:00",
     }
 
@@ -71,6 +72,58 @@ def test_the_simulator_s_puzzle_score_and_note_stand_beside_the_scores(usual: Re
     assert dict(built.facts)["puzzles"] == "0.612 given the truth"
     assert "all_at_once: trained on rules" in built.sentences
     assert not any(sentence.startswith("all_at_once:") for sentence in board.build(usual).sentences)
+
+
+def test_the_audit_s_verdict_stands_beside_the_metric_ranked_by(usual: Results) -> None:
+    built = board.build(usual, None, "correlation: fails extra labels")
+    assert dict(built.facts)["metric"] == "correlation: fails extra labels"
+
+
+def test_it_can_be_ranked_by_any_metric_of_the_panel(usual: Results) -> None:
+    built = board.build(usual, None, None, "correlation_top")
+    best = next(row for row in usual.summaries if row.explainer == "max_activation").metrics["correlation_top"]
+    assert built.title == "Board of smollm2-mini-v1, by correlation_top"
+    assert built.ranked[0][:3] == ("max_activation", f"{best.mean:.3f}", f"{best.low:.3f} to {best.high:.3f}")
+    assert dict(board.columns(built))["score"] == "mean correlation_top"
+    assert built.sentences[0].startswith("The score is correlation_top, averaged over neurons")
+    (strong,) = (sentence for sentence in built.sentences if sentence.startswith("max_activation"))
+    floor = next(row for row in usual.summaries if row.explainer == "shuffled").metrics["correlation_top"]
+    assert f"difference {best.mean - floor.mean:.3f}" in strong
+
+
+def test_a_metric_that_puts_the_rows_the_other_way_round_ranks_them_so(usual: Results) -> None:
+    turned = dataclasses.replace(
+        usual,
+        summaries=tuple(
+            dataclasses.replace(
+                row,
+                metrics={
+                    **row.metrics,
+                    "abs_dev": dataclasses.replace(row.metrics["correlation"], mean=-row.metrics["correlation"].mean),
+                },
+            )
+            for row in usual.summaries
+        ),
+        scored={
+            name: tuple(
+                dataclasses.replace(
+                    one,
+                    scores=dataclasses.replace(
+                        one.scores, values={**one.scores.values, "abs_dev": -one.scores.values["correlation"]}
+                    ),
+                )
+                for one in some
+            )
+            for name, some in usual.scored.items()
+        },
+    )
+    assert [row[0] for row in board.build(turned, by="abs_dev").ranked] == ["smollm2", "max_activation", "people"]
+    assert [row[0] for row in board.build(turned).ranked] == ["max_activation", "smollm2", "people"]
+
+
+def test_a_metric_that_the_run_lacks_is_refused(usual: Results) -> None:
+    with pytest.raises(NeuroglossError, match="no scores by auroc; it has: correlation, correlation_random"):
+        board.build(usual, by="auroc")
 
 
 def test_a_weak_result_reads_as_weak_and_a_strong_one_as_above_the_floor(usual: Results) -> None:

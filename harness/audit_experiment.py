@@ -1,0 +1,318 @@
+"""One audit, from a composed config to files: read the run, make the tests, judge, write beside the run.
+
+:func:`prepare` finds every mistake that can be found without work; :func:`run` does the work.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from harness import audit_results, build, config, experiment, pipeline, provenance, results, stats, tasks
+from harness.audit import labels, nulls, retest, verdicts
+from harness.audit.labels import Drawn
+from harness.audit.nulls import Told
+from harness.audit.verdicts import Resampling, Values
+from harness.audit_results import Audit, Test, Verdict
+from harness.config import AuditSettings, RunSettings
+from harness.ledger import Ledger
+from harness.models.store import Store
+from harness.report import audit_page, page
+from harness.results import Results
+from harness.types import (
+    Explainer,
+    Explanation,
+    NeuroglossError,
+    NeuronId,
+    NeuronRecord,
+    Progress,
+    Role,
+    ScoredExplanation,
+    Task,
+)
+
+LABELS = (Test.MISSING_LABELS, Test.EXTRA_LABELS)
+_OWN = "own"
+
+
+@dataclass(frozen=True, eq=False)
+class AuditPlan:
+    """An audit that can begin.
+
+    Attributes:
+        config: as it may be shown.
+        settings: made of it.
+        folder: of the run.
+        found: what the run left.
+        run: the settings of the run.
+        tests: which to make.
+        explainer: whose explanations the nulls are held against; empty where no test needs one.
+    """
+
+    config: Mapping[str, Any]
+    settings: AuditSettings
+    folder: Path
+    found: Results
+    run: RunSettings
+    tests: tuple[Test, ...]
+    explainer: str
+
+
+def prepare(composed: DictConfig) -> AuditPlan:
+    """Refuse whatever can be refused of an audit before any work, with a sentence that says what to write instead."""
+    values = config.plain(composed)
+    shown = provenance.redact(values)
+    settings: AuditSettings = config.settings_from(AuditSettings, values)
+    tests = _tests(settings)
+    folder = Path(settings.run).expanduser().resolve()
+    found = results.read_run(folder)
+    made: RunSettings = config.settings_from(RunSettings, found.config)
+    explainer = _explainer(found, settings.explanations) if set(tests) - set(LABELS) else ""
+    build.check(made.simulator, "simulator")
+    if Test.REINITIALISED in tests:
+        build.check(made.subject, "subject")
+        _check_explainable(found, made, explainer)
+    return AuditPlan(shown, settings, folder, found, made, tests, explainer)
+
+
+def run(plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> Audit:
+    """Make the tests of a plan, and leave the audit in the folder of its run.
+
+    Args:
+        plan: what :func:`prepare` made.
+        overrides: the command line's, for the record.
+        progress: told how far each stage is.
+
+    Raises:
+        NeuroglossError: the task has changed, or a model, the budget or the disk stopped the audit.
+    """
+    task = tasks.read_task(tasks.find_task(plan.run.task.name, plan.run.task.path))
+    if task.digest != plan.found.task.digest:
+        raise NeuroglossError(
+            f"{plan.folder} was made on {task.name} with the digest {plan.found.task.digest[:12]}, and the task here "
+            f"has {task.digest[:12]}; audit it with that task."
+        )
+    ledger = Ledger(progress, plan.settings.budget)
+    judged = _judged(plan, task, ledger, progress)
+    ledger.begin("write")
+    audit = Audit(
+        run_id=plan.found.run_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=plan.found.task,
+        simulator=plan.found.simulator,
+        explainer=plan.explainer,
+        verdicts=tuple(judged),
+        settings=plan.config,
+        provenance=provenance.provenance(overrides),
+        seconds=ledger.seconds,
+        usage=ledger.usage,
+    )
+    audit_results.write(plan.folder, audit, page.markdown_page(audit_page.build(audit)))
+    return audit
+
+
+# ------------------------------------------------------------------------------------------------------------ checking
+
+
+def _tests(settings: AuditSettings) -> tuple[Test, ...]:
+    known = [test.value for test in Test]
+    for name in settings.tests:
+        if name not in known:
+            raise NeuroglossError(f"there is no test {name}; there are: {', '.join(known)}.")
+    if not settings.tests:
+        raise NeuroglossError(f"tests= is empty; there are: {', '.join(known)}.")
+    for name, least in (("nulls", settings.nulls), ("repeats", settings.repeats)):
+        if least < 1:
+            raise NeuroglossError(f"{name} is {least}; write 1 or more.")
+    return tuple(test for test in Test if test.value in settings.tests)
+
+
+def _explainer(found: Results, wanted: str | None) -> str:
+    """The explainer that was asked for, else the one that the board has first."""
+    rows = [row for row in found.summaries if row.role in (Role.EXPLAINER, Role.HUMAN) and row.scored]
+    rows = [row for row in rows if row.simulator == found.simulator.name]
+    names = [row.explainer for row in rows]
+    if not rows or (wanted is not None and wanted not in names):
+        raise NeuroglossError(
+            f"the run has no explanations in words by {wanted or 'any explainer'} with a score; it has some by: "
+            f"{', '.join(names) or 'none'}. Choose by explanations=NAME, or ask only for tests that need none: "
+            f"tests=[{','.join(LABELS)}]."
+        )
+    return wanted or max(rows, key=lambda row: row.metrics[stats.HEADLINE].mean).explainer
+
+
+def _check_explainable(found: Results, made: RunSettings, explainer: str) -> None:
+    """Refuse to ask people about a subject that was never shown to them."""
+    role = next(row.role for row in found.summaries if row.explainer == explainer)
+    if role is Role.HUMAN:
+        raise NeuroglossError(
+            f"{explainer} can not be asked to explain the re-initialised subject; choose another by explanations=NAME, "
+            f"or leave {Test.REINITIALISED} out of tests=."
+        )
+    build.check(made.explainer[explainer], f"explainer.{explainer}")
+
+
+# ------------------------------------------------------------------------------------------------------------- testing
+
+
+def _judged(plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress) -> list[Verdict]:
+    """The verdicts of all tests, metric by metric."""
+    wanted = set(plan.found.task.neurons)
+    records = [record for record in task.records if record.neuron in wanted]
+    by = Resampling(plan.settings.seed, plan.run.scores.resamples)
+    found: list[Verdict] = []
+    if set(plan.tests) & set(LABELS):
+        ledger.begin("labels")
+        found += _label_verdicts(plan, records, by, progress)
+    if plan.explainer:
+        found += _model_verdicts(plan, task, records, by, ledger, progress)
+    return _in_order(plan, found)
+
+
+def _label_verdicts(
+    plan: AuditPlan, records: Sequence[NeuronRecord], by: Resampling, progress: Progress
+) -> Iterator[Verdict]:
+    settings = plan.settings.labels
+    drawn: list[Drawn] = []
+    for record in records:
+        drawn.append(labels.draw(record, settings, plan.run.scores))
+        progress("labels, neurons", len(drawn), len(records))
+    corrupted: Mapping[Test, Callable[[Drawn], Any]] = {
+        Test.MISSING_LABELS: lambda one: one.missing,
+        Test.EXTRA_LABELS: lambda one: one.extra,
+    }
+    metrics = dict.fromkeys(name for one in drawn for name in (*one.true.scores.values, *one.true.scores.missing))
+    for test in LABELS:
+        if test in plan.tests:
+            for metric in metrics:
+                found = labels.drops(metric, drawn, corrupted[test], settings.least_drop)
+                yield verdicts.of_labels(metric, test, found, by)
+
+
+def _model_verdicts(  # noqa: PLR0913, PLR0917  # what an audit works with
+    plan: AuditPlan, task: Task, records: Sequence[NeuronRecord], by: Resampling, ledger: Ledger, progress: Progress
+) -> Iterator[Verdict]:
+    """The tests that ask the run's simulator, each stage of which is counted under its own name."""
+    told = nulls.own(plan.found.scored[plan.explainer])
+    with Store(Path(plan.settings.store or plan.run.store).expanduser()) as store:
+        tools = experiment.instruments_of(plan.run, task, store, ledger.meter)
+        rows = {_OWN: [told], **_null_explanations(plan, told, records)}
+        scored = _scored(rows, records, tools, plan, ledger)
+        own = scored[_OWN]
+        for test in (Test.SHUFFLED, Test.RANDOM):
+            if test in plan.tests:
+                yield from verdicts.of_null(test, own, scored[test], by)
+        if Test.REINITIALISED in plan.tests:
+            null = _of_reinitialised(plan, records, tools, ledger, progress)
+            yield from verdicts.of_null(Test.REINITIALISED, own, null, by)
+    if Test.RETEST in plan.tests:
+        repeats = [own, *_repeats(plan, task, told, records, ledger)]
+        for metric in own:
+            seen = [one.get(metric, {}) for one in repeats]
+            if all(seen):
+                yield verdicts.of_repeats(metric, seen, retest.has_seed(plan.run.simulator), by)
+
+
+def _null_explanations(
+    plan: AuditPlan, told: Mapping[NeuronId, Explanation], records: Sequence[NeuronRecord]
+) -> dict[str, list[dict[NeuronId, Explanation]]]:
+    """As many draws of each null as are asked for."""
+    seeds = range(plan.settings.seed, plan.settings.seed + plan.settings.nulls)
+    found: dict[str, list[dict[NeuronId, Explanation]]] = {}
+    if Test.SHUFFLED in plan.tests:
+        found[Test.SHUFFLED] = [nulls.shuffled(told, seed) for seed in seeds]
+    if Test.RANDOM in plan.tests:
+        found[Test.RANDOM] = [nulls.random_words(told, records[0].token_sums, seed) for seed in seeds]
+    return found
+
+
+def _scored(
+    rows: Mapping[str, Sequence[Mapping[NeuronId, Explanation]]],
+    records: Sequence[NeuronRecord],
+    tools: pipeline.Instruments,
+    plan: AuditPlan,
+    ledger: Ledger,
+) -> dict[str, dict[str, Values]]:
+    """Each row's scores, metric by metric, averaged over its draws; all are simulated in one pass."""
+    explainers: dict[str, Explainer] = {
+        f"{name} {draw}": Told(explanations) for name, some in rows.items() for draw, explanations in enumerate(some)
+    }
+    asked = dataclasses.replace(tools, explainers=explainers)
+    settings = dataclasses.replace(plan.run.scores, ablation=plan.run.scores.ablation and plan.settings.ablation)
+    found = pipeline.run(records, asked, settings, _staged(ledger, "nulls"))
+    return {
+        name: _values([one for draw in range(len(some)) for one in found[f"{name} {draw}"]])
+        for name, some in rows.items()
+    }
+
+
+def _of_reinitialised(
+    plan: AuditPlan, records: Sequence[NeuronRecord], tools: pipeline.Instruments, ledger: Ledger, progress: Progress
+) -> dict[str, Values]:
+    """The scores of the run's own explainer on the same coordinates of the subject with random weights."""
+    from harness.audit.reinitialised import reread as read  # noqa: PLC0415  # torch takes seconds to import
+    from harness.subjects.reinitialised import ReinitialisedSubject  # noqa: PLC0415
+
+    ledger.begin("re-initialised, read")
+    subject = ReinitialisedSubject(build.assemble(plan.run.subject), plan.settings.seed)
+    reread = read(subject, records, plan.settings.seed, progress)
+    asked = dataclasses.replace(tools, explainers={plan.explainer: tools.explainers[plan.explainer]})
+    settings = dataclasses.replace(plan.run.scores, ablation=False)
+    found = pipeline.run(reread, asked, settings, _staged(ledger, "re-initialised"))
+    return _values(found[plan.explainer])
+
+
+def _repeats(
+    plan: AuditPlan,
+    task: Task,
+    told: Mapping[NeuronId, Explanation],
+    records: Sequence[NeuronRecord],
+    ledger: Ledger,
+) -> Iterator[dict[str, Values]]:
+    """The scores of the same explanations, each time from a simulator that remembers nothing."""
+    settings = dataclasses.replace(plan.run.scores, ablation=False)
+    for repeat in range(1, plan.settings.repeats + 1):
+        again = dataclasses.replace(plan.run, simulator=retest.reseeded(plan.run.simulator, repeat), scores=settings)
+        with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
+            tools = experiment.instruments_of(again, task, store, ledger.meter)
+            asked = dataclasses.replace(tools, explainers={_OWN: Told(told)})
+            found = pipeline.run(records, asked, settings, _staged(ledger, f"repeat {repeat}"))
+        yield _values(found[_OWN])
+
+
+def _staged(ledger: Ledger, part: str) -> pipeline.Begin:
+    """Counts each stage of a part of the audit under a name of its own."""
+    return lambda stage: ledger.begin(f"{part}, {stage}")
+
+
+def _values(scored: Sequence[ScoredExplanation]) -> dict[str, Values]:
+    """Metric -> the score of each neuron, averaged over its explanations."""
+    metrics = dict.fromkeys(name for one in scored for name in one.scores.values)
+    return {metric: stats.by_neuron(scored, metric) for metric in metrics}
+
+
+def _in_order(plan: AuditPlan, found: Sequence[Verdict]) -> list[Verdict]:
+    """One verdict for each metric and each test that was asked for; what no test had a value of was not tested."""
+    known = {(one.metric, one.test): one for one in found}
+    of_run = [one.scores for some in plan.found.scored.values() for one in some]
+    metrics = dict.fromkeys(
+        [name for one in of_run for name in (*one.values, *one.missing)] + [one.metric for one in found]
+    )
+    return [
+        known.get((metric, test)) or verdicts.untested(metric, test, _why_untested(metric, test))
+        for metric in metrics
+        for test in plan.tests
+    ]
+
+
+def _why_untested(metric: str, test: Test) -> str:
+    if metric == "ablation":
+        return f"it asks the subject, which the test of {test.words} does not"
+    return "no neuron has a score of it on both sides"

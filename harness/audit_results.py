@@ -1,0 +1,169 @@
+"""What an audit leaves behind: verdicts on the metrics of a run, in ``audit.json`` and ``audit.md`` in its folder.
+
+A verdict says whether one metric passed one test. Boards print what was said of the metric that they rank by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from harness import results
+from harness.results import SimulatorInfo, StageUsage, TaskInfo
+from harness.types import Interval, NeuroglossError
+
+SCHEMA_VERSION = 1
+NAME = "audit"
+
+
+class Test(StrEnum):
+    """What a metric is put to; see :mod:`harness.audit` for each."""
+
+    __test__ = False  # pytest takes the name for one of its own
+
+    MISSING_LABELS = "missing_labels"
+    EXTRA_LABELS = "extra_labels"
+    SHUFFLED = "shuffled"
+    RANDOM = "random"
+    REINITIALISED = "reinitialised"
+    RETEST = "retest"
+
+    @property
+    def words(self) -> str:
+        """Its name for people."""
+        return _WORDS[self]
+
+
+_WORDS = {
+    Test.MISSING_LABELS: "missing labels",
+    Test.EXTRA_LABELS: "extra labels",
+    Test.SHUFFLED: "shuffled explanations",
+    Test.RANDOM: "random explanations",
+    Test.REINITIALISED: "re-initialised subject",
+    Test.RETEST: "test-retest",
+}
+
+
+class Finding(StrEnum):
+    """How a metric did in a test."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNTESTED = "not tested"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One metric in one test.
+
+    Attributes:
+        metric, test: which.
+        finding: whether it passed; a metric without a value to test is not tested, and never passes for it.
+        value: what was compared with the bound of the test: a share of draws, a difference or a reliability.
+        interval: of ``value`` over neurons; its ends are NaN where there are too few.
+        figures: what else was measured, by name.
+        sentence: all of it in words.
+    """
+
+    metric: str
+    test: Test
+    finding: Finding
+    value: float
+    interval: Interval
+    figures: Mapping[str, float]
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Everything that an audit says about itself.
+
+    Attributes:
+        run_id: of the run that was audited.
+        created: when it ended, ISO 8601 in UTC.
+        task: which neurons.
+        simulator: the run's.
+        explainer: whose explanations the nulls were held against; empty where no test asked for them.
+        verdicts: metric by metric, test by test.
+        settings: of the audit, as they were resolved.
+        provenance: versions, commit and machine that made it.
+        seconds, usage: of each stage, as in :class:`harness.results.Results`.
+    """
+
+    run_id: str
+    created: str
+    task: TaskInfo
+    simulator: SimulatorInfo
+    explainer: str
+    verdicts: tuple[Verdict, ...]
+    settings: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, StageUsage] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics, in order."""
+        return list(dict.fromkeys(one.metric for one in self.verdicts))
+
+    @property
+    def tests(self) -> list[Test]:
+        """The tests that were made, in order."""
+        made = {one.test for one in self.verdicts}
+        return [test for test in Test if test in made]
+
+    def verdict(self, metric: str, test: Test) -> Verdict | None:
+        """What was found of a metric in a test, if that was made."""
+        return next((one for one in self.verdicts if (one.metric, one.test) == (metric, test)), None)
+
+
+def write(folder: Path, audit: Audit, page: str) -> None:
+    """Add an audit to the folder of its run, in place of an earlier one.
+
+    Raises:
+        NeuroglossError: it can not be written.
+    """
+    results.write_report(folder, NAME, {"schema_version": SCHEMA_VERSION, **results.to_json(audit, NAME)}, page)
+
+
+def read(folder: Path) -> Audit | None:
+    """The audit of a run; None where it has none.
+
+    Raises:
+        NeuroglossError: it is damaged, or another version of this package wrote it.
+    """
+    path = folder / f"{NAME}.json"
+    if not path.is_file():
+        return None
+    document = results.read_json(path)
+    version = document.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise NeuroglossError(
+            f"{path} has schema version {version}, and this version reads {SCHEMA_VERSION}; audit the run again."
+        )
+    audit: Audit = results.from_json(Audit, document, str(path))
+    return audit
+
+
+def sentence(audit: Audit | None, metric: str) -> str:
+    """What an audit says of one metric, in one line for a board: what it failed, then what it passed."""
+    if audit is None:
+        return "not audited: neurogloss audit"
+    found = [one for one in audit.verdicts if one.metric == metric]
+    if not found:
+        return f"{metric} was not audited"
+    said = [_listed(finding, found) for finding in (Finding.FAIL, Finding.PASS, Finding.UNTESTED)]
+    return f"{metric}: {'; '.join(filter(None, said))}"
+
+
+def _listed(finding: Finding, verdicts: Sequence[Verdict]) -> str:
+    names = [one.test.words for one in verdicts if one.finding is finding]
+    verb = {Finding.FAIL: "fails", Finding.PASS: "passes", Finding.UNTESTED: "not tested:"}[finding]
+    return f"{verb} {', '.join(names)}" if names else ""
+
+
+NOWHERE = Interval(math.nan, math.nan, math.nan, 0)
+"""The interval of what has no value."""

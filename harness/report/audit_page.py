@@ -1,0 +1,66 @@
+"""The page of an audit: a table of metrics and tests, and a sentence on each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from harness.audit_results import Audit, Finding, Test, Verdict
+from harness.report.page import Columns, Page, Row, Table, short
+from harness.results import figure, plain
+
+HEADINGS = {
+    Test.MISSING_LABELS: ("missing", "missing labels"),
+    Test.EXTRA_LABELS: ("extra", "extra labels"),
+    Test.SHUFFLED: ("shuffled", "shuffled explanations"),
+    Test.RANDOM: ("random", "random explanations"),
+    Test.REINITIALISED: ("re-init.", "re-initialised subject"),
+    Test.RETEST: ("retest", "test-retest"),
+}
+"""The heading of each test's column, short for the terminal and long for the page."""
+_LABELS = (Test.MISSING_LABELS, Test.EXTRA_LABELS)
+
+
+def build(audit: Audit) -> Page:
+    """The page of an audit."""
+    columns: Columns = (("metric", "metric"), *(HEADINGS[test] for test in audit.tests))
+    rows: tuple[Row, ...] = tuple(
+        (plain(metric), *(_cell(audit.verdict(metric, test)) for test in audit.tests)) for metric in audit.metrics
+    )
+    return Page(
+        title=f"Audit of the metrics on {plain(audit.task.name)}",
+        facts=tuple((name, plain(value)) for name, value in _facts(audit)),
+        tables=(Table("Metrics and tests", columns, rows),),
+        sentences=tuple(plain(sentence) for sentence in _sentences(audit)),
+    )
+
+
+def _cell(verdict: Verdict | None) -> str:
+    """Pass or fail, and the value that was compared; a dash where there is none."""
+    if verdict is None or verdict.finding is Finding.UNTESTED:
+        return "–"
+    value = f"{100 * verdict.value:.0f} %" if verdict.test in _LABELS else figure(verdict.value)
+    return f"{verdict.finding} {value}"
+
+
+def _facts(audit: Audit) -> Iterator[tuple[str, str]]:
+    yield "run", f"{audit.run_id}, audited {audit.created}"
+    yield "task", f"{audit.task.name}, digest {audit.task.digest[:12]}, {len(audit.task.neurons)} neurons"
+    if audit.explainer:
+        yield "explanations", f"by {audit.explainer}"
+        yield "simulator", audit.simulator.name
+        spent = sum(use.spent.prompt_tokens + use.spent.completion_tokens for use in audit.usage.values())
+        dollars = math.fsum(use.spent.usd for use in audit.usage.values())
+        yield "cost", f"{short(spent)} tokens, ${dollars:.2f}, {math.fsum(audit.seconds.values()):.0f} s"
+
+
+def _sentences(audit: Audit) -> Iterator[str]:
+    """How to read the table, then a sentence on each cell, what failed first."""
+    yield (
+        "Label tests show the share of draws in which the score drops; nulls show by how much a neuron's own "
+        "explanation outscores them; the retest shows the reliability of the scores."
+    )
+    for finding in (Finding.FAIL, Finding.PASS, Finding.UNTESTED):
+        for one in audit.verdicts:
+            if one.finding is finding:
+                yield f"{finding}, {one.test.words}: {one.sentence}"

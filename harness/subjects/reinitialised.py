@@ -1,0 +1,48 @@
+"""A subject that has learned nothing: the architecture and the tokenizer of another one, with random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from functools import cached_property
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from harness import weights
+from harness.subjects.transformers_subject import TransformersSubject
+from harness.types import Identity
+
+
+class ReinitialisedSubject(TransformersSubject):
+    """A subject whose weights are drawn again, as its architecture initialises them.
+
+    Args:
+        trained: whose architecture, tokenizer, number format and device are taken over.
+        seed: of the draw.
+    """
+
+    def __init__(self, trained: TransformersSubject, seed: int = 0) -> None:
+        super().__init__(
+            trained.name,
+            revision=trained.revision,
+            dtype=trained.dtype,
+            device=trained.device,
+            batch_size=trained.batch_size,
+            trust_remote_code=trained.trust_remote_code,
+        )
+        self.seed = seed
+
+    @cached_property
+    def _loaded(self) -> weights.Loaded:
+        trained = super()._loaded
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            model = AutoModelForCausalLM.from_config(trained.model.config, dtype=trained.model.dtype)
+        return weights.Loaded(model.requires_grad_(False).eval().to(self.device), trained.tokenizer, self._identity)
+
+    @cached_property
+    def _identity(self) -> Identity:
+        trained = super()._identity
+        revision = hashlib.sha256(f"{trained.revision} re-initialised {self.seed}".encode()).hexdigest()
+        return dataclasses.replace(trained, revision=revision, backend="re-initialised")
