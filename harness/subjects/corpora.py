@@ -99,7 +99,8 @@ def passages(documents: Iterable[Document], cutting: Cutting, token_text: Callab
 
 def _pieces(documents: Iterable[Document], length: int, across: bool) -> Iterator[tuple[str, Tokens]]:
     """Every ``length`` tokens of each document, or of all of them one after another, and the source of the first."""
-    source, rest = "", ()
+    source = ""
+    rest: Tokens = ()
     for document in documents:
         first = 0
         if across and rest:

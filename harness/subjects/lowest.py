@@ -87,7 +87,8 @@ class Lowest:
         self.worst = np.full(groups, LAST)
         self.worst_content = np.full(groups, LAST)
         self._rows = _Rows(width)
-        self._kept = Entries(*(np.zeros(0, dtype) for dtype in (np.int64, np.uint64, np.uint64, np.int64)))
+        none, no_keys = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        self._kept = Entries(none, no_keys, no_keys, none)
         self._pending: list[Entries] = []
 
     def wants(self, group: Places, order: Keys, content: Keys) -> npt.NDArray[np.bool_]:

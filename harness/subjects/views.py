@@ -26,7 +26,7 @@ def activations(model: PartialModel, neuron: NeuronId) -> torch.Tensor:
     for first in range(0, model.vocabulary, TOKENS_AT_ONCE):
         some = out[first : first + TOKENS_AT_ONCE]
         ids = torch.arange(first, first + len(some), device=model.device)[:, None]
-        with model.reading(neuron.layer, [neuron.index], some, [0]):
+        with model.reading(neuron.layer, [neuron.index], ids.shape, some.copy_):
             model.run(ids, start=neuron.layer, stop=neuron.layer + 1)
     return out[:, 0, 0]
 
