@@ -13,12 +13,13 @@ import pytest
 
 from harness import puzzle_pipeline
 from harness.explainers.max_activation import MaxActivation
+from harness.explainers.oracle import Oracle as Knowing
 from harness.explainers.shuffled import Shuffled
 from harness.explainers.token_lookup import TokenLookup
 from harness.puzzle_pipeline import Instruments
 from harness.puzzles import source, summaries
 from harness.simulators.chance import Chance
-from harness.types import Evidence, Explanation, Outcome, Puzzle, Query, Role, Simulation
+from harness.types import Candidate, Evidence, Explanation, Outcome, Puzzle, Query, Role, Simulation
 
 Oracle = Callable[..., Any]
 
@@ -143,3 +144,25 @@ def test_controls_stand_where_they_should(puzzles: tuple[Puzzle, ...], oracle: O
     lookup = [one.scores.values["correlation"] for one in scored["lookup"]]
     assert lookup[0] > 0.9  # a rule of single words is what a table can hold
     assert np.mean(lookup) > np.mean([one.scores.values["correlation"] for one in scored["shuffled"]])
+
+
+class Offering(Telling):
+    """Offers a lie beside the truth."""
+
+    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
+        told = super().explain(evidence)
+        return [dataclasses.replace(one, text="no", candidates=(Candidate("no"), Candidate(one.text))) for one in told]
+
+
+def test_candidates_are_chosen_on_the_texts_that_were_shown(puzzles: tuple[Puzzle, ...], oracle: Oracle) -> None:
+    known = oracle(puzzles)
+    tools = Instruments({"oracle": known}, {"offering": Offering(puzzles), "knowing": Knowing()})
+    _, scored = puzzle_pipeline.run(puzzles, tools, 0.05, lambda _: None)
+    for puzzle, one in zip(puzzles, scored["offering"], strict=True):
+        assert one.explanation.text == puzzle.explanation
+        assert [rival.score for rival in one.explanation.candidates] == pytest.approx([0.0, 1.0])
+    assert [one.scores.values["correlation"] for one in scored["knowing"]] == pytest.approx([1.0, 1.0])
+    firsts = {text.tokens for puzzle in puzzles for text in puzzle.texts[:6]}
+    known.levels = {key: levels for key, levels in known.levels.items() if key[1] not in firsts}
+    _, blind = puzzle_pipeline.run(puzzles, tools, 0.05, lambda _: None)
+    assert [one.explanation.text for one in blind["offering"]] == ["no", "no"], "the second half does not choose"
