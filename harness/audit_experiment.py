@@ -314,5 +314,5 @@ def _in_order(plan: AuditPlan, found: Sequence[Verdict]) -> list[Verdict]:
 
 def _why_untested(metric: str, test: Test) -> str:
     if metric == "ablation":
-        return f"it asks the subject, which the test of {test.words} does not"
+        return f"the subject was not asked in the test of {test.words}"
     return "no neuron has a score of it on both sides"

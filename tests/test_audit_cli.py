@@ -71,7 +71,7 @@ def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command)
         ablated = found.verdict("ablation", test)
         assert ablated is not None
         assert ablated.finding is Finding.UNTESTED
-        assert "asks the subject" in ablated.sentence
+        assert "the subject was not asked" in ablated.sentence
     assert "re-initialised, simulate" in found.seconds
     assert "| correlation |" in Path("runs/latest/audit.md").read_text().replace(" pass", "")
     assert "fail, shuffled explanations" in out

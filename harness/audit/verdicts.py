@@ -18,7 +18,7 @@ from harness.types import Interval, NeuronId
 SHARE = 0.9
 """A metric passes a label test where its score drops in more than this share of the draws (Oikarinen et al. 2025)."""
 SIGNIFICANT = 0.05
-"""It passes a null where the corrected p-value is below this, and the interval of the difference above 0."""
+"""It passes a null where the p-value is below this, and the interval of the difference above 0."""
 RELIABLE = 0.9
 """It passes the retest where its reliability is at least this ("excellent", Koo & Li 2016)."""
 
@@ -63,7 +63,10 @@ def of_labels(metric: str, test: Test, drops: Drops, by: Resampling) -> Verdict:
 
 
 def of_null(test: Test, own: Mapping[str, Values], null: Mapping[str, Values], by: Resampling) -> list[Verdict]:
-    """Whether a neuron's own explanation outscores a null, metric by metric; p-values are corrected for their number.
+    """Whether a neuron's own explanation outscores a null, metric by metric.
+
+    Each metric is judged by itself: a correction for their number would let a verdict hang on what else is in the
+    panel.
 
     Args:
         test: which null.
@@ -72,12 +75,7 @@ def of_null(test: Test, own: Mapping[str, Values], null: Mapping[str, Values], b
         by: how intervals are made.
     """
     metrics = [metric for metric in own if own[metric].keys() & null.get(metric, {}).keys()]
-    differences = [stats.paired_difference(own[metric], null[metric], by.seed, by.resamples) for metric in metrics]
-    corrected = stats.holm([one.p_value for one in differences])
-    return [
-        _of_difference(metric, test, (own[metric], null[metric]), one.interval, p_value)
-        for metric, one, p_value in zip(metrics, differences, corrected, strict=True)
-    ]
+    return [_of_difference(metric, test, (own[metric], null[metric]), by) for metric in metrics]
 
 
 def of_repeats(metric: str, repeats: Sequence[Values], seeded: bool, by: Resampling) -> Verdict:
@@ -105,9 +103,9 @@ def of_repeats(metric: str, repeats: Sequence[Values], seeded: bool, by: Resampl
     return Verdict(metric, Test.RETEST, _finding(passed), reliability, interval, figures, sentence)
 
 
-def _of_difference(
-    metric: str, test: Test, sides: tuple[Values, Values], difference: Interval, p_value: float
-) -> Verdict:
+def _of_difference(metric: str, test: Test, sides: tuple[Values, Values], by: Resampling) -> Verdict:
+    found = stats.paired_difference(*sides, by.seed, by.resamples)
+    difference, p_value = found.interval, found.p_value
     both = sides[0].keys() & sides[1].keys()
     own, null = (math.fsum(side[neuron] for neuron in both) / len(both) for side in sides)
     figures = {"own": own, "null": null, "p_value": p_value, "neurons": float(len(both))}
@@ -123,7 +121,7 @@ def _of_difference(
     verb = f"{metric} tells a neuron's {told}" if passed else f"By {metric} a neuron's {told}"
     sentence = (
         f"{verb} {against}: {figure(own)} against {figure(null)}, difference {figure(difference.mean)} "
-        f"({span(difference)}), corrected p = {figure(p_value)}."
+        f"({span(difference)}), p = {figure(p_value)}."
     )
     return Verdict(metric, test, _finding(passed), difference.mean, difference, figures, sentence)
 

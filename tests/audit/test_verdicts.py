@@ -73,3 +73,13 @@ def test_noise_fails_the_retest() -> None:
 def test_scores_that_are_all_one_are_not_tested() -> None:
     found = verdicts.of_repeats("m", [dict.fromkeys(NEURONS, 0.0)] * 2, False, BY)
     assert found.finding is Finding.UNTESTED
+
+
+def test_a_verdict_on_a_metric_does_not_hang_on_the_others() -> None:
+    null = dict.fromkeys(NEURONS, 0.0)
+    own = {neuron: value + 0.025 for neuron, value in NOISE.items()}
+    alone = verdicts.of_null(Test.RANDOM, {"m": own}, {"m": null}, BY)
+    many = verdicts.of_null(
+        Test.RANDOM, {"m": own} | dict.fromkeys("abcdefgh", NOISE), {"m": null} | dict.fromkeys("abcdefgh", null), BY
+    )
+    assert many[0] == alone[0]
