@@ -23,13 +23,14 @@ from harness import (
     provenance,
     puzzle_results,
     results,
+    stats,
     tasks,
     trust,
 )
 from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
 from harness.puzzles import task as puzzle_task
-from harness.report import board, page, puzzle_board
+from harness.report import board, page, power, puzzle_board
 from harness.types import NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -187,6 +188,13 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser(name, help=f"{text} (config overrides)", description=OVERRIDES, formatter_class=raw)
     shown = _command(commands, "board", "print the board of a run", _show_board)
     shown.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    planned = _command(commands, "power", "how many neurons it takes to tell explainers apart", _show_power)
+    planned.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    planned.add_argument("--difference", type=float, default=0.05, help="of their means that is to be seen (0.05)")
+    planned.add_argument("--power", type=float, default=0.8, help="chance of seeing it where it is there (0.8)")
+    planned.add_argument("--alpha", type=float, default=0.05, help="chance of seeing one that is not there (0.05)")
+    planned.add_argument("--metric", default=stats.HEADLINE, help=f"what is compared ({stats.HEADLINE})")
+    planned.add_argument("--explainers", nargs="+", default=(), metavar="NAME", help="only these")
     kept = _group(commands, "tasks", "list, show, verify or rebuild frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
@@ -217,6 +225,13 @@ def _command(commands: Any, name: str, text: str, do: Callable[[Any], None]) -> 
 
 def _show_board(options: argparse.Namespace) -> None:
     console.print(_board(options.run))
+
+
+def _show_power(options: argparse.Namespace) -> None:
+    asked = power.Asked(
+        options.difference, options.power, options.alpha, options.metric, tuple(dict.fromkeys(options.explainers))
+    )
+    console.print(page.render(power.build(results.read_run(options.run), asked)))
 
 
 def _list_tasks(_: argparse.Namespace) -> None:
