@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -40,6 +40,8 @@ HEADLINE = "correlation"
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 Method = Literal["BCa", "percentile"]
+Name = TypeVar("Name", NeuronId, str)
+"""What a score is of: a neuron, or what stands in a file for a neuron or a puzzle."""
 _TIE = 1e-12  # scores closer than this differ by float noise
 _CELLS = 1_000_000  # numbers resampled at a time, to bound memory
 
@@ -124,7 +126,7 @@ def bootstrap_ends(  # noqa: PLR0913, PLR0917  # what a resampling can be told
             method=method,
             rng=np.random.default_rng(seed),
         )
-    return result.confidence_interval.low, result.confidence_interval.high
+    return np.asarray(result.confidence_interval.low), np.asarray(result.confidence_interval.high)
 
 
 def paired_difference(
@@ -148,7 +150,7 @@ def paired_difference(
     """
     neurons = sorted(a.keys() & b.keys())
     differences = [a[neuron] - b[neuron] for neuron in neurons]
-    layers = [neuron.layer for neuron in neurons] if by_layer else None
+    layers = list(map(layer, neurons)) if by_layer else None
     interval = mean_interval(differences, seed, resamples=resamples, clusters=layers)
     sums, _ = _clustered(differences, layers)
     p_value = float(sign_flip_p(sums, seed, resamples)) if sums.size > 1 else math.nan
@@ -193,22 +195,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def rank_ranges(intervals: Sequence[Interval]) -> list[tuple[int, int]]:
-    """The best and the worst rank (from 1) that each mean can have: those whose intervals overlap share ranks.
-
-    An interval without ends overlaps every other.
-    """
-    above = [sum(other.low > mine.high for other in intervals) for mine in intervals]
-    below = [sum(other.high < mine.low for other in intervals) for mine in intervals]
-    return [(1 + up, len(intervals) - down) for up, down in zip(above, below, strict=True)]
-
-
 def rank_intervals(
-    rows: Sequence[Mapping[NeuronId, float]],
+    rows: Sequence[Mapping[Name, float]],
     seed: int,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
-    by_layer: bool = False,
+    cluster: Callable[[Name], Hashable] | None = None,
 ) -> list[RankRange]:
     """The ranks (from 1) that each row has in the middle ``confidence`` of the resamples of the neurons they share.
 
@@ -216,36 +208,41 @@ def rank_intervals(
     Equal means share their ranks. The quantiles are as much further out as those of :func:`bootstrap_ends`.
 
     Args:
-        rows: the scores of each row, by neuron.
+        rows: the scores of each row, by neuron, or by puzzle.
         seed: of the resampling.
         resamples: number of bootstrap resamples.
         confidence: of the ranges, between 0 and 1.
-        by_layer: whether layers are drawn whole.
+        cluster: what a neuron is drawn together with, see :func:`layer`; None to draw each for itself.
 
     Returns:
         A range for each row, in order; every rank where there are fewer than two neurons, or layers, to draw from.
     """
-    neurons = sorted({neuron for row in rows for neuron in row})
-    scores = np.array([[row.get(neuron, math.nan) for neuron in neurons] for row in rows])
-    units = np.array([neuron.layer if by_layer else place for place, neuron in enumerate(neurons)])
-    distinct = np.unique(units)
-    if distinct.size < 2:
+    names = sorted({name for row in rows for name in row})
+    scores = np.array([[row.get(name, math.nan) for name in names] for row in rows])
+    clusters = [name if cluster is None else cluster(name) for name in names]
+    number = {label: place for place, label in enumerate(dict.fromkeys(clusters))}
+    if len(number) < 2:
         return [RankRange(1, len(rows)) for _ in rows]
-    drawn = np.random.default_rng(seed).multinomial(distinct.size, np.full(distinct.size, 1 / distinct.size), resamples)
-    times = drawn[:, np.searchsorted(distinct, units)].astype(np.float64)  # [resamples, neurons]
+    drawn = np.random.default_rng(seed).multinomial(len(number), np.full(len(number), 1 / len(number)), resamples)
+    times = drawn[:, [number[label] for label in clusters]].astype(np.float64)  # [resamples, neurons]
     with np.errstate(invalid="ignore"):
         means = (times @ np.nan_to_num(scores).T) / (times @ np.isfinite(scores).T)  # [resamples, rows]
     above = np.stack([(means - means[:, [row]] > _TIE).sum(axis=1) for row in range(len(rows))])
     below = np.stack([(means[:, [row]] - means > _TIE).sum(axis=1) for row in range(len(rows))])
-    tail = (1 - _expanded(confidence, distinct.size)) / 2
+    tail = (1 - _expanded(confidence, len(number))) / 2
     best = np.quantile(1 + above, tail, axis=1, method="inverted_cdf")
     worst = np.quantile(len(rows) - below, 1 - tail, axis=1, method="inverted_cdf")
     return [RankRange(int(up), int(down)) for up, down in zip(best, worst, strict=True)]
 
 
-def rank(best: int, worst: int) -> str:
+def layer(neuron: NeuronId) -> int:
+    """What neurons are drawn together by, where those of one layer are alike."""
+    return neuron.layer
+
+
+def rank(found: RankRange) -> str:
     """A range of ranks for a table."""
-    return str(best) if best == worst else f"{best}–{worst}"
+    return str(found.best) if found.best == found.worst else f"{found.best}–{found.worst}"
 
 
 def is_mean(interval: Interval, values: Sequence[float]) -> bool:
@@ -363,7 +360,7 @@ def standing(  # noqa: PLR0913  # what a board is made of, and how it is resampl
     pairs = [*combinations(ranked, 2), *((name, floor) for name in ranked for floor in floors)]
     differences = [paired_difference(scores[a], scores[b], seed, resamples, by_layer) for a, b in pairs]
     corrected = holm([difference.p_value for difference in differences])
-    ranges = rank_intervals([scores[name] for name in ranked], seed, resamples, by_layer=by_layer)
+    ranges = rank_intervals([scores[name] for name in ranked], seed, resamples, cluster=layer if by_layer else None)
     return Standing(
         metric=metric,
         by_layer=by_layer,
@@ -410,9 +407,9 @@ def smallest_difference(variance: float, neurons: int, power: float = 0.8, alpha
 
 def variance_range(variance: float, neurons: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Between which ends the true variance lies, where ``neurons`` differences had this one (chi-squared, normal)."""
-    degrees = neurons - 1
-    ends = stats.chi2.ppf([0.5 + confidence / 2, 0.5 - confidence / 2], degrees)
-    return (variance * degrees / float(ends[0]), variance * degrees / float(ends[1]))
+    whole = variance * (neurons - 1)
+    high, low = (float(stats.chi2.ppf(0.5 + side * confidence / 2, neurons - 1)) for side in (1, -1))
+    return whole / high, whole / low
 
 
 def _reach(power: float, alpha: float) -> float:
@@ -484,7 +481,7 @@ def _expanded(confidence: float, units: int) -> float:
 
 
 def _over_neurons(scores: Mapping[NeuronId, float], seed: int, resamples: int, by_layer: bool) -> Interval:
-    layers = [neuron.layer for neuron in scores] if by_layer else None
+    layers = list(map(layer, scores)) if by_layer else None
     return mean_interval(list(scores.values()), seed, resamples=resamples, clusters=layers)
 
 

@@ -192,7 +192,7 @@ def test_pairing_sees_what_spread_between_neurons_hides() -> None:
     assert difference.p_value < 0.001
     assert 0 < difference.interval.low < 0.1 < difference.interval.high < 0.2
     apart = [stats.mean_interval(side.tolist(), 0) for side in (better, base)]
-    assert stats.rank_ranges(apart) == [(1, 2), (1, 2)]  # unpaired, they overlap
+    assert apart[0].low < apart[1].high  # unpaired, they overlap
 
 
 def test_difference_is_over_common_neurons_whatever_their_order() -> None:
@@ -250,13 +250,6 @@ def test_holm_by_hand_and_in_any_order() -> None:
 # ------------------------------------------------------------------------------------------------- ranks and summaries
 
 
-def test_overlapping_intervals_share_ranks() -> None:
-    intervals = [Interval(0.5, 0.4, 0.6, 9), Interval(0.3, 0.2, 0.41, 9), Interval(0.1, 0.0, 0.15, 9)]
-    assert stats.rank_ranges(intervals) == [(1, 2), (1, 2), (3, 3)]
-    assert stats.rank_ranges([*intervals, Interval(0.2, math.nan, math.nan, 1)])[-1] == (1, 4)
-    assert stats.rank_ranges([]) == []
-
-
 def test_ranks_are_of_the_same_draw_of_neurons() -> None:
     rng = np.random.default_rng(0)
     base = rng.normal(0, 1.0, 24)
@@ -264,7 +257,7 @@ def test_ranks_are_of_the_same_draw_of_neurons() -> None:
     assert stats.rank_intervals(rows, seed=0) == [RankRange(1, 1), RankRange(2, 3), RankRange(2, 3)]
     backwards = [dict(reversed(row.items())) for row in rows]
     assert stats.rank_intervals(backwards, seed=0) == stats.rank_intervals(rows, seed=0)
-    assert stats.rank_intervals(rows, seed=0, by_layer=True) == stats.rank_intervals(rows, seed=0)  # one a layer
+    assert stats.rank_intervals(rows, seed=0, cluster=stats.layer) == stats.rank_intervals(rows, seed=0)
 
 
 def test_ranks_of_equal_few_and_missing_scores() -> None:
@@ -272,6 +265,9 @@ def test_ranks_of_equal_few_and_missing_scores() -> None:
     assert stats.rank_intervals([same, same], seed=0) == [RankRange(1, 2)] * 2
     assert stats.rank_intervals([{NEURONS[0]: 1.0}, {NEURONS[0]: 0.0}], seed=0) == [RankRange(1, 2)] * 2
     assert stats.rank_intervals([], seed=0) == []
+    alike = {NeuronId(0, place): 0.1 for place in range(5)}
+    assert stats.rank_intervals([alike, dict.fromkeys(alike, 0.2)], seed=0)[0] == RankRange(2, 2)
+    assert stats.rank_intervals([alike, dict.fromkeys(alike, 0.2)], seed=0, cluster=stats.layer)[0] == RankRange(1, 2)
     low, high = _scores([0.1] * 24), _scores([0.5] * 23)  # the last neuron has no score
     assert stats.rank_intervals([low, high], seed=0) == [RankRange(2, 2), RankRange(1, 1)]
 
@@ -433,5 +429,5 @@ def test_an_interval_is_held_against_its_values() -> None:
     assert not stats.is_mean(Interval(0.4, 0.3, 0.5, 1), [0.4])
 
 
-def test_a_rank_is_a_range_where_intervals_overlap() -> None:
-    assert (stats.rank(1, 1), stats.rank(1, 3)) == ("1", "1–3")
+def test_a_rank_is_shown_as_a_range_where_it_is_one() -> None:
+    assert (stats.rank(RankRange(1, 1)), stats.rank(RankRange(1, 3))) == ("1", "1–3")

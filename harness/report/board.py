@@ -130,7 +130,7 @@ def _standing(results: Results) -> Standing:
 def _rank(row: Summary, standing: Standing) -> str:
     """The ranks that a row can have; a dash where it has none."""
     found = standing.ranks.get(row.explainer)
-    return "–" if found is None else stats.rank(found.best, found.worst)
+    return "–" if found is None else stats.rank(found)
 
 
 def _compared(one: Comparison) -> Row:

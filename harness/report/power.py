@@ -56,7 +56,7 @@ def build(results: Results, asked: Asked) -> Page:
     )
 
 
-def _scores(results: Results, asked: Asked) -> dict[str, Mapping[NeuronId, float]]:
+def _scores(results: Results, asked: Asked) -> dict[str, dict[NeuronId, float]]:
     """The scores of the explainers in question, by neuron."""
     simulators = {row.explainer: row.simulator for row in results.summaries}
     unknown = [name for name in asked.explainers if name not in simulators]
