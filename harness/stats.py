@@ -55,6 +55,9 @@ class PairedDifference:
     p_value: float
 
 
+# ------------------------------------------------------------------------------------------------------------ intervals
+
+
 def mean_interval(
     values: Sequence[float],
     seed: int,
@@ -129,6 +132,9 @@ def bootstrap_ends(  # noqa: PLR0913, PLR0917  # what a resampling can be told
     return np.asarray(result.confidence_interval.low), np.asarray(result.confidence_interval.high)
 
 
+# --------------------------------------------------------------------------------------------------- paired differences
+
+
 def paired_difference(
     a: Mapping[NeuronId, float],
     b: Mapping[NeuronId, float],
@@ -195,6 +201,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
+# ---------------------------------------------------------------------------------------------------------------- ranks
+
+
 def rank_intervals(
     rows: Sequence[Mapping[Name, float]],
     seed: int,
@@ -243,6 +252,9 @@ def layer(neuron: NeuronId) -> int:
 def rank(found: RankRange) -> str:
     """A range of ranks for a table."""
     return str(found.best) if found.best == found.worst else f"{found.best}–{found.worst}"
+
+
+# ------------------------------------------------------------------------------------------------------ rows of a board
 
 
 def is_mean(interval: Interval, values: Sequence[float]) -> bool:
@@ -447,6 +459,9 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """
     tokens = sum(one.tokens for one in bins)
     return math.fsum(abs(one.predicted - one.actual) for one in bins) / tokens if tokens else math.nan
+
+
+# -------------------------------------------------------------------------------------------------- units of resampling
 
 
 def _sorted(values: Sequence[float]) -> FloatArray:
