@@ -36,7 +36,7 @@ from harness import (
 from harness.hydra_config import composed, jobs
 from harness.progress import ProgressReporter
 from harness.puzzles import task as puzzle_task
-from harness.report import agreement_page, audit_page, board, page, puzzle_board
+from harness.report import agreement_page, audit_page, board, page, power, puzzle_board
 from harness.types import Identity, NeuroglossError
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
@@ -246,6 +246,13 @@ def _parser() -> argparse.ArgumentParser:
     for place in ("first", "second"):
         paired.add_argument(place, type=Path, metavar="RUN", help=f"the folder of the {place} run")
     paired.add_argument("--output", type=Path, metavar="FOLDER", help="where to write (beside the first run)")
+    planned = _command(commands, "power", "how many neurons it takes to tell explainers apart", _show_power)
+    planned.add_argument("run", nargs="?", type=Path, default=Path("runs/latest"), help="a run's folder (runs/latest)")
+    planned.add_argument("--difference", type=float, default=0.05, help="of their means that is to be seen (0.05)")
+    planned.add_argument("--power", type=float, default=0.8, help="chance of seeing it where it is there (0.8)")
+    planned.add_argument("--alpha", type=float, default=0.05, help="chance of seeing one that is not there (0.05)")
+    planned.add_argument("--metric", default=stats.HEADLINE, help=f"what is compared ({stats.HEADLINE})")
+    planned.add_argument("--explainers", nargs="+", default=(), metavar="NAME", help="only these")
     kept = _group(commands, "tasks", "list, show, verify, rebuild, import or export frozen tasks")
     _command(kept, "ls", "list the tasks that are here", _list_tasks)
     for name, text, do in (
@@ -305,6 +312,13 @@ def _show_explainers(options: argparse.Namespace) -> None:
         text = gallery.build_page(options.set, options.neuron, names, progress, options.model)
     results.write_whole(options.write, text.encode())
     console.print(f"page: {options.write}", soft_wrap=True, markup=False)
+
+
+def _show_power(options: argparse.Namespace) -> None:
+    asked = power.Asked(
+        options.difference, options.power, options.alpha, options.metric, tuple(dict.fromkeys(options.explainers))
+    )
+    console.print(page.render(power.build(results.read_run(options.run), asked)))
 
 
 def _list_tasks(_: argparse.Namespace) -> None:

@@ -330,6 +330,9 @@ def _results(
     settings = plan.settings
     simulator = simulator_info(tools.simulator)
     neurons = tuple(dict.fromkeys(one.explanation.neuron for found in scored.values() for one in found))
+    summaries = tuple(
+        _summary(name, tools.explainers[name], simulator.name, found, settings) for name, found in scored.items()
+    )
     return results.Results(
         run_id=plan.run_id,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -337,9 +340,7 @@ def _results(
         subject=task.subject,
         simulator=simulator,
         explainers=tuple(explainer_info(name, tools.explainers[name], found) for name, found in scored.items()),
-        summaries=tuple(
-            _summary(name, tools.explainers[name], simulator.name, found, settings) for name, found in scored.items()
-        ),
+        summaries=summaries,
         scored={name: tuple(found) for name, found in scored.items()},
         seed=settings.seed,
         minimum_coverage=settings.scores.minimum_coverage,
@@ -347,6 +348,15 @@ def _results(
         provenance=record.provenance,
         seconds=record.seconds,
         usage=record.usage,
+        standing=stats.standing(
+            summaries,
+            scored,
+            simulator.name,
+            minimum_coverage=settings.scores.minimum_coverage,
+            seed=settings.seed,
+            resamples=settings.scores.resamples,
+            by_layer=settings.scores.by_layer,
+        ),
     )
 
 
@@ -365,4 +375,5 @@ def _summary(
         scored,
         seed=settings.seed,
         resamples=settings.scores.resamples,
+        by_layer=settings.scores.by_layer,
     )

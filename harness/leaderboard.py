@@ -322,13 +322,13 @@ def _comparison(entries: Sequence[Entry], root: Path) -> Table:
     first = entries[0]
     rows = sorted(((entry, line) for entry in entries for line in entry.lines), key=_order)
     ranked = [row for row in rows if _why_unranked(*row) is None]
-    ranks = stats.rank_ranges([line.summary.metrics[stats.HEADLINE] for _, line in ranked])
+    ranks = stats.rank_intervals([line.scores for _, line in ranked], seed=0)
     reasons = [(reason, row) for row in rows if (reason := _why_unranked(*row)) is not None]
     return Table(
         title=plain(first.task.name),
         facts=tuple((name, plain(value)) for name, value in _facts(first, root)),
         columns=COLUMNS,
-        ranked=tuple(_cells(stats.rank(*rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
+        ranked=tuple(_cells(stats.rank(rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
         others=tuple(_cells(reason, *row) for reason, row in reasons),
     )
 
@@ -395,9 +395,10 @@ def _facts(entry: Entry, root: Path) -> Iterator[tuple[str, str]]:
 INTRODUCTION = (
     "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
     "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
-    "can not be compared. The score is the correlation of real and simulated activations, averaged "
-    "over neurons. A rank is a range wherever intervals overlap. Floors, ceilings and rows with scores for fewer than "
-    f"{MINIMUM_SHARE:.0%} of the neurons (partial) are shown, but not ranked."
+    "can not be compared. The score is the correlation of real and simulated activations, averaged over neurons. "
+    "A rank is a range wherever another draw of neurons, the same for all rows, could have given another. "
+    f"Floors, ceilings and rows with scores for fewer than {MINIMUM_SHARE:.0%} of the neurons (partial) are shown, but "
+    "not ranked."
 )
 
 

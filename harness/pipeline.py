@@ -16,6 +16,7 @@ from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
 from harness.types import (
     Calibration,
+    CalibrationMethod,
     Evidence,
     Excerpt,
     ExcerptKind,
@@ -90,7 +91,7 @@ def run(
     begin("simulate")
     simulated = simulate(instruments.simulator, explanations, records, settings)
     begin("calibrate")
-    calibrated = [calibrate(item) for item in simulated]
+    calibrated = [calibrate(item, CalibrationMethod(settings.calibration)) for item in simulated]
     begin("ablate")
     measured = ablate(instruments.divergences, calibrated, settings) if settings.ablation else [None] * len(calibrated)
     begin("score")
@@ -201,11 +202,13 @@ def excerpts_used(record: NeuronRecord, settings: ScoreSettings) -> tuple[tuple[
     return tuple([("calibration", excerpt) for excerpt in fitted] + [("valid", excerpt) for excerpt in splits.valid])
 
 
-def calibrate(item: Simulated) -> Calibrated:
+def calibrate(item: Simulated, method: CalibrationMethod = CalibrationMethod.LINEAR) -> Calibrated:
     """Fit on the calibration excerpts, apply to all."""
     pairs = list(zip(item.excerpts, item.simulations, strict=True))
     fitted = [(excerpt, simulation) for (split, excerpt), simulation in pairs if split == "calibration"]
-    line = calibration.fit_excerpts([excerpt for excerpt, _ in fitted], [simulation for _, simulation in fitted])
+    line = calibration.fit_excerpts(
+        [excerpt for excerpt, _ in fitted], [simulation for _, simulation in fitted], method
+    )
     excerpts = [
         SimulatedExcerpt(split, excerpt, simulation, _in_activation_units(line, simulation))
         for (split, excerpt), simulation in pairs

@@ -146,10 +146,10 @@ def rows(entries: Sequence[PuzzleEntry]) -> tuple[list[tuple[str, ...]], list[tu
     controls = {key(row.simulator): (row, one) for one in entries for row in one.simulators if row.control}
     ranked = sorted(own.values(), key=lambda pair: _order(pair[0]))
     others = sorted((pair for name, pair in controls.items() if name not in own), key=lambda pair: _order(pair[0]))
-    ranks = stats.rank_ranges([_headline(row) for row, _ in ranked])
+    ranks = stats.rank_intervals([_scores(row) for row, _ in ranked], seed=0)
     notes = {f"{row.simulator.name}: {row.simulator.note}": None for row, _ in ranked if row.simulator.note}
     return (
-        [_cells(stats.rank(*rank), *pair) for rank, pair in zip(ranks, ranked, strict=True)],
+        [_cells(stats.rank(rank), *pair) for rank, pair in zip(ranks, ranked, strict=True)],
         [_cells("control", *pair) for pair in others],
         list(notes),
     )
@@ -157,6 +157,11 @@ def rows(entries: Sequence[PuzzleEntry]) -> tuple[list[tuple[str, ...]], list[tu
 
 def _headline(row: SimulatorRow) -> Interval:
     return row.summary.metrics.get(stats.HEADLINE, _NOTHING)
+
+
+def _scores(row: SimulatorRow) -> dict[str, float]:
+    """The correlation of each puzzle that has one."""
+    return {one.puzzle: one.correlation for one in row.scores if not math.isnan(one.correlation)}
 
 
 def _order(row: SimulatorRow) -> tuple[float, tuple[str, ...]]:

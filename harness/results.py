@@ -3,7 +3,8 @@
 A run is the folder ``runs/<task>-<run id>``, written whole or not at all:
 
 * ``results.json``: :class:`Results` as strict JSON, where NaN is null and a neuron is ``L12N345``. The simulated
-  excerpts of each explanation and a lookup's table are left out; they are in the tables beside it.
+  excerpts of each explanation, a lookup's table and the knots of a calibration are left out; they are in the tables
+  beside it.
 * ``explanations.parquet``: a row an explanation: its text or table, what became of it, its calibration, its cost.
 * ``simulations.parquet``: a row a simulated excerpt: its tokens, and the real, simulated and calibrated value of each.
 * ``scores.parquet``: a row an explanation and metric: its value, or the reason why it has none.
@@ -48,11 +49,14 @@ from harness.types import (
     Role,
     ScoredExplanation,
     SimulatedExcerpt,
+    Standing,
     Summary,
     Usage,
 )
 
 SCHEMA_VERSION = 1
+"""Grows when a field changes its meaning or goes. A new field has a default, by which older files are still read, and
+readers pass over fields that they do not know: neither needs another version."""
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
 NEURONS = "neurons"
 """The kind of run that is described here; others say in their ``results.json`` what they are of."""
@@ -125,6 +129,8 @@ class Results:
         provenance: versions, commit and machine that made it.
         seconds: wall time of each stage.
         usage: what each stage asked of models.
+        standing: the ranks of the summaries and their paired comparisons; None in runs that were made before there
+            were any.
     """
 
     run_id: str
@@ -141,6 +147,7 @@ class Results:
     provenance: Mapping[str, object] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     usage: Mapping[str, StageUsage] = field(default_factory=dict)
+    standing: Standing | None = None
 
 
 # ---------------------------------------------------------------------------------------------------- write and read
@@ -208,7 +215,7 @@ def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
 
 
 def read_run(folder: Path) -> Results:
-    """Read a run back: exactly what was written, but for simulated excerpts and lookup tables, which are empty here.
+    """Read a run back: exactly what was written, but for what :func:`compact` leaves out, which is empty here.
 
     Raises:
         NeuroglossError: it is not a run, it is damaged, or another version of this package wrote it.
@@ -289,19 +296,22 @@ def failure_path(root: Path, run_id: str) -> Path:
 
 
 def compact(results: Results) -> Results:
-    """The results as ``results.json`` holds them: without simulated excerpts and lookup tables."""
+    """The results as ``results.json`` holds them: without simulated excerpts, lookup tables and knots."""
     return dataclasses.replace(results, scored=compact_scores(results.scored))
 
 
 def compact_scores(scored: Scored) -> dict[str, tuple[ScoredExplanation, ...]]:
-    """Scored explanations without simulated excerpts and lookup tables."""
-    return {
-        name: tuple(
-            dataclasses.replace(item, simulated=(), explanation=dataclasses.replace(item.explanation, table=None))
-            for item in some
-        )
-        for name, some in scored.items()
-    }
+    """Scored explanations without simulated excerpts, lookup tables and knots."""
+    return {name: tuple(map(_compact, some)) for name, some in scored.items()}
+
+
+def _compact(item: ScoredExplanation) -> ScoredExplanation:
+    return dataclasses.replace(
+        item,
+        simulated=(),
+        explanation=dataclasses.replace(item.explanation, table=None),
+        calibration=item.calibration and dataclasses.replace(item.calibration, knots=()),
+    )
 
 
 # ----------------------------------------------------------------------- names and figures as files and pages show them
@@ -505,10 +515,13 @@ _EXPLANATIONS = columns(
     prompt_tokens=INT,
     completion_tokens=INT,
     usd=FLOAT,
+    calibration=TEXT,
     slope=FLOAT,
     intercept=FLOAT,
     clipped=BOOL,
     candidates=pa.list_(pa.struct({"text": TEXT, "outcome": TEXT, "score": FLOAT})),
+    knots_simulated=pa.list_(FLOAT),
+    knots_real=pa.list_(FLOAT),
 )
 _SIMULATIONS = columns(
     **_WHICH,
@@ -573,12 +586,15 @@ def _explanation_row(explainer: str, item: ScoredExplanation) -> dict[str, objec
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "usd": usage.usd,
-        "slope": line and line.slope,
-        "intercept": line and line.intercept,
+        "calibration": line and line.method.value,
+        "slope": line and number(line.slope),
+        "intercept": line and number(line.intercept),
         "clipped": line and line.clipped,
         "candidates": [
             {"text": utf8(one.text), "outcome": one.outcome.value, "score": one.score} for one in explanation.candidates
         ],
+        "knots_simulated": line and [knot[0] for knot in line.knots],
+        "knots_real": line and [knot[1] for knot in line.knots],
     }
 
 

@@ -1,4 +1,7 @@
-"""Statistics over neurons: intervals, paired differences, rows of a board. The unit is the neuron, never the token.
+"""Statistics over neurons: intervals, paired differences, ranks, rows of a board, and how many neurons a claim takes.
+
+The unit is the neuron, never the token; where neurons of one layer are alike, it is the layer: then whole layers are
+drawn, and signs are flipped by layer. Each resample pools what was drawn anew: the mean is that of all its neurons.
 
 Nothing here depends on the order in which neurons were worked on: values are sorted before they are resampled, since a
 seeded resample picks positions, and another order would give another interval. All randomness comes from the seed.
@@ -9,21 +12,25 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import combinations
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy import stats
 
 from harness.types import (
+    Comparison,
     FloatArray,
     Interval,
     NeuroglossError,
     NeuronId,
+    RankRange,
     ReliabilityBin,
     Role,
     ScoredExplanation,
+    Standing,
     Summary,
     Usage,
 )
@@ -33,6 +40,8 @@ HEADLINE = "correlation"
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 Method = Literal["BCa", "percentile"]
+Name = TypeVar("Name", NeuronId, str)
+"""What a score is of: a neuron, or what stands in a file for a neuron or a puzzle."""
 _TIE = 1e-12  # scores closer than this differ by float noise
 _CELLS = 1_000_000  # numbers resampled at a time, to bound memory
 
@@ -46,20 +55,28 @@ class PairedDifference:
     p_value: float
 
 
+# ------------------------------------------------------------------------------------------------------------ intervals
+
+
 def mean_interval(
-    values: Sequence[float], seed: int, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+    values: Sequence[float],
+    seed: int,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    clusters: Sequence[Hashable] | None = None,
 ) -> Interval:
-    """The mean over neurons and its bias-corrected and accelerated bootstrap interval (Efron 1987, by scipy).
+    """The mean over neurons and its bootstrap interval, see :func:`bootstrap_ends`.
 
     Args:
         values: one score for each neuron, in any order.
         seed: of the resampling.
         confidence: of the interval, between 0 and 1.
         resamples: number of bootstrap resamples.
+        clusters: what each neuron is drawn together with, its layer for instance; None to draw each for itself.
 
     Returns:
-        NaN ends where there are fewer than two neurons, which say nothing of their spread; a NaN mean where there are
-        none; ends equal to the mean where all values are equal.
+        NaN ends where there are fewer than two neurons, or clusters, which say nothing of their spread; a NaN mean
+        where there are no neurons; ends equal to the mean where all values are equal.
 
     Raises:
         NeuroglossError: a value is not finite: leave missing neurons out, and let the coverage say so.
@@ -67,19 +84,63 @@ def mean_interval(
     array = _sorted(values)
     if not array.size:
         return Interval(math.nan, math.nan, math.nan, 0)
-    mean = math.fsum(array) / array.size
-    if array[0] == array[-1]:  # no resample can differ
-        mean = float(array[0])
-        end = mean if array.size > 1 else math.nan
+    sums, counts = _clustered(values, clusters)
+    same = array[0] == array[-1]  # no resample can differ
+    mean = float(array[0]) if same else math.fsum(array) / array.size
+    if same or sums.size < 2:
+        end = mean if sums.size > 1 else math.nan
         return Interval(mean, end, end, array.size)
-    low, high = _ends(array, "BCa", seed, confidence, resamples)
+    low, high = bootstrap_ends(sums, counts, seed, confidence, resamples)
     if math.isnan(low) or math.isnan(high):  # too few distinct values for its corrections
-        low, high = _ends(array, "percentile", seed, confidence, resamples)
-    return Interval(mean, low, high, array.size)
+        low, high = bootstrap_ends(sums, counts, seed, confidence, resamples, "percentile")
+    return Interval(mean, float(low), float(high), array.size)
+
+
+def bootstrap_ends(  # noqa: PLR0913, PLR0917  # what a resampling can be told
+    sums: FloatArray, counts: FloatArray, seed: int, confidence: float, resamples: int, method: Method = "BCa"
+) -> tuple[FloatArray, FloatArray]:
+    """The ends of the bootstrap interval of ``sum(sums) / sum(counts)``, for one board or for many at once.
+
+    Bias-corrected and accelerated (Efron 1987, by scipy), and as much wider as Student's interval is than the normal
+    one: a bootstrap of n units is too narrow by ``sqrt((n - 1) / n)`` and knows no t (Hesterberg 2015, "expanded").
+
+    Args:
+        sums: of the scores of each unit that is drawn [..., units], a neuron or a layer; two units at least.
+        counts: number of neurons in each [units].
+        seed: of the resampling.
+        confidence: of the interval, between 0 and 1.
+        resamples: number of bootstrap resamples.
+        method: ``percentile`` leaves out the corrections for bias and skewness.
+
+    Returns:
+        The lower and the upper ends [...]; NaN where the corrections can not be had.
+    """
+    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # answered by the caller
+        result = stats.bootstrap(
+            (sums, np.broadcast_to(counts, sums.shape)),
+            _pooled_mean,
+            paired=True,
+            axis=-1,
+            vectorized=True,
+            confidence_level=_expanded(confidence, sums.shape[-1]),
+            n_resamples=resamples,
+            batch=max(1, _CELLS // sums.size),
+            method=method,
+            rng=np.random.default_rng(seed),
+        )
+    return np.asarray(result.confidence_interval.low), np.asarray(result.confidence_interval.high)
+
+
+# --------------------------------------------------------------------------------------------------- paired differences
 
 
 def paired_difference(
-    a: Mapping[NeuronId, float], b: Mapping[NeuronId, float], seed: int, resamples: int = RESAMPLES
+    a: Mapping[NeuronId, float],
+    b: Mapping[NeuronId, float],
+    seed: int,
+    resamples: int = RESAMPLES,
+    by_layer: bool = False,
 ) -> PairedDifference:
     """How much higher ``a`` scores than ``b``, over the neurons that both have.
 
@@ -88,24 +149,45 @@ def paired_difference(
         b: another's.
         seed: of the bootstrap and of the permutations.
         resamples: number of each; the permutation test is exact where there are no more sign patterns than that.
+        by_layer: whether layers are drawn, and flipped, whole.
 
     Raises:
         NeuroglossError: a value is not finite.
     """
-    differences = _sorted([a[neuron] - b[neuron] for neuron in a.keys() & b.keys()])
-    interval = mean_interval(differences.tolist(), seed, resamples=resamples)
-    if differences.size < 2:
-        return PairedDifference(interval, math.nan)
+    neurons = sorted(a.keys() & b.keys())
+    differences = [a[neuron] - b[neuron] for neuron in neurons]
+    layers = list(map(layer, neurons)) if by_layer else None
+    interval = mean_interval(differences, seed, resamples=resamples, clusters=layers)
+    sums, _ = _clustered(differences, layers)
+    p_value = float(sign_flip_p(sums, seed, resamples)) if sums.size > 1 else math.nan
+    return PairedDifference(interval, p_value)
+
+
+def sign_flip_p(differences: FloatArray, seed: int, resamples: int = RESAMPLES) -> FloatArray:
+    """Two-sided p-values of no difference, by flipping the signs of paired differences (by scipy).
+
+    Where neither explainer is better, their scores could have been exchanged on any unit. The test is exact where there
+    are no more sign patterns than ``resamples``, else ``(1 + patterns as extreme) / (1 + resamples)``.
+
+    Args:
+        differences: of each unit, a neuron, or the sum over those of a layer [..., units]; two units at least.
+        seed: of the permutations.
+        resamples: number of them.
+
+    Returns:
+        The p-values [...].
+    """
     test = stats.permutation_test(
         (differences,),
         np.mean,
         permutation_type="samples",
         vectorized=True,
+        axis=-1,
         n_resamples=resamples,
         batch=max(1, _CELLS // differences.size),
         rng=np.random.default_rng(seed),
     )
-    return PairedDifference(interval, float(test.pvalue))
+    return np.asarray(test.pvalue, dtype=np.float64)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -119,19 +201,60 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def rank_ranges(intervals: Sequence[Interval]) -> list[tuple[int, int]]:
-    """The best and the worst rank (from 1) that each mean can have: those whose intervals overlap share ranks.
+# ---------------------------------------------------------------------------------------------------------------- ranks
 
-    An interval without ends overlaps every other.
+
+def rank_intervals(
+    rows: Sequence[Mapping[Name, float]],
+    seed: int,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
+    cluster: Callable[[Name], Hashable] | None = None,
+) -> list[RankRange]:
+    """The ranks (from 1) that each row has in the middle ``confidence`` of the resamples of the neurons they share.
+
+    All rows are ranked on the same drawn neurons; one that lacks a score there has the mean of the others that it has.
+    Equal means share their ranks. The quantiles are as much further out as those of :func:`bootstrap_ends`.
+
+    Args:
+        rows: the scores of each row, by neuron, or by puzzle.
+        seed: of the resampling.
+        resamples: number of bootstrap resamples.
+        confidence: of the ranges, between 0 and 1.
+        cluster: what a neuron is drawn together with, see :func:`layer`; None to draw each for itself.
+
+    Returns:
+        A range for each row, in order; every rank where there are fewer than two neurons, or layers, to draw from.
     """
-    above = [sum(other.low > mine.high for other in intervals) for mine in intervals]
-    below = [sum(other.high < mine.low for other in intervals) for mine in intervals]
-    return [(1 + up, len(intervals) - down) for up, down in zip(above, below, strict=True)]
+    names = sorted({name for row in rows for name in row})
+    scores = np.array([[row.get(name, math.nan) for name in names] for row in rows])
+    clusters = [name if cluster is None else cluster(name) for name in names]
+    number = {label: place for place, label in enumerate(dict.fromkeys(clusters))}
+    if len(number) < 2:
+        return [RankRange(1, len(rows)) for _ in rows]
+    drawn = np.random.default_rng(seed).multinomial(len(number), np.full(len(number), 1 / len(number)), resamples)
+    times = drawn[:, [number[label] for label in clusters]].astype(np.float64)  # [resamples, neurons]
+    with np.errstate(invalid="ignore"):
+        means = (times @ np.nan_to_num(scores).T) / (times @ np.isfinite(scores).T)  # [resamples, rows]
+    above = np.stack([(means - means[:, [row]] > _TIE).sum(axis=1) for row in range(len(rows))])
+    below = np.stack([(means[:, [row]] - means > _TIE).sum(axis=1) for row in range(len(rows))])
+    tail = (1 - _expanded(confidence, len(number))) / 2
+    best = np.quantile(1 + above, tail, axis=1, method="inverted_cdf")
+    worst = np.quantile(len(rows) - below, 1 - tail, axis=1, method="inverted_cdf")
+    return [RankRange(int(up), int(down)) for up, down in zip(best, worst, strict=True)]
 
 
-def rank(best: int, worst: int) -> str:
+def layer(neuron: NeuronId) -> int:
+    """What neurons are drawn together by, where those of one layer are alike."""
+    return neuron.layer
+
+
+def rank(found: RankRange) -> str:
     """A range of ranks for a table."""
-    return str(best) if best == worst else f"{best}–{worst}"
+    return str(found.best) if found.best == found.worst else f"{found.best}–{found.worst}"
+
+
+# ------------------------------------------------------------------------------------------------------ rows of a board
 
 
 def is_mean(interval: Interval, values: Sequence[float]) -> bool:
@@ -171,6 +294,7 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
     seed: int,
     neurons: int | None = None,
     resamples: int = RESAMPLES,
+    by_layer: bool = False,
 ) -> Summary:
     """One row of a board.
 
@@ -182,15 +306,14 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
         seed: of the intervals.
         neurons: number of neurons asked for; None for those that ``scored`` names.
         resamples: bootstrap resamples behind each interval.
+        by_layer: whether layers are drawn whole.
     """
     names = dict.fromkeys(name for item in scored for name in item.scores.values)
     return Summary(
         explainer=explainer,
         role=role,
         simulator=simulator,
-        metrics={
-            name: mean_interval(list(by_neuron(scored, name).values()), seed, resamples=resamples) for name in names
-        },
+        metrics={name: _over_neurons(by_neuron(scored, name), seed, resamples, by_layer) for name in names},
         neurons=len({item.explanation.neuron for item in scored}) if neurons is None else neurons,
         scored=len(by_neuron(scored)),
         degenerate=_degenerate(scored),
@@ -199,6 +322,120 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
         explain_usage=sum((item.explanation.usage for item in scored), Usage()),
         simulate_usage=sum((part.simulation.usage for item in scored for part in item.simulated), Usage()),
     )
+
+
+def is_ranked(row: Summary, simulator: str, minimum_coverage: float) -> bool:
+    """Whether a row has a rank: it is no control, the run's simulator scored it, and it is whole."""
+    methods = (Role.EXPLAINER, Role.HUMAN)
+    return row.role in methods and row.simulator == simulator and is_whole(row, minimum_coverage)
+
+
+def is_whole(row: Summary, minimum_coverage: float) -> bool:
+    """Whether enough of the neurons have a score for their mean to stand beside others'."""
+    return row.scored > 0 and row.coverage >= minimum_coverage
+
+
+def standing(  # noqa: PLR0913  # what a board is made of, and how it is resampled
+    summaries: Sequence[Summary],
+    scored: Mapping[str, Sequence[ScoredExplanation]],
+    simulator: str,
+    *,
+    minimum_coverage: float,
+    seed: int,
+    resamples: int = RESAMPLES,
+    by_layer: bool = False,
+    metric: str = HEADLINE,
+) -> Standing:
+    """How the rows of a board stand to each other: the ranks each can have, and every paired comparison.
+
+    Compared are the ranked rows with each other, and with each floor under the same simulator; the p-values of all of
+    them are corrected together.
+
+    Args:
+        summaries: the rows.
+        scored: each row's scored explanations.
+        simulator: the run's; rows that another one scored are left out.
+        minimum_coverage: share of the neurons that must have a score for a row to be ranked.
+        seed: of the resampling.
+        resamples: number of resamples behind each rank, interval and p-value.
+        by_layer: whether layers are drawn whole.
+        metric: what the rows are compared by.
+    """
+    ranked = [row.explainer for row in summaries if is_ranked(row, simulator, minimum_coverage)]
+    floors = [
+        row.explainer
+        for row in summaries
+        if row.role is Role.FLOOR and row.simulator == simulator and is_whole(row, minimum_coverage)
+    ]
+    scores = {name: by_neuron(scored[name], metric) for name in (*ranked, *floors)}
+    ranked.sort(key=lambda name: (-_mean(scores[name].values()), name))
+    pairs = [*combinations(ranked, 2), *((name, floor) for name in ranked for floor in floors)]
+    differences = [paired_difference(scores[a], scores[b], seed, resamples, by_layer) for a, b in pairs]
+    corrected = holm([difference.p_value for difference in differences])
+    ranges = rank_intervals([scores[name] for name in ranked], seed, resamples, cluster=layer if by_layer else None)
+    return Standing(
+        metric=metric,
+        by_layer=by_layer,
+        ranks=dict(zip(ranked, ranges, strict=True)),
+        comparisons=tuple(
+            Comparison(a, b, difference.interval, difference.p_value, p_value)
+            for (a, b), difference, p_value in zip(pairs, differences, corrected, strict=True)
+        ),
+    )
+
+
+# ------------------------------------------------------------------------------------------- how many neurons it takes
+
+
+def neurons_needed(variance: float, difference: float, power: float = 0.8, alpha: float = 0.05) -> int:
+    """How many neurons tell two explainers apart: ``(z_(1-alpha/2) + z_power)^2 variance / difference^2``, rounded up.
+
+    From Miller, "Adding error bars to evals" (arXiv 2411.00640). Normal theory: exact for many neurons, one or two too
+    few where it gives less than about ten.
+
+    Args:
+        variance: of the paired differences between the two, over neurons.
+        difference: of their means that is to be seen, in the metric's unit.
+        power: chance of seeing it where it is there.
+        alpha: chance of seeing one where there is none, two-sided, for this one comparison.
+
+    Raises:
+        NeuroglossError: nothing can be planned with such numbers.
+    """
+    if not (math.isfinite(variance) and variance > 0):
+        raise NeuroglossError(
+            f"the variance of the differences is {variance}, from which no number of neurons follows; "
+            "it needs two explainers whose scores differ by more on some neurons than on others."
+        )
+    if not (math.isfinite(difference) and difference != 0):
+        raise NeuroglossError(f"a difference of {difference} can not be planned for; give one that is not 0.")
+    return max(2, math.ceil(_reach(power, alpha) ** 2 * variance / difference**2))
+
+
+def smallest_difference(variance: float, neurons: int, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The smallest difference that so many neurons tell apart: the inverse of :func:`neurons_needed`."""
+    return _reach(power, alpha) * math.sqrt(variance / neurons)
+
+
+def variance_range(variance: float, neurons: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Between which ends the true variance lies, where ``neurons`` differences had this one (chi-squared, normal)."""
+    whole = variance * (neurons - 1)
+    high, low = (float(stats.chi2.ppf(0.5 + side * confidence / 2, neurons - 1)) for side in (1, -1))
+    return whole / high, whole / low
+
+
+def _reach(power: float, alpha: float) -> float:
+    """How many standard errors a difference must measure."""
+    if not 0 < alpha < 1:
+        raise NeuroglossError(f"alpha is {alpha}; it is the chance of a false alarm, so write one between 0 and 1.")
+    if not alpha < power < 1:
+        raise NeuroglossError(
+            f"power is {power}; it is the chance of seeing the difference, so write one between alpha ({alpha}) and 1."
+        )
+    return float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power))
+
+
+# ------------------------------------------------------------------------------------------------ levels and their bins
 
 
 def together(groups: Iterable[Sequence[ReliabilityBin]]) -> tuple[ReliabilityBin, ...]:
@@ -224,6 +461,9 @@ def calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return math.fsum(abs(one.predicted - one.actual) for one in bins) / tokens if tokens else math.nan
 
 
+# -------------------------------------------------------------------------------------------------- units of resampling
+
+
 def _sorted(values: Sequence[float]) -> FloatArray:
     array = np.sort(np.asarray(values, dtype=np.float64))
     if not np.isfinite(array).all():
@@ -233,19 +473,36 @@ def _sorted(values: Sequence[float]) -> FloatArray:
     return array
 
 
-def _ends(array: FloatArray, method: Method, seed: int, confidence: float, resamples: int) -> tuple[float, float]:
-    with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # answered by the caller
-        result = stats.bootstrap(
-            (array,),
-            np.mean,
-            confidence_level=confidence,
-            n_resamples=resamples,
-            batch=max(1, _CELLS // array.size),
-            method=method,
-            rng=np.random.default_rng(seed),
-        )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+def _clustered(values: Sequence[float], clusters: Sequence[Hashable] | None) -> tuple[FloatArray, FloatArray]:
+    """The sum and the number of the values of each cluster, in an order of their own [clusters]."""
+    if clusters is None:
+        array = _sorted(values)
+        return array, np.ones(array.size)
+    members: dict[Hashable, list[float]] = {}
+    for value, cluster in zip(values, clusters, strict=True):
+        members.setdefault(cluster, []).append(value)
+    pairs = sorted((math.fsum(some), len(some)) for some in members.values())
+    return np.array([total for total, _ in pairs]), np.array([float(number) for _, number in pairs])
+
+
+def _pooled_mean(sums: FloatArray, counts: FloatArray, axis: int) -> FloatArray:
+    return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))
+
+
+def _expanded(confidence: float, units: int) -> float:
+    """The confidence at which percentiles of a bootstrap of ``units`` reach as far as Student's interval."""
+    reach = math.sqrt(units / (units - 1)) * stats.t.ppf(0.5 + confidence / 2, units - 1)
+    return float(min(2 * stats.norm.cdf(reach) - 1, 1 - 1e-12))
+
+
+def _over_neurons(scores: Mapping[NeuronId, float], seed: int, resamples: int, by_layer: bool) -> Interval:
+    layers = list(map(layer, scores)) if by_layer else None
+    return mean_interval(list(scores.values()), seed, resamples=resamples, clusters=layers)
+
+
+def _mean(values: Iterable[float]) -> float:
+    some = list(values)
+    return math.fsum(some) / len(some) if some else math.nan
 
 
 def _degenerate(scored: Sequence[ScoredExplanation]) -> int:

@@ -88,8 +88,12 @@ def _mean(excerpts: Iterable[Excerpt]) -> float:
 
 
 def _dealt(excerpts: tuple[Excerpt, ...], ways: int) -> list[tuple[Excerpt, ...]]:
+    """The excerpts, dealt in turn into so many splits; in its split each stands for all that the split was not dealt,
+    so that weighted sums over one split, too, estimate sums over the whole corpus."""
     even = len(excerpts) // ways * ways
-    return [excerpts[first:even:ways] for first in range(ways)]
+    share = len(excerpts) * ways / even
+    weighted = [dataclasses.replace(one, weight=one.weight * share) for one in excerpts[:even]]
+    return [tuple(weighted[first::ways]) for first in range(ways)]
 
 
 def _check_distinct(record: NeuronRecord) -> None:

@@ -524,16 +524,31 @@ class Simulation:
     usage: Usage = Usage()
 
 
+class CalibrationMethod(StrEnum):
+    """How simulated units are mapped to activation units; see :mod:`harness.simulators.calibration`."""
+
+    LINEAR = "linear"
+    PERCENTILE = "percentile"
+    ISOTONIC = "isotonic"
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Maps simulated units to activation units: ``slope * simulated + intercept``, slope >= 0.
+    """Maps simulated units to activation units, and never what is simulated higher to something lower.
 
-    ``clipped`` says that least squares asked for a negative slope, which would have flattered a bad simulation.
+    Attributes:
+        slope, intercept: of the line ``slope * simulated + intercept``, slope >= 0; NaN where the map is none.
+        clipped: least squares asked for a negative slope, which would have flattered a bad simulation.
+        method: how it was fitted.
+        knots: of another map than a line, its corners (simulated, real) from left to right, by straight lines between
+            them and flat beyond the outer ones.
     """
 
-    slope: float
-    intercept: float
+    slope: float = math.nan
+    intercept: float = math.nan
     clipped: bool = False
+    method: CalibrationMethod = CalibrationMethod.LINEAR
+    knots: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -626,6 +641,49 @@ class Summary:
     def coverage(self) -> float:
         """Share of the neurons asked for that have a headline score."""
         return self.scored / self.neurons if self.neurons else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RankRange:
+    """The best and the worst rank (from 1) that a row can have."""
+
+    best: int
+    worst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How much higher ``first`` scores than ``second`` on the neurons that both have.
+
+    Attributes:
+        first, second: the names of two explainers.
+        difference: the mean paired difference and its interval; ``neurons`` counts those that both have.
+        p_value: of no difference, two-sided, by flipping signs; NaN with fewer than two neurons.
+        corrected: the same, corrected for the number of comparisons on the board (Holm).
+    """
+
+    first: str
+    second: str
+    difference: Interval
+    p_value: float
+    corrected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the rows of a board stand to each other by ``metric``.
+
+    Attributes:
+        metric: what the rows are compared by.
+        by_layer: whether resamples drew whole layers.
+        ranks: explainer -> the ranks that it can have, of those that are ranked, best first.
+        comparisons: the ranked rows with each other, best first, then with the floors.
+    """
+
+    metric: str
+    by_layer: bool
+    ranks: Mapping[str, RankRange]
+    comparisons: tuple[Comparison, ...]
 
 
 # ------------------------------------------------------------------------------------------------------ language models

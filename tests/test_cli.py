@@ -225,8 +225,21 @@ def test_the_board_of_an_older_run_is_printed_again(neurogloss: Command, overrid
     assert again.strip() in first
 
 
+def test_power_says_how_many_neurons_it_takes(neurogloss: Command, overrides: list[str], tmp_path: Path) -> None:
+    assert neurogloss("run", *overrides, *ALL, "scores.ablation=false", "scores.by_layer=true")[0] == 0
+    run = str(tmp_path / "runs" / "latest")
+    assert read_run(Path(run)).standing is not None
+    status, out, err = neurogloss(
+        "power", run, "--difference", "0.1", "--explainers", "max_activation", "shuffled", "--metric", "spearman"
+    )
+    assert status == 0, err
+    assert "To tell max_activation from shuffled where they differ by 0.1 takes about" in out
+    status, _, err = neurogloss("power", run, "--difference", "0")
+    assert (status, "difference of 0.0" in err, err.count("\n")) == (cli.USER_ERROR, True, 1)
+
+
 def test_help_names_the_commands(neurogloss: Command) -> None:
     status, out, _ = neurogloss("--help")
     assert status == 0
-    for command in ("run", "collect", "board", "tasks", "leaderboard"):
+    for command in ("run", "collect", "board", "power", "tasks", "leaderboard"):
         assert command in out

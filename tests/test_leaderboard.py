@@ -26,12 +26,12 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def _run(run_id: str = "aaaa", explainers: Mapping[str, tuple[Role, float]] = USUAL, **changes: Any) -> Results:
-    """A made-up run: every explainer's scores lie around its mean."""
+    """A made-up run: every explainer's scores lie around its mean, rising with the layer, those of "close" falling."""
     spread = np.linspace(-0.04, 0.04, len(NEURONS))
     scored = {
         name: tuple(
             ScoredExplanation(Explanation(neuron, name), (), None, Scores({"correlation": float(mean + noise)}))
-            for neuron, noise in zip(NEURONS, spread, strict=True)
+            for neuron, noise in zip(NEURONS, -spread if name == "close" else spread, strict=True)
         )
         for name, (_, mean) in explainers.items()
     }
@@ -161,14 +161,16 @@ def test_a_wrong_entry_is_refused_and_nothing_is_built(tmp_path: Path, change: C
 # ------------------------------------------------------------------------------------------------------ ranking
 
 
-def test_apart_means_rank_apart_and_overlapping_ones_share(tmp_path: Path) -> None:
+def test_ranks_are_apart_or_shared_by_the_same_neurons(tmp_path: Path) -> None:
     _add(_run(), tmp_path)
-    _add(_run("bbbb", {"close": (Role.EXPLAINER, 0.495), "shuffled": (Role.FLOOR, 0.02)}), tmp_path)
+    others = {"close": (Role.EXPLAINER, 0.495), "worse": (Role.EXPLAINER, 0.095), "shuffled": (Role.FLOOR, 0.02)}
+    _add(_run("bbbb", others), tmp_path)
     rows = _rows(_page(tmp_path))[2:]
     assert [row[:2] for row in rows] == [
         ["1–2", "good"],
         ["1–2", "close"],
         ["3", "bad"],
+        ["4", "worse"],  # by 0.005 only, but on every neuron
         ["floor", "shuffled"],
         ["floor", "shuffled"],
     ]

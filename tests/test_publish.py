@@ -206,12 +206,20 @@ def test_the_card_has_the_board_and_how_it_was_made(results: Results, tmp_path: 
     folder = written(results, tmp_path, PublishSettings(license="apache-2.0"))
     assert front_matter(folder)["license"] == "apache-2.0"
     text = body(folder)
-    assert "| smollm2 | explainer | all_at_once | 0.250 [0.125 to 0.375] | 2 of 2 |" in text
+    assert "| smollm2 | explainer | all_at_once | 0.250 [0.125 to 0.375] | 2 of 2 |\n" in text
     assert "| lookup | ceiling | all_at_once | 0.500 [0.125 to 0.375] | 2 of 2 |" in text
     for said in ("feedface", "0123abcd", "pairs-v1", "transport prompt, 11 levels", "c0ffee, with changes"):
         assert said in text
     assert "{{" not in text
     assert "licence" not in text
+
+
+def test_the_card_has_a_line_for_every_other_metric(results: Results, tmp_path: Path) -> None:
+    assert "every other metric" not in body(written(results, tmp_path / "one"))
+    first, second = results.summaries
+    more = replace(first, metrics={**first.metrics, "spearman": Interval(0.75, 0.5, 1.0, 2)})
+    text = body(written(replace(results, summaries=(more, second)), tmp_path / "two"))
+    assert "\n| every other metric | smollm2 | lookup |\n|---|---|---|\n| spearman | 0.750 | none |\n" in text
 
 
 def test_the_card_says_that_small_models_are_weak_and_only_then(results: Results, tmp_path: Path) -> None:

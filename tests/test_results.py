@@ -39,6 +39,8 @@ from harness.results import (
 from harness.types import (
     Calibration,
     Candidate,
+    CalibrationMethod,
+    Comparison,
     Excerpt,
     ExcerptKind,
     Explanation,
@@ -47,11 +49,13 @@ from harness.types import (
     NeuroglossError,
     NeuronId,
     Outcome,
+    RankRange,
     Role,
     ScoredExplanation,
     Scores,
     SimulatedExcerpt,
     Simulation,
+    Standing,
     Summary,
     TableKey,
     Usage,
@@ -121,6 +125,31 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path: Path, results: Results) 
     assert sorted(_files(folder)) == sorted(
         ["results.json", "board.md", "explanations.parquet", "simulations.parquet", "scores.parquet"]
     )
+
+
+def test_the_standing_of_the_rows_is_kept_and_older_runs_have_none(tmp_path: Path, results: Results) -> None:
+    difference = Interval(0.1, math.nan, math.nan, 1)
+    standing = Standing(
+        "correlation", False, {"words": RankRange(1, 2)}, (Comparison("words", "table", difference, 0.5, 1.0),)
+    )
+    folder = write_run(tmp_path, dataclasses.replace(results, standing=standing), "")
+    assert read_run(folder).standing == standing
+    document = json.loads((folder / "results.json").read_text())
+    assert document["standing"]["comparisons"][0]["difference"]["low"] is None
+    del document["standing"]  # as runs were written before there was one
+    (folder / "results.json").write_text(json.dumps(document))
+    assert read_run(folder).standing is None
+
+
+def test_the_knots_of_a_calibration_are_in_its_table(tmp_path: Path, results: Results) -> None:
+    bent = Calibration(method=CalibrationMethod.ISOTONIC, knots=((0.0, -0.5), (3.0, 2.5)))
+    item = dataclasses.replace(results.scored["words"][0], calibration=bent)
+    folder = write_run(tmp_path, dataclasses.replace(results, scored={**results.scored, "words": (item,)}), "")
+    kept = read_run(folder).scored["words"][0].calibration
+    assert kept == Calibration(method=CalibrationMethod.ISOTONIC)
+    row = pq.read_table(folder / "explanations.parquet").to_pylist()[0]
+    assert (row["calibration"], row["slope"], row["clipped"]) == ("isotonic", None, False)
+    assert (row["knots_simulated"], row["knots_real"]) == ([0.0, 3.0], [-0.5, 2.5])
 
 
 def test_nan_is_null_in_strict_json(tmp_path: Path, results: Results) -> None:

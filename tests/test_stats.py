@@ -16,9 +16,12 @@ from harness.types import (
     NeuroglossError,
     NeuronId,
     Outcome,
+    RankRange,
     Role,
     ScoredExplanation,
     Scores,
+    Standing,
+    Summary,
     Usage,
 )
 
@@ -79,11 +82,94 @@ def test_wider_confidence_is_a_wider_interval() -> None:
     assert wide.low < narrow.low < narrow.high < wide.high
 
 
-def test_intervals_cover_the_truth_about_as_often_as_they_say() -> None:
+def test_few_neurons_get_the_width_of_students_interval() -> None:
+    values = np.random.default_rng(0).normal(size=12)
+    ends = stats.bootstrap_ends(values, np.ones(12), 0, 0.95, 9999, "percentile")
+    expected = scipy_stats.t.interval(0.95, 11, values.mean(), scipy_stats.sem(values))
+    assert np.subtract(*ends) == pytest.approx(np.subtract(*expected), rel=0.1)
+
+
+def test_clusters_of_one_neuron_are_no_clusters() -> None:
+    values = np.random.default_rng(0).normal(size=24).tolist()
+    assert stats.mean_interval(values, 3, clusters=range(24)) == stats.mean_interval(values, 3)
+
+
+def test_layers_are_drawn_whole() -> None:
+    alike = np.repeat([0.1, 0.5, 0.3, 0.9], 6)
+    layers = np.repeat([0, 1, 2, 3], 6).tolist()
+    apart = stats.mean_interval(alike.tolist(), 0)
+    whole = stats.mean_interval(alike.tolist(), 0, clusters=layers)
+    assert (whole.mean, whole.neurons) == (pytest.approx(apart.mean), 24)
+    assert whole.low < apart.low < apart.high < whole.high
+    one = stats.mean_interval([0.1, 0.5], 0, clusters=[7, 7])
+    assert one.mean == pytest.approx(0.3)
+    assert math.isnan(one.low)
+
+
+# --------------------------------------------------------------------------------------------------------- simulations
+#
+# Each draws many boards from a known truth, and asks how often what is said of them is true. The bounds are those that
+# the README states; at so many boards they are four standard errors wide.
+
+BOARDS = 2000
+
+
+def _covers(boards: np.ndarray, counts: np.ndarray, truth: float) -> float:
+    """How often the 95 % interval of a board [boards, units] holds the truth."""
+    low, high = stats.bootstrap_ends(boards, counts, seed=1, confidence=0.95, resamples=999)
+    return float(np.mean((low <= truth) & (truth <= high)))
+
+
+@pytest.mark.parametrize("neurons", [12, 30])
+@pytest.mark.parametrize("shape", ["normal", "skewed", "flat"])
+def test_95_percent_intervals_cover_93_to_97_percent(shape: str, neurons: int) -> None:
     rng = np.random.default_rng(11)
-    samples = rng.exponential(0.1, (300, 40))  # skewed, as scores are
-    intervals = [stats.mean_interval(row.tolist(), seed=i, resamples=400) for i, row in enumerate(samples)]
-    assert 0.89 <= np.mean([interval.low <= 0.1 <= interval.high for interval in intervals]) <= 0.99
+    size = (BOARDS, neurons)
+    boards, truth = {
+        "normal": (rng.normal(0.2, 0.1, size), 0.2),
+        "skewed": (rng.beta(2, 5, size), 2 / 7),  # most neurons low, a few high: what boards look like
+        "flat": (rng.uniform(-1, 1, size), 0.0),
+    }[shape]
+    assert 0.93 <= _covers(boards, np.ones(neurons), truth) <= 0.97
+
+
+def test_where_layers_are_alike_only_intervals_over_layers_cover() -> None:
+    rng = np.random.default_rng(12)
+    layers, each = 20, 4
+    boards = 0.2 + rng.normal(0, 0.1, (BOARDS, layers, 1)) + rng.normal(0, 0.1, (BOARDS, layers, each))
+    assert 0.93 <= _covers(boards.sum(axis=-1), np.full(layers, each), 0.2) <= 0.97
+    assert _covers(boards.reshape(BOARDS, -1), np.ones(layers * each), 0.2) < 0.85
+
+
+@pytest.mark.parametrize(("neurons", "resamples"), [(10, 2**10), (24, 399)])  # all sign patterns, some of them
+def test_two_equal_explainers_are_told_apart_4_to_6_percent_of_the_time(neurons: int, resamples: int) -> None:
+    rng = np.random.default_rng(13)
+    size = (40, BOARDS // 20, neurons)
+    difficulty = rng.beta(2, 5, size)  # shared by both explainers, as on a board
+    a, b = (difficulty * rng.beta(4, 2, size) for _ in range(2))
+    # Boards of one call share their sign patterns, so each group of them draws its own.
+    p_values = [stats.sign_flip_p(group, seed, resamples) for seed, group in enumerate(a - b)]
+    assert 0.04 <= np.mean(np.array(p_values) <= 0.05) <= 0.06
+
+
+def test_so_many_neurons_as_are_needed_see_the_difference_as_often_as_was_asked() -> None:
+    variance, difference = 0.04, 0.1
+    neurons = stats.neurons_needed(variance, difference, power=0.8)
+    assert neurons == 32  # (1.96 + 0.84)^2 * 4, rounded up
+    seen = np.random.default_rng(14).normal(difference, math.sqrt(variance), (BOARDS, neurons))
+    assert 0.75 <= np.mean(stats.sign_flip_p(seen, seed=1, resamples=399) <= 0.05) <= 0.83
+
+
+def test_ranks_lie_in_their_ranges_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(15)
+    means = np.array([0.3, 0.25, 0.2, 0.1])
+    inside = []
+    for board in range(200):
+        scores = means[:, None] + rng.normal(0, 0.1, 24) + rng.normal(0, 0.1, (4, 24))
+        rows = [dict(zip(NEURONS, row.tolist(), strict=True)) for row in scores]
+        ranges = stats.rank_intervals(rows, seed=board, resamples=400)
+        inside += [one.best <= rank <= one.worst for rank, one in enumerate(ranges, start=1)]
+    assert 0.93 <= np.mean(inside) <= 1.0
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
@@ -106,7 +192,7 @@ def test_pairing_sees_what_spread_between_neurons_hides() -> None:
     assert difference.p_value < 0.001
     assert 0 < difference.interval.low < 0.1 < difference.interval.high < 0.2
     apart = [stats.mean_interval(side.tolist(), 0) for side in (better, base)]
-    assert stats.rank_ranges(apart) == [(1, 2), (1, 2)]  # unpaired, they overlap
+    assert apart[0].low < apart[1].high  # unpaired, they overlap
 
 
 def test_difference_is_over_common_neurons_whatever_their_order() -> None:
@@ -135,14 +221,20 @@ def test_p_value_is_exact_for_few_neurons() -> None:
     assert stats.paired_difference(rising, zero, seed=0).p_value == pytest.approx(2 / 2**5)
 
 
-def test_p_value_is_uniform_where_nothing_differs() -> None:
-    rng = np.random.default_rng(5)
-    zero = _scores([0.0] * 24)
-    found = [
-        stats.paired_difference(_scores(row.tolist()), zero, seed=i, resamples=400).p_value
-        for i, row in enumerate(rng.normal(0, 0.1, (300, 24)))
-    ]
-    assert scipy_stats.kstest(found, "uniform").pvalue > 0.01
+def test_p_values_are_uniform_where_nothing_differs() -> None:
+    differences = np.random.default_rng(5).normal(0, 0.1, (1000, 24))
+    p_values = stats.sign_flip_p(differences, seed=1, resamples=399)
+    assert scipy_stats.kstest(p_values, "uniform").pvalue > 0.01
+
+
+def test_layers_are_flipped_whole() -> None:
+    neurons = [NeuronId(layer, index) for layer in range(4) for index in range(6)]
+    better = dict.fromkeys(neurons, 0.1)
+    worse = dict.fromkeys(neurons, 0.0)
+    assert stats.paired_difference(better, worse, seed=0).p_value < 0.001
+    whole = stats.paired_difference(better, worse, seed=0, by_layer=True)
+    assert whole.p_value == pytest.approx(2 / 2**4)  # of four layers no more can be said
+    assert whole.interval.mean == pytest.approx(0.1)
 
 
 def test_holm_by_hand_and_in_any_order() -> None:
@@ -158,11 +250,26 @@ def test_holm_by_hand_and_in_any_order() -> None:
 # ------------------------------------------------------------------------------------------------- ranks and summaries
 
 
-def test_overlapping_intervals_share_ranks() -> None:
-    intervals = [Interval(0.5, 0.4, 0.6, 9), Interval(0.3, 0.2, 0.41, 9), Interval(0.1, 0.0, 0.15, 9)]
-    assert stats.rank_ranges(intervals) == [(1, 2), (1, 2), (3, 3)]
-    assert stats.rank_ranges([*intervals, Interval(0.2, math.nan, math.nan, 1)])[-1] == (1, 4)
-    assert stats.rank_ranges([]) == []
+def test_ranks_are_of_the_same_draw_of_neurons() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(0, 1.0, 24)
+    rows = [_scores((base + rng.normal(shift, 0.05, 24)).tolist()) for shift in (0.2, 0.0, 0.0)]
+    assert stats.rank_intervals(rows, seed=0) == [RankRange(1, 1), RankRange(2, 3), RankRange(2, 3)]
+    backwards = [dict(reversed(row.items())) for row in rows]
+    assert stats.rank_intervals(backwards, seed=0) == stats.rank_intervals(rows, seed=0)
+    assert stats.rank_intervals(rows, seed=0, cluster=stats.layer) == stats.rank_intervals(rows, seed=0)
+
+
+def test_ranks_of_equal_few_and_missing_scores() -> None:
+    same = _scores([0.1, 0.5, 0.3])
+    assert stats.rank_intervals([same, same], seed=0) == [RankRange(1, 2)] * 2
+    assert stats.rank_intervals([{NEURONS[0]: 1.0}, {NEURONS[0]: 0.0}], seed=0) == [RankRange(1, 2)] * 2
+    assert stats.rank_intervals([], seed=0) == []
+    alike = {NeuronId(0, place): 0.1 for place in range(5)}
+    assert stats.rank_intervals([alike, dict.fromkeys(alike, 0.2)], seed=0)[0] == RankRange(2, 2)
+    assert stats.rank_intervals([alike, dict.fromkeys(alike, 0.2)], seed=0, cluster=stats.layer)[0] == RankRange(1, 2)
+    low, high = _scores([0.1] * 24), _scores([0.5] * 23)  # the last neuron has no score
+    assert stats.rank_intervals([low, high], seed=0) == [RankRange(2, 2), RankRange(1, 1)]
 
 
 def _scored(neuron: NeuronId, values: dict[str, float], **more: object) -> ScoredExplanation:
@@ -203,6 +310,100 @@ def test_several_people_on_one_neuron_are_one_neuron() -> None:
     assert row.metrics["correlation"].mean == pytest.approx(0.35)
 
 
+def _row(name: str, role: Role, values: list[float], simulator: str = "s") -> tuple[Summary, list[ScoredExplanation]]:
+    scored = [_scored(neuron, {"correlation": value}) for neuron, value in zip(NEURONS, values, strict=False)]
+    return stats.summarise(name, role, simulator, scored, seed=0, neurons=24, resamples=200), scored
+
+
+def _standing(*rows: tuple[Summary, list[ScoredExplanation]], **options: object) -> Standing:
+    return stats.standing(
+        [summary for summary, _ in rows],
+        {summary.explainer: scored for summary, scored in rows},
+        "s",
+        minimum_coverage=0.9,
+        seed=0,
+        resamples=400,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def test_who_stands_on_a_board_and_is_compared_with_whom() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.01, (3, 24))
+    good, weak, floor = (_spread(mean, row) for mean, row in zip((0.5, 0.1, 0.1), noise, strict=True))
+    found = _standing(
+        _row("weak", Role.EXPLAINER, weak),
+        _row("good", Role.HUMAN, good),
+        _row("floor", Role.FLOOR, floor),
+        _row("partial", Role.EXPLAINER, good[:12]),
+        _row("ceiling", Role.CEILING, good),
+        _row("table", Role.EXPLAINER, good, simulator="lookup"),
+    )
+    assert found.ranks == {"good": RankRange(1, 1), "weak": RankRange(2, 2)}
+    pairs = [(one.first, one.second) for one in found.comparisons]
+    assert pairs == [("good", "weak"), ("good", "floor"), ("weak", "floor")]
+    p_values = [one.p_value for one in found.comparisons]
+    assert [one.corrected for one in found.comparisons] == stats.holm(p_values)
+    assert (
+        found.comparisons[0].difference
+        == (
+            stats.paired_difference(
+                dict(zip(NEURONS, good, strict=True)), dict(zip(NEURONS, weak, strict=True)), 0, 400
+            )
+        ).interval
+    )
+    assert (found.metric, found.by_layer) == ("correlation", False)
+    assert _standing(by_layer=True).by_layer
+    assert _standing().comparisons == ()
+
+
+def _spread(mean: float, noise: np.ndarray) -> list[float]:
+    return [mean + float(value) for value in noise]
+
+
+# -------------------------------------------------------------------------------------------- how many neurons it takes
+
+
+@pytest.mark.parametrize(("power", "alpha"), [(0.8, 0.05), (0.9, 0.01), (0.5, 0.1)])
+def test_neurons_needed_and_the_smallest_difference_are_each_others_inverse(power: float, alpha: float) -> None:
+    neurons = stats.neurons_needed(0.09, 0.05, power, alpha)
+    assert stats.smallest_difference(0.09, neurons, power, alpha) <= 0.05
+    assert stats.smallest_difference(0.09, neurons - 1, power, alpha) > 0.05
+    assert stats.neurons_needed(0.09, -0.05, power, alpha) == neurons
+
+
+def test_more_is_needed_for_less_difference_more_spread_more_power_and_fewer_false_alarms() -> None:
+    usual = stats.neurons_needed(0.04, 0.1)
+    assert stats.neurons_needed(0.04, 0.05) == pytest.approx(4 * usual, abs=4)
+    assert stats.neurons_needed(0.08, 0.1) > usual
+    assert stats.neurons_needed(0.04, 0.1, power=0.9) > usual
+    assert stats.neurons_needed(0.04, 0.1, alpha=0.01) > usual
+    assert stats.neurons_needed(1e-9, 0.1) == 2
+
+
+def test_the_variance_lies_in_its_range_as_often_as_it_says() -> None:
+    seen = np.random.default_rng(16).normal(0, 1, (BOARDS, 12)).var(axis=1, ddof=1)
+    ends = [stats.variance_range(float(variance), 12) for variance in seen]
+    assert 0.93 <= np.mean([low <= 1 <= high for low, high in ends]) <= 0.97
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"variance": 0.0}, "variance of the differences is 0.0"),
+        ({"variance": math.nan}, "variance of the differences is nan"),
+        ({"difference": 0.0}, "difference of 0.0"),
+        ({"difference": math.inf}, "difference of inf"),
+        ({"power": 1.0}, "power is 1.0"),
+        ({"power": 0.01}, "power is 0.01"),
+        ({"alpha": 0.0}, "alpha is 0.0"),
+        ({"alpha": 5}, "alpha is 5"),
+    ],
+)
+def test_what_can_not_be_planned_is_refused(wrong: dict[str, float], message: str) -> None:
+    with pytest.raises(NeuroglossError, match=message):
+        stats.neurons_needed(**{"variance": 0.1, "difference": 0.1, **wrong})
+
+
 # ---------------------------------------------------------------------------------------------------- wins and claims
 
 
@@ -228,5 +429,5 @@ def test_an_interval_is_held_against_its_values() -> None:
     assert not stats.is_mean(Interval(0.4, 0.3, 0.5, 1), [0.4])
 
 
-def test_a_rank_is_a_range_where_intervals_overlap() -> None:
-    assert (stats.rank(1, 1), stats.rank(1, 3)) == ("1", "1–3")
+def test_a_rank_is_shown_as_a_range_where_it_is_one() -> None:
+    assert (stats.rank(RankRange(1, 1)), stats.rank(RankRange(1, 3))) == ("1", "1–3")

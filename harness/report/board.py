@@ -10,14 +10,25 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from harness import audit_results, stats, trust
 from harness.report import page
 from harness.report.page import Row, Table
 from harness.results import Results, figure, markdown, plain, span
-from harness.types import Identity, Interval, NeuroglossError, Outcome, Role, ScoredExplanation, Scores, Summary
+from harness.types import (
+    Comparison,
+    Identity,
+    Interval,
+    NeuroglossError,
+    Outcome,
+    Role,
+    ScoredExplanation,
+    Scores,
+    Standing,
+    Summary,
+)
 
 SIGNIFICANT = 0.05
 _NOTHING = Interval(math.nan, math.nan, math.nan, 0)
@@ -25,6 +36,7 @@ _PEOPLE = "people"
 
 COLUMNS = (
     ("explainer", "explainer"),
+    ("rank", "rank"),
     ("score", "mean correlation"),
     ("95 % interval", "95 % interval"),
     ("random", "random only"),
@@ -36,19 +48,28 @@ COLUMNS = (
     ("tokens", "tokens"),
     ("cost", "cost"),
 )
+COMPARED = (
+    ("explainers", "explainers"),
+    ("differ.", "mean difference"),
+    ("95 % interval", "95 % interval"),
+    ("p", "p"),
+    ("corr. p", "corrected p"),
+    ("neurons", "neurons of both"),
+)
 """The heading of each column, short for the terminal and long for the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, and ``sentences``
-    on both."""
+    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, their
+    ``comparisons`` two by two, and ``sentences`` on all of it."""
 
     title: str
     metric: str
     facts: tuple[tuple[str, str], ...]
     ranked: tuple[Row, ...]
     controls: tuple[Row, ...]
+    comparisons: tuple[Row, ...]
     sentences: tuple[str, ...]
 
 
@@ -62,24 +83,27 @@ def build(results: Results, trusted: str | None = None, audited: str | None = No
     neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
     """
     results = headlined(results, by)
-    ranked = sorted((row for row in results.summaries if _is_ranked(row, results)), key=_order(results))
-    controls = [row for row in results.summaries if not _is_ranked(row, results)]
+    ranked = sorted((row for row in results.summaries if not _is_control(row, results)), key=_order(results))
+    controls = [row for row in results.summaries if _is_control(row, results)]
+    standing = results.standing or _standing(results)
     people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
     return Board(
         title=f"Board of {plain(results.task.name)}" + ("" if by == stats.HEADLINE else f", by {plain(by)}"),
         metric=by,
         facts=tuple((name, plain(value)) for name, value in _facts(results, trusted, audited)),
-        ranked=tuple(_row(row, plain(row.explainer), results) for row in (*ranked, *people)),
-        controls=tuple(_row(row, _control_name(row, results), results) for row in controls),
-        sentences=tuple(_sentences(results, ranked, controls, by)),
+        ranked=tuple(_row(row, (plain(row.explainer), _rank(row, standing)), results) for row in (*ranked, *people)),
+        controls=tuple(_row(row, (_control_name(row, results), "–"), results) for row in controls),
+        comparisons=tuple(map(_compared, standing.comparisons)),
+        sentences=tuple(_sentences(results, standing, ranked, controls, by)),
     )
 
 
 def render(board: Board) -> Group:
     """The board for a terminal of at least 100 columns; no text in it is markup."""
-    table = page.terminal_table(Table("", columns(board), board.ranked, board.controls))
-    sentences = map(Text, board.sentences)
-    return Group(Text(board.title, style="bold"), *page.facts(board.facts), Text(), table, Text(), *sentences)
+    parts: list[RenderableType] = [page.terminal_table(Table("", columns(board), board.ranked, board.controls)), Text()]
+    if board.comparisons:
+        parts += [page.terminal_table(Table("", COMPARED, board.comparisons)), Text()]
+    return Group(Text(board.title, style="bold"), *page.facts(board.facts), Text(), *parts, *map(Text, board.sentences))
 
 
 def markdown_page(board: Board) -> str:
@@ -91,6 +115,8 @@ def markdown_page(board: Board) -> str:
         page.markdown_table(columns(board), board.ranked),
         "## Controls, not ranked",
         page.markdown_table(columns(board), board.controls) if board.controls else "None in this run.",
+        "## Compared on the same neurons",
+        page.markdown_table(COMPARED, board.comparisons) if board.comparisons else "There are no two rows to compare.",
         "## How to read it",
         "\n".join(f"* {markdown(sentence)}" for sentence in board.sentences),
     ]
@@ -115,6 +141,7 @@ def headlined(results: Results, metric: str) -> Results:
         raise NeuroglossError(f"the run has no scores by {metric}; it has: {', '.join(known) or 'none'}.")
     return dataclasses.replace(
         results,
+        standing=None,  # it was worked out by the metric that stood there before
         summaries=tuple(_headlined_row(row, results.scored[row.explainer], metric) for row in results.summaries),
         scored={
             name: tuple(dataclasses.replace(one, scores=_headlined_scores(one.scores, metric)) for one in some)
@@ -144,13 +171,40 @@ def _headlined_scores(scores: Scores, metric: str) -> Scores:
 # ---------------------------------------------------------------------------------------------------------------- rows
 
 
-def _is_ranked(row: Summary, results: Results) -> bool:
-    return row.role in (Role.EXPLAINER, Role.HUMAN) and row.simulator == results.simulator.name
+def _is_control(row: Summary, results: Results) -> bool:
+    return row.role not in (Role.EXPLAINER, Role.HUMAN) or row.simulator != results.simulator.name
 
 
 def _is_whole(row: Summary, results: Results) -> bool:
-    """Whether enough of the neurons have a score for their mean to stand beside others'."""
-    return row.scored > 0 and row.coverage >= results.minimum_coverage
+    return stats.is_whole(row, results.minimum_coverage)
+
+
+def _standing(results: Results) -> Standing:
+    """The standing of a run whose results do not hold it yet."""
+    return stats.standing(
+        results.summaries,
+        results.scored,
+        results.simulator.name,
+        minimum_coverage=results.minimum_coverage,
+        seed=results.seed,
+    )
+
+
+def _rank(row: Summary, standing: Standing) -> str:
+    """The ranks that a row can have; a dash where it has none."""
+    found = standing.ranks.get(row.explainer)
+    return "–" if found is None else stats.rank(found)
+
+
+def _compared(one: Comparison) -> Row:
+    return (
+        plain(f"{one.first} - {one.second}"),
+        figure(one.difference.mean),
+        span(one.difference),
+        _p(one.p_value),
+        _p(one.corrected),
+        str(one.difference.neurons),
+    )
 
 
 def _headline(row: Summary) -> Interval:
@@ -176,11 +230,12 @@ def _control_name(row: Summary, results: Results) -> str:
     return plain(f"{row.explainer} ({', '.join(notes)})")
 
 
-def _row(row: Summary, name: str, results: Results) -> Row:
+def _row(row: Summary, name: tuple[str, str], results: Results) -> Row:
+    """The cells of a row, ``name`` being the first two."""
     usage = row.explain_usage + row.simulate_usage
     averages = _averages(row) if _is_whole(row, results) else ("–", _why_none(row), *["–"] * 4)
     return (
-        name,
+        *name,
         *averages,
         f"{row.scored}/{row.neurons}",
         str(row.degenerate),
@@ -230,18 +285,29 @@ def _model(identity: Identity) -> str:
     return f"{identity.name}{revision}" + (f" ({identity.dtype})" if identity.dtype else "")
 
 
-def _sentences(results: Results, ranked: list[Summary], controls: list[Summary], by: str) -> Iterator[str]:
+def _sentences(
+    results: Results, standing: Standing, ranked: list[Summary], controls: list[Summary], by: str
+) -> Iterator[str]:
     means = {
         stats.HEADLINE: "the correlation of real and simulated activations over all tokens of the valid excerpts (top "
         "and random together)"
     }
-    yield (f"The score is {means.get(by, plain(by))}, averaged over neurons; the interval is a bootstrap over neurons.")
+    drawn = "whole layers" if standing.by_layer else "neurons"
+    yield f"The score is {means.get(by, plain(by))}, averaged over neurons; the interval is a bootstrap over {drawn}."
+    if standing.ranks:
+        yield (
+            f"A rank is a range where another draw of {drawn} could have given another: 95 % of draws lie in it, for "
+            "each row by itself. Whether two rows can be told apart is for the comparisons to say, which are corrected "
+            "for their number."
+        )
+    if standing.comparisons:
+        yield _how_compared(standing)
     floors = [row for row in controls if row.simulator == results.simulator.name]
     floor, ceiling = _best(floors, Role.FLOOR, results), _best(controls, Role.CEILING, results)
     yield _how_to_read(floor, ceiling)
     whole = [row for row in ranked if _is_whole(row, results)]
     if floor is not None:
-        yield from _against(floor, whole, ceiling, results)
+        yield from _against(floor, whole, ceiling, standing)
     if results.simulator.note:
         yield f"{plain(results.simulator.name)}: {plain(results.simulator.note)}"
     for row in (*ranked, *controls):
@@ -274,23 +340,36 @@ def _how_to_read(floor: Summary | None, ceiling: Summary | None) -> str:
     return words + f", to its ceiling, {height} ({plain(ceiling.explainer)}), which takes no explanation in words."
 
 
-def _against(floor: Summary, rows: list[Summary], ceiling: Summary | None, results: Results) -> Iterator[str]:
+def _how_compared(standing: Standing) -> str:
+    pairs = len(standing.comparisons)
+    apart = sum(_told_apart(one) for one in standing.comparisons)
+    flipped = "each layer" if standing.by_layer else "each neuron"
+    return (
+        f"Explainers are compared on the same neurons; p is that of a test that flips the sign of the difference on "
+        f"{flipped}, and is corrected for {pairs} comparison{'s' * (pairs > 1)} (Holm). {apart} of {pairs} can be told "
+        f"apart (corrected p below {SIGNIFICANT}, interval without 0)."
+    )
+
+
+def _told_apart(one: Comparison) -> bool:
+    return one.corrected < SIGNIFICANT and (one.difference.low > 0 or one.difference.high < 0)
+
+
+def _against(floor: Summary, rows: list[Summary], ceiling: Summary | None, standing: Standing) -> Iterator[str]:
     """One sentence for each row: whether it can be told from the floor, on the same neurons."""
-    base = stats.by_neuron(results.scored[floor.explainer])
-    differences = [
-        stats.paired_difference(stats.by_neuron(results.scored[row.explainer]), base, results.seed) for row in rows
-    ]
-    corrected = stats.holm([difference.p_value for difference in differences])
+    found = {one.first: one for one in standing.comparisons if one.second == floor.explainer}
     height = math.nan if ceiling is None else _headline(ceiling).mean - _headline(floor).mean
-    for row, difference, p_value in zip(rows, differences, corrected, strict=True):
-        yield f"{plain(row.explainer)} {_verdict(difference.interval, p_value, height)}"
+    for row in rows:
+        yield f"{plain(row.explainer)} {_verdict(found[row.explainer], height)}"
 
 
-def _verdict(interval: Interval, p_value: float, height: float) -> str:
+def _verdict(one: Comparison, height: float) -> str:
     """What a difference from the floor allows to say; ``height`` is that of the ceiling above the floor."""
-    figures = f"difference {figure(interval.mean)}, 95 % interval {span(interval)}, {_p(p_value)}"
-    told_apart = p_value < SIGNIFICANT and (interval.low > 0 or interval.high < 0)
-    if not told_apart:
+    interval = one.difference
+    figures = (
+        f"difference {figure(interval.mean)}, 95 % interval {span(interval)}, corrected p {_equals(one.corrected)}"
+    )
+    if not _told_apart(one):
         return (
             f"can not be told from the floor ({figures}): its explanations show no sign of being about their neurons."
         )
@@ -300,5 +379,9 @@ def _verdict(interval: Interval, p_value: float, height: float) -> str:
     return f"is above the floor ({figures}){share}."
 
 
+def _equals(p_value: float) -> str:
+    return _p(p_value) if p_value < 0.001 else f"= {_p(p_value)}"
+
+
 def _p(p_value: float) -> str:
-    return "corrected p < 0.001" if p_value < 0.001 else f"corrected p = {figure(p_value)}"
+    return "< 0.001" if p_value < 0.001 else figure(p_value)

@@ -64,7 +64,7 @@ def terminal_table(table: Table) -> RichTable:
     shown = RichTable(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for position, (heading, _) in enumerate(table.columns):
         if position == 0:
-            shown.add_column(Text(heading), overflow="fold", min_width=16, max_width=26)
+            shown.add_column(Text(heading), overflow="fold", min_width=14, max_width=26)
         else:
             shown.add_column(Text(heading), justify="right", no_wrap=True)
     for row in table.rows:

@@ -5,13 +5,16 @@ from harness.scores.metrics import (
     UndefinedScoreError,
     abs_dev,
     correlation,
+    cosine,
     explained_variance,
     is_constant,
     is_degenerate,
+    is_silent,
     r2_uncentred,
+    spearman,
 )
 from harness.scores.panel import ScoreSettings, score, unscored
-from harness.scores.ranking import auprc, auroc
+from harness.scores.ranking import auprc, auroc, f1
 from harness.scores.reliability import reliability
 
 __all__ = [
@@ -22,11 +25,15 @@ __all__ = [
     "auprc",
     "auroc",
     "correlation",
+    "cosine",
     "explained_variance",
+    "f1",
     "is_constant",
     "is_degenerate",
+    "is_silent",
     "r2_uncentred",
     "reliability",
     "score",
+    "spearman",
     "unscored",
 ]

@@ -1,18 +1,26 @@
 """The panel: every score of one explained neuron, over the scored tokens of its valid excerpts, pooled.
 
-======================  ==============================================================  ==============================
-metric                  computed from                                                   over
-======================  ==============================================================  ==============================
-correlation (headline)  simulated values as the simulator gave them                     top and random excerpts
-correlation_random      the same                                                        random excerpts
-correlation_top         the same                                                        top excerpts
-correlation_population  the same, each token weighted by its excerpt's ``weight``       top and random excerpts
-r2_uncentred, abs_dev   calibrated values, in the unit of the activations               top and random excerpts
-explained_variance      calibrated values                                               top and random excerpts
-ablation                the subject's divergences under calibrated values               a few of each kind, see there
-======================  ==============================================================  ==============================
+==================  ==============================================================  ===================  ============
+metric              computed from                                                   range, worth nothing  of a constant
+==================  ==============================================================  ===================  ============
+correlation         simulated values as the simulator gave them                     -1 to 1, 0           0, flagged
+spearman            their ranks                                                     -1 to 1, 0           0, flagged
+cosine              simulated values; 0 is silence                                  -1 to 1              0 if silent
+auroc               how they rank active tokens                                     0 to 1, 0.5          0.5
+auprc               how they rank active tokens                                     0 to 1, share active  share active
+f1                  calibrated values above the threshold of active tokens          0 to 1               all or none
+r2_uncentred        calibrated values, in the unit of the activations               up to 1, 0           up to 1
+abs_dev             calibrated values                                               up to 1, 0           up to 1
+explained_variance  calibrated values                                               up to 1, 0           up to 0
+==================  ==============================================================  ===================  ============
 
-Pooled means that tokens of all excerpts form one array: a mean of scores by excerpt would be another number.
+Each is computed over four sets of tokens, and named by them: ``correlation`` (the headline) over top and random
+excerpts together, ``correlation_random`` and ``correlation_top`` over one half, ``correlation_population`` over both,
+each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text. ``ablation``
+alone is what the subject's divergences under calibrated values are worth, on a few excerpts of each kind.
+
+A token is *active* where its real level is ``active_level`` or more: where its activation is at least that many tenths
+of the neuron's largest over the valid excerpts.
 
 A simulation that failed is never a score. If a valid excerpt has no simulation at all, or if more than
 ``maximum_missing`` of the tokens have none, every metric of the neuron is missing, with the reason; scoring it on the
@@ -22,26 +30,23 @@ counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.scores import ablation, metrics
-from harness.types import ExcerptKind, FloatArray, NeuroglossError, Scores, SimulatedExcerpt
+from harness.scores import ablation, metrics, ranking
+from harness.types import CalibrationMethod, ExcerptKind, FloatArray, NeuroglossError, Scores, SimulatedExcerpt
 
-METRICS = (
-    "correlation",
-    "correlation_random",
-    "correlation_top",
-    "correlation_population",
-    "r2_uncentred",
-    "abs_dev",
-    "explained_variance",
-    "ablation",
-)
+AS_SIMULATED = ("correlation", "spearman", "cosine", "auroc", "auprc")
+"""The metrics of values as the simulator gave them."""
+AS_CALIBRATED = ("f1", "r2_uncentred", "abs_dev", "explained_variance")
+"""The metrics of values in activation units."""
+SAMPLES = ("", "_random", "_top", "_population")
+"""What the name of a metric ends in, by the tokens that it is over."""
+METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), "ablation")
 
 
 @dataclass(frozen=True)
@@ -49,29 +54,40 @@ class ScoreSettings:
     """How a run is scored.
 
     Attributes:
+        calibration: how simulated units are mapped to activation units: ``linear``, ``percentile`` or ``isotonic``.
         calibration_top: number of top calibration excerpts that are simulated to calibrate on, for each neuron.
         calibration_random: number of random ones.
+        active_level: the level, from 1 to 10, from which a token counts as active (auroc, auprc, f1).
         ablation: whether the subject is run again with the neuron replaced by its simulation.
         ablation_top: number of top valid excerpts that are ablated, for each neuron.
         ablation_random: number of random ones.
-        resamples: bootstrap resamples behind each interval.
+        resamples: bootstrap resamples behind each interval, rank and p-value.
+        by_layer: whether they draw whole layers, for neurons of one layer may be alike.
         minimum_coverage: share of the neurons asked for that must have a headline score for a row to be ranked.
         maximum_missing: share of a neuron's tokens that may lack a simulation before the neuron has no score.
     """
 
+    calibration: str = CalibrationMethod.LINEAR.value
     calibration_top: int = 5
     calibration_random: int = 5
+    active_level: int = 1
     ablation: bool = True
     ablation_top: int = 2
     ablation_random: int = 2
     resamples: int = 9999
+    by_layer: bool = False
     minimum_coverage: float = 0.9
     maximum_missing: float = 0.05
 
     def __post_init__(self) -> None:
+        methods = [method.value for method in CalibrationMethod]
+        if self.calibration not in methods:
+            raise NeuroglossError(f"scores.calibration is {self.calibration!r}; write one of {', '.join(methods)}.")
         _some("calibration", self.calibration_top, self.calibration_random, "")
         if self.ablation:
             _some("ablation", self.ablation_top, self.ablation_random, ", or scores.ablation=false")
+        if not 1 <= self.active_level <= 10:
+            raise NeuroglossError(f"scores.active_level is {self.active_level}; write a level from 1 to 10.")
         if self.resamples < 100:
             raise NeuroglossError(f"scores.resamples is {self.resamples}; an interval needs at least 100.")
         for name, share in (("minimum_coverage", self.minimum_coverage), ("maximum_missing", self.maximum_missing)):
@@ -113,14 +129,14 @@ def score(
     valid = [item for item in simulated if item.split == "valid"]
     if not valid:
         return unscored("no valid excerpt was simulated", settings)
-    pool = _pool(valid)
+    pool = _pool(valid, settings.active_level)
     given = ~np.isnan(pool.simulated)
     reason = _why_missing(valid, given, settings.maximum_missing)
     if reason:
         return unscored(reason, settings, int((~given).sum()))
     panel = _Panel(tokens=int(given.sum()), missing_tokens=int((~given).sum()))
-    _correlations(panel, pool.only(given))
-    _calibrated(panel, pool.only(given))
+    for suffix, sample in _samples(pool.only(given)).items():
+        panel.add(suffix, sample)
     if settings.ablation:
         _ablation(panel, divergences)
     return Scores(panel.values, tuple(panel.degenerate), panel.missing, panel.tokens, panel.missing_tokens)
@@ -137,29 +153,59 @@ def unscored(reason: str, settings: ScoreSettings = DEFAULT, missing_tokens: int
 
 @dataclass(frozen=True)
 class _Pool:
-    """The scored tokens of some excerpts as parallel arrays [tokens]; NaN where a simulation is missing."""
+    """The scored tokens of some excerpts as parallel arrays [tokens]; NaN where a simulation is missing.
+
+    ``threshold`` is the activation from which a token is active; ``weights`` None where all tokens count alike.
+    """
 
     real: FloatArray
     simulated: FloatArray
     calibrated: FloatArray
-    weights: FloatArray
+    weights: FloatArray | None
     top: npt.NDArray[np.bool_]
+    threshold: float
 
     def only(self, kept: npt.NDArray[np.bool_]) -> _Pool:
         """The tokens at which ``kept`` is true."""
-        return _Pool(self.real[kept], self.simulated[kept], self.calibrated[kept], self.weights[kept], self.top[kept])
+        weights = None if self.weights is None else self.weights[kept]
+        arrays = (self.real[kept], self.simulated[kept], self.calibrated[kept], weights, self.top[kept])
+        return _Pool(*arrays, self.threshold)
+
+    @property
+    def active(self) -> npt.NDArray[np.bool_]:
+        """Where the neuron fires."""
+        return self._reaches(self.real)
+
+    @property
+    def predicted(self) -> npt.NDArray[np.bool_]:
+        """Where the calibrated simulation does."""
+        return self._reaches(self.calibrated)
+
+    def _reaches(self, values: FloatArray) -> npt.NDArray[np.bool_]:
+        return (values >= self.threshold) & (self.threshold > 0)
 
 
-def _pool(items: Sequence[SimulatedExcerpt]) -> _Pool:
+def _pool(items: Sequence[SimulatedExcerpt], active_level: int) -> _Pool:
     real = [item.excerpt.activations[item.excerpt.scored] for item in items]
     lengths = [len(part) for part in real]
+    together = np.concatenate(real)
     return _Pool(
-        real=np.concatenate(real),
+        real=together,
         simulated=np.concatenate([_values(item, item.simulation.expected, "simulated") for item in items]),
         calibrated=np.concatenate([_values(item, item.calibrated, "calibrated") for item in items]),
         weights=np.repeat([item.excerpt.weight for item in items], lengths),
         top=np.repeat([item.excerpt.kind is ExcerptKind.TOP for item in items], lengths),
+        threshold=active_level / 10 * float(together.max(initial=0.0)),
     )
+
+
+def _samples(pool: _Pool) -> dict[str, _Pool | str]:
+    """The tokens behind each of :data:`SAMPLES`, or why there are none: the whole needs both kinds, a half its own."""
+    alike = replace(pool, weights=None)
+    halves = {"_random": alike.only(~pool.top), "_top": alike.only(pool.top)}
+    absent = {name: f"there is no valid {name[1:]} excerpt" for name, half in halves.items() if not half.real.size}
+    both: dict[str, _Pool | str] = {"": alike, **halves, "_population": pool}
+    return both | (dict.fromkeys(("", "_population"), next(iter(absent.values()))) if absent else {}) | absent
 
 
 def _values(item: SimulatedExcerpt, values: tuple[float, ...], what: str) -> FloatArray:
@@ -201,11 +247,19 @@ class _Panel:
     degenerate: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
-    def correlate(self, name: str, pool: _Pool, weights: FloatArray | None = None) -> None:
-        """Record a correlation, and whether it is one by convention only."""
-        self.values[name] = metrics.correlation(pool.real, pool.simulated, weights)
-        if metrics.is_degenerate(pool.real, pool.simulated, weights):
-            self.degenerate.append(name)
+    def add(self, suffix: str, sample: _Pool | str) -> None:
+        """Record every metric of a set of tokens, or why there is none."""
+        if isinstance(sample, str):
+            self.missing.update({name + suffix: sample for name in _COMPUTE})
+            return
+        uncalibrated = np.isnan(sample.calibrated).any()
+        for name, compute in _COMPUTE.items():
+            if uncalibrated and name in AS_CALIBRATED:
+                self.missing[name + suffix] = "the simulation could not be calibrated"
+            else:
+                self.attempt(name + suffix, partial(compute, sample))
+        sides = sample.real, sample.simulated, sample.weights
+        self.degenerate += [name + suffix for name, undefined in _BY_CONVENTION.items() if undefined(*sides)]
 
     def attempt(self, name: str, compute: Callable[[], float]) -> None:
         """Record what ``compute`` returns, or why it is undefined."""
@@ -215,37 +269,23 @@ class _Panel:
             self.missing[name] = str(error).rstrip(".")
 
 
-def _correlations(panel: _Panel, pool: _Pool) -> None:
-    """The headline and the population estimate need both kinds; each half needs its own."""
-    halves = {"correlation_random": pool.only(~pool.top), "correlation_top": pool.only(pool.top)}
-    empty = {
-        name: f"there is no valid {name.rpartition('_')[2]} excerpt"
-        for name, half in halves.items()
-        if not half.real.size
-    }
-    if empty:
-        panel.missing.update(dict.fromkeys(("correlation", "correlation_population"), next(iter(empty.values()))))
-        panel.missing.update(empty)
-    else:
-        panel.correlate("correlation", pool)
-        panel.correlate("correlation_population", pool, pool.weights)
-    for name, half in halves.items():
-        if name not in empty:
-            panel.correlate(name, half)
-
-
-def _calibrated(panel: _Panel, pool: _Pool) -> None:
-    """The scores in activation units, on calibrated values."""
-    names = {
-        "r2_uncentred": metrics.r2_uncentred,
-        "abs_dev": metrics.abs_dev,
-        "explained_variance": metrics.explained_variance,
-    }
-    for name, metric in names.items():
-        if np.isnan(pool.calibrated).any():
-            panel.missing[name] = "the simulation could not be calibrated"
-        else:
-            panel.attempt(name, partial(metric, pool.real, pool.calibrated))
+_COMPUTE: Mapping[str, Callable[[_Pool], float]] = {
+    "correlation": lambda pool: metrics.correlation(pool.real, pool.simulated, pool.weights),
+    "spearman": lambda pool: metrics.spearman(pool.real, pool.simulated, pool.weights),
+    "cosine": lambda pool: metrics.cosine(pool.real, pool.simulated, pool.weights),
+    "auroc": lambda pool: ranking.auroc(pool.active, pool.simulated, pool.weights),
+    "auprc": lambda pool: ranking.auprc(pool.active, pool.simulated, pool.weights),
+    "f1": lambda pool: ranking.f1(pool.active, pool.predicted, pool.weights),
+    "r2_uncentred": lambda pool: metrics.r2_uncentred(pool.real, pool.calibrated, pool.weights),
+    "abs_dev": lambda pool: metrics.abs_dev(pool.real, pool.calibrated, pool.weights),
+    "explained_variance": lambda pool: metrics.explained_variance(pool.real, pool.calibrated, pool.weights),
+}
+_BY_CONVENTION = {
+    "correlation": metrics.is_degenerate,
+    "spearman": metrics.is_degenerate,
+    "cosine": metrics.is_silent,
+}
+"""The metrics that are 0 by convention where they are undefined, and what tells that they are."""
 
 
 def _ablation(panel: _Panel, divergences: Sequence[float] | None) -> None:

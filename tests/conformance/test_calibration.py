@@ -1,4 +1,5 @@
-"""Linear calibration equals the original's, except that a slope is never negative and NaN is never fitted."""
+"""Calibration equals the original's, except that a slope is never negative, NaN is never fitted, and a simulated value
+that stands for several quantiles is mapped to their mean."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 
 from harness import scores
 from harness.simulators import calibration
-from harness.types import NeuroglossError
+from harness.types import CalibrationMethod, NeuroglossError
 
 CASES = json.loads((Path(__file__).parent / "openai_calibration.json").read_text())["calibration"]
 SAME = ("gelu_like_seed0", "pred_constant_zero", "single_point", "true_all_zero")
@@ -62,6 +63,28 @@ def test_departure_nan_is_refused_with_a_sentence() -> None:
     assert expected["calibrate"]["raises"] == "ValueError"
     with pytest.raises(NeuroglossError, match="finite"):
         calibration.fit(case["true"], [float(value) for value in case["pred"]])
+
+
+@pytest.mark.parametrize("name", ["anticorrelated_seed0", "single_point", "true_all_zero"])
+def test_percentile_matching_is_the_original_one_where_no_simulated_value_is_there_twice(name: str) -> None:
+    case, expected = CASES[name], CASES[name]["PercentileMatchingCalibratedNeuronSimulator"]
+    fitted = calibration.fit(case["true"], case["pred"], CalibrationMethod.PERCENTILE)
+    assert calibration.apply(fitted, case["query"]) == pytest.approx(expected["apply(query)"], rel=1e-9, abs=1e-12)
+    assert calibration.apply(fitted, []).tolist() == expected["apply([])"]
+
+
+def test_departure_a_value_of_several_quantiles_is_mapped_to_their_mean() -> None:
+    case = CASES["pred_constant_zero"]
+    original = case["PercentileMatchingCalibratedNeuronSimulator"]["apply(query)"]
+    assert original[:2] == [0.0, 2.0]  # of the activations 0, 1, 2 the first left of 0, the last at 0
+    fitted = calibration.fit(case["true"], case["pred"], CalibrationMethod.PERCENTILE)
+    assert calibration.apply(fitted, case["query"]).tolist() == [1.0] * len(original)
+    tied = CASES["gelu_like_seed0"]
+    fitted = calibration.fit(tied["true"], tied["pred"], CalibrationMethod.PERCENTILE)
+    ends = calibration.apply(fitted, [max(tied["pred"]) + 1])
+    same = [real for real, level in zip(sorted(tied["true"]), sorted(tied["pred"]), strict=True) if level == 10.0]
+    assert max(tied["pred"]) == 10.0
+    assert ends == pytest.approx([math.fsum(same) / len(same)])
 
 
 def test_every_case_is_read() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from harness import stats
 from harness.report import board
 from harness.results import Results, SimulatorInfo, read_run, write_run
-from harness.types import NeuroglossError, Role
+from harness.types import NeuroglossError, RankRange, Role
 
 Make = Callable[..., Results]
 EXPLAINER, FLOOR, CEILING, HUMAN = Role.EXPLAINER, Role.FLOOR, Role.CEILING, Role.HUMAN
@@ -45,11 +46,35 @@ def test_a_row_holds_the_summary(usual: Results) -> None:
     assert (row["tokens"], row["cost"]) == ("24.5k", "$0.02")
 
 
+def test_rows_are_compared_two_by_two_and_with_the_floor(usual: Results) -> None:
+    built = board.build(usual)
+    assert [row[1] for row in built.ranked] == ["1", "2", "–"]
+    assert [row[1] for row in built.controls] == ["–", "–"]
+    names = ["max_activation - smollm2", "max_activation - shuffled", "smollm2 - shuffled"]
+    assert [row[0] for row in built.comparisons] == names
+    first, _, last = built.comparisons
+    assert (first[3:], last[-1]) == (("< 0.001", "< 0.001", "24"), "24")
+    difference = usual.summaries[1].metrics["correlation"].mean - usual.summaries[0].metrics["correlation"].mean
+    assert first[1] == f"{difference:.3f}"
+    assert float(last[4]) > 0.05
+    (sentence,) = (sentence for sentence in built.sentences if "Holm" in sentence)
+    assert "corrected for 3 comparisons (Holm). 2 of 3 can be told apart" in sentence
+
+
+def test_the_board_shows_the_standing_that_the_results_hold(usual: Results) -> None:
+    asked = {"minimum_coverage": 0.9, "seed": 0, "resamples": 200, "by_layer": True}
+    standing = stats.standing(usual.summaries, usual.scored, "all_at_once", **asked)  # type: ignore[arg-type]
+    standing = dataclasses.replace(standing, ranks={**standing.ranks, "smollm2": RankRange(1, 2)})
+    built = board.build(dataclasses.replace(usual, standing=standing))
+    assert dict(row[:2] for row in built.ranked)["smollm2"] == "1–2"
+    assert any("bootstrap over whole layers" in sentence for sentence in built.sentences)
+
+
 def test_people_are_not_collected_until_there_are_some(make: Make, usual: Results) -> None:
-    assert board.build(usual).ranked[-1][:4] == ("people", "–", "not collected", "–")
+    assert board.build(usual).ranked[-1][:5] == ("people", "–", "–", "not collected", "–")
     asked = make({"people": (HUMAN, "all_at_once", 0.3), "shuffled": (FLOOR, "all_at_once", 0.0)})
     assert [row[0] for row in board.build(asked).ranked] == ["people"]
-    assert board.build(asked).ranked[0][1] != "–"
+    assert board.build(asked).ranked[0][1:3] == ("1", f"{asked.summaries[0].metrics['correlation'].mean:.3f}")
 
 
 def test_header_says_what_was_measured_on_what(usual: Results) -> None:
@@ -163,10 +188,12 @@ def test_without_a_floor_nothing_is_concluded(make: Make) -> None:
 def test_a_partial_row_shows_no_average(make: Make) -> None:
     results = make({"x": (EXPLAINER, "all_at_once", 0.9), "shuffled": (FLOOR, "all_at_once", 0.0)}, scored_neurons=12)
     built = board.build(results)
-    assert built.ranked[0][:8] == ("x", "–", "partial", "–", "–", "–", "–", "12/24")
+    assert built.ranked[0][:9] == ("x", "–", "–", "partial", "–", "–", "–", "–", "12/24")
+    assert built.comparisons == ()
     assert any("only 12 of 24 neurons" in sentence for sentence in built.sentences)
     lenient = dataclasses.replace(results, minimum_coverage=0.5)
-    assert board.build(lenient).ranked[0][1].startswith("0.")
+    assert board.build(lenient).ranked[0][1] == "1"
+    assert board.build(lenient).ranked[0][2].startswith("0.")
 
 
 def test_a_row_under_another_simulator_is_not_ranked(make: Make) -> None:
@@ -180,7 +207,7 @@ def test_the_terminal_page_fits_100_columns_and_holds_every_cell(usual: Results)
     page = _terminal(usual)
     assert max(map(len, page.splitlines())) <= 100
     built = board.build(usual)
-    for cells in (*built.ranked, *built.controls):
+    for cells in (*built.ranked, *built.controls, *built.comparisons):
         for cell in cells[1:]:
             assert cell in page
     for sentence in built.sentences:
@@ -190,12 +217,12 @@ def test_the_terminal_page_fits_100_columns_and_holds_every_cell(usual: Results)
 def test_the_markdown_page_holds_the_same(usual: Results) -> None:
     built = board.build(usual)
     page = board.markdown_page(built).replace("\\", "")
-    for cells in (*built.ranked, *built.controls):
+    for cells in (*built.ranked, *built.controls, *built.comparisons):
         assert f"| {' | '.join(cells)} |" in page
     for text in (*built.sentences, *(f"{name}: {value}" for name, value in built.facts)):
         assert text in page
     widths = {line.count(" | ") for line in page.splitlines() if line.startswith("|")}
-    assert widths == {len(board.COLUMNS) - 1}
+    assert widths == {len(board.COLUMNS) - 1, len(board.COMPARED) - 1}
 
 
 @pytest.mark.parametrize("name", ["[red]x[/red]", "a|b", "<b>x</b>", "\x1b[31mred\x1b[0m", "two\nlines", "x" * 300])
@@ -207,7 +234,7 @@ def test_names_are_shown_and_never_obeyed(make: Make, name: str) -> None:
     assert max(map(len, terminal.splitlines())) <= 100
     assert "<b>" not in page.replace("\\<", "")
     widths = {line.replace("\\|", "").count("|") for line in page.splitlines() if line.startswith("|")}
-    assert widths == {len(board.COLUMNS) + 1}
+    assert widths == {len(board.COLUMNS) + 1, len(board.COMPARED) + 1}
     if name.startswith("[red]"):
         assert name in terminal
 

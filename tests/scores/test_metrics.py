@@ -13,7 +13,10 @@ from scipy import stats
 from harness import scores
 from harness.types import NeuroglossError
 
-METRICS = [scores.correlation, scores.r2_uncentred, scores.abs_dev, scores.explained_variance]
+ASSOCIATIONS = [scores.correlation, scores.spearman, scores.cosine]
+ERRORS = [scores.r2_uncentred, scores.abs_dev, scores.explained_variance]
+METRICS = [*ASSOCIATIONS, *ERRORS]
+Metric = Callable[..., float]
 Pairs = list[tuple[float, float]]
 
 values = st.floats(-100, 100).map(lambda value: round(value, 3))
@@ -68,24 +71,87 @@ def test_correlation_is_symmetric_bounded_and_blind_to_order(drawn: Pairs, rando
     assert scores.correlation(*_sides(drawn)) == pytest.approx(value, abs=1e-9)
 
 
-@given(pairs, st.data())
-def test_whole_weights_are_repetitions(drawn: Pairs, data: Any) -> None:
-    real, simulated = _sides(drawn)
-    weights = data.draw(st.lists(st.integers(0, 4), min_size=len(drawn), max_size=len(drawn)).filter(any))
-    repeated = scores.correlation(np.repeat(real, weights), np.repeat(simulated, weights))
-    assert scores.correlation(real, simulated, weights) == pytest.approx(repeated, abs=1e-9)
-    assert scores.correlation(real, simulated, np.multiply(weights, 1e30)) == pytest.approx(repeated, abs=1e-9)
-    assert scores.is_degenerate(real, simulated, weights) == (
-        scores.is_constant(np.repeat(real, weights)) or scores.is_constant(np.repeat(simulated, weights))
-    )
+# ------------------------------------------------------------------------------------------------ spearman and cosine
 
 
 @given(pairs)
-def test_weights_of_one_are_no_weights(drawn: Pairs) -> None:
+def test_spearman_is_scipys(drawn: Pairs) -> None:
+    real, simulated = _varied(drawn)
+    assert scores.spearman(real, simulated) == pytest.approx(stats.spearmanr(real, simulated).statistic, abs=1e-9)
+
+
+@given(pairs)
+def test_spearman_sees_only_the_order(drawn: Pairs) -> None:
+    real, simulated = _varied(drawn)
+    expected = scores.spearman(real, simulated)
+    assert scores.spearman(real, np.cbrt(simulated)) == pytest.approx(expected, abs=1e-9)
+    assert scores.spearman(real, -simulated) == pytest.approx(-expected, abs=1e-9)
+
+
+@given(pairs)
+def test_cosine_is_that_of_the_angle(drawn: Pairs) -> None:
+    real, simulated = _varied(drawn)
+    expected = real @ simulated / np.linalg.norm(real) / np.linalg.norm(simulated)
+    assert scores.cosine(real, simulated) == pytest.approx(expected, abs=1e-9)
+    assert scores.cosine(real, 3 * simulated) == pytest.approx(expected, abs=1e-9)
+    centred = real - real.mean(), simulated - simulated.mean()
+    assert scores.cosine(*centred) == pytest.approx(scores.correlation(real, simulated), abs=1e-6)
+
+
+def test_cosine_knows_where_0_is() -> None:
+    assert scores.cosine([1, 0], [0, 1]) == 0.0
+    assert scores.cosine([1, 1], [2, 2]) == pytest.approx(1.0)  # constant, and still in one direction
+    assert not scores.is_silent([1, 1], [2, 2])
+    assert scores.cosine([1, 2], [0, 0]) == 0.0
+    assert scores.is_silent([1, 2], [0, 0])
+    assert scores.is_silent([1, 2], [0, 5], [1, 0])  # what is not silent does not count
+
+
+@pytest.mark.parametrize("metric", ASSOCIATIONS)
+@given(pairs, st.sampled_from([1e-300, 1e-30, 1e30, 1e300]), st.randoms(use_true_random=False))
+def test_associations_are_bounded_symmetric_and_blind_to_order_and_scale(
+    metric: Metric, drawn: Pairs, scale: float, random: Any
+) -> None:
     real, simulated = _sides(drawn)
-    assert scores.correlation(real, simulated, np.ones(len(drawn))) == pytest.approx(
-        scores.correlation(real, simulated), abs=1e-12
-    )
+    value = metric(real, simulated)
+    assert -1.0 <= value <= 1.0
+    assert metric(simulated, real) == pytest.approx(value, abs=1e-9)
+    assert metric(real * scale, simulated / scale) == pytest.approx(value, abs=1e-9)
+    random.shuffle(drawn)
+    assert metric(*_sides(drawn)) == pytest.approx(value, abs=1e-9)
+
+
+# ------------------------------------------------------------------------------------------------------------ weights
+
+
+def _value(metric: Metric, *arguments: Any) -> float:
+    """The score; NaN where it is undefined."""
+    try:
+        return metric(*arguments)
+    except scores.UndefinedScoreError:
+        return math.nan
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@given(pairs, st.data())
+def test_whole_weights_are_repetitions(metric: Metric, drawn: Pairs, data: Any) -> None:
+    real, simulated = _sides(drawn)
+    weights = data.draw(st.lists(st.integers(0, 4), min_size=len(drawn), max_size=len(drawn)).filter(any))
+    repeated = np.repeat(real, weights), np.repeat(simulated, weights)
+    expected = pytest.approx(_value(metric, *repeated), rel=1e-6, abs=1e-9, nan_ok=True)
+    assert _value(metric, real, simulated, weights) == expected
+    assert _value(metric, real, simulated, np.multiply(weights, 1e30)) == expected
+    constant = scores.is_constant(repeated[0]) or scores.is_constant(repeated[1])
+    assert scores.is_degenerate(real, simulated, weights) == constant
+    assert scores.is_silent(real, simulated, weights) == (not (repeated[0].any() and repeated[1].any()))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@given(pairs)
+def test_weights_of_one_are_no_weights(metric: Metric, drawn: Pairs) -> None:
+    real, simulated = _sides(drawn)
+    expected = pytest.approx(_value(metric, real, simulated), rel=1e-9, abs=1e-12, nan_ok=True)
+    assert _value(metric, real, simulated, np.ones(len(drawn))) == expected
 
 
 def test_weighted_correlation_by_hand() -> None:
@@ -106,9 +172,10 @@ def test_weighted_correlation_by_hand() -> None:
         ([1, math.nan, 1], r"weights\[1\] is nan"),
     ],
 )
-def test_weights_that_are_none_are_refused(weights: list[float], message: str) -> None:
+@pytest.mark.parametrize("metric", METRICS)
+def test_weights_that_are_none_are_refused(metric: Metric, weights: list[float], message: str) -> None:
     with pytest.raises(scores.ScoreInputError, match=message):
-        scores.correlation([1, 2, 3], [1, 2, 4], weights)
+        metric([1, 2, 3], [1, 2, 4], weights)
 
 
 def test_a_weight_lost_beside_the_others_counts_nothing() -> None:
@@ -142,6 +209,7 @@ def test_constant_input_correlates_0_by_convention(drawn: Pairs, constant: float
     real, _ = _sides(drawn)
     flat = np.full(len(real), constant)
     assert scores.correlation(real, flat) == scores.correlation(flat, real) == 0.0
+    assert scores.spearman(real, flat) == scores.spearman(flat, real) == 0.0
     assert scores.is_degenerate(real, flat)
     assert scores.is_degenerate(flat, real)
 
@@ -164,7 +232,7 @@ def test_perfect_and_silent_simulations(drawn: Pairs) -> None:
 @given(pairs, st.sampled_from([1e-300, 1e-30, 1e30, 1e300]))
 def test_scores_in_units_hold_at_any_scale_and_are_at_most_1(drawn: Pairs, scale: float) -> None:
     real, simulated = _varied(drawn)
-    for metric in (scores.r2_uncentred, scores.abs_dev, scores.explained_variance):
+    for metric in ERRORS:
         value = metric(real, simulated)
         assert value <= 1.0
         assert metric(real * scale, simulated * scale) == pytest.approx(value, rel=1e-6, abs=1e-9)
@@ -181,7 +249,7 @@ def test_formulas(drawn: Pairs) -> None:
     )
 
 
-@pytest.mark.parametrize("metric", [scores.r2_uncentred, scores.abs_dev, scores.explained_variance])
+@pytest.mark.parametrize("metric", ERRORS)
 def test_undefined_is_said_and_never_a_number(metric: Callable[..., float]) -> None:
     for simulated in ([0, 0, 0], [1, 2, 3]):
         with pytest.raises(scores.UndefinedScoreError, match=metric.__name__):
@@ -242,6 +310,6 @@ def test_input_is_not_changed() -> None:
     real, simulated, weights = np.arange(4.0), np.arange(4.0) ** 2, np.arange(4.0)
     for metric in METRICS:
         metric(real, simulated)
-    scores.correlation(real, simulated, weights)
+        metric(real, simulated, weights)
     assert real.tolist() == weights.tolist() == [0, 1, 2, 3]
     assert simulated.tolist() == [0, 1, 4, 9]

@@ -2,29 +2,40 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness import scores
-from harness.scores.panel import METRICS
-from harness.types import ExcerptKind, NeuroglossError, Outcome, SimulatedExcerpt
+from harness.scores.panel import AS_CALIBRATED, AS_SIMULATED, METRICS, SAMPLES
+from harness.types import Excerpt, ExcerptKind, NeuroglossError, Outcome, SimulatedExcerpt, Simulation
 
 Make = Callable[..., SimulatedExcerpt]
 NAN = math.nan
 TOP, RANDOM = ExcerptKind.TOP, ExcerptKind.RANDOM
 
 
-@pytest.fixture
-def simulated(excerpt: Make) -> list[SimulatedExcerpt]:
+def _made_up() -> list[SimulatedExcerpt]:
     """Two top and two random excerpts of ten tokens, made up from a seed, with different weights."""
     rng = np.random.default_rng(3)
-    kinds = [TOP, TOP, RANDOM, RANDOM]
-    return [
-        excerpt(real, real + rng.normal(0, 2, 10), kind, weight=1.0 + 10 * (kind is RANDOM), source=f"d{index}:0")
-        for index, (kind, real) in enumerate(zip(kinds, rng.normal(0, 1, (4, 10)), strict=True))
-    ]
+    items = []
+    for place, (kind, real) in enumerate(zip([TOP, TOP, RANDOM, RANDOM], rng.normal(0, 1, (4, 10)), strict=True)):
+        raw = real + rng.normal(0, 2, 10)
+        tokens, ids = tuple(f"t{index}" for index in range(10)), tuple(range(10))
+        weight = 1.0 + 10 * (kind is RANDOM)
+        shown = Excerpt(tokens, ids, tuple(real.tolist()), kind, weight, f"d{place}:0")
+        line = tuple((0.6 * raw + 0.1).tolist())
+        items.append(SimulatedExcerpt("valid", shown, Simulation(tuple(raw.tolist())), line))
+    return items
+
+
+@pytest.fixture
+def simulated() -> list[SimulatedExcerpt]:
+    return _made_up()
 
 
 def _pooled(items: list[SimulatedExcerpt], kind: ExcerptKind | None = None) -> list[np.ndarray]:
@@ -35,26 +46,77 @@ def _pooled(items: list[SimulatedExcerpt], kind: ExcerptKind | None = None) -> l
 
 def test_every_metric_is_pooled_over_its_own_tokens(simulated: list[SimulatedExcerpt]) -> None:
     found = scores.score(simulated, [0.1, 0.2, 0.3, 0.3])
-    real, raw, calibrated = _pooled(simulated)
-    assert found.values == pytest.approx(
-        {
-            "correlation": scores.correlation(real, raw),
-            "correlation_random": scores.correlation(*_pooled(simulated, RANDOM)[:2]),
-            "correlation_top": scores.correlation(*_pooled(simulated, TOP)[:2]),
-            "correlation_population": scores.correlation(real, raw, [1.0] * 20 + [11.0] * 20),
-            "r2_uncentred": scores.r2_uncentred(real, calibrated),
-            "abs_dev": scores.abs_dev(real, calibrated),
-            "explained_variance": scores.explained_variance(real, calibrated),
-            "ablation": 0.5,
-        }
-    )
+    expected = {"ablation": 0.5}
+    threshold = max(_pooled(simulated)[0]) / 10
+    for sample, (kind, weights) in {
+        "": (None, None),
+        "_random": (RANDOM, None),
+        "_top": (TOP, None),
+        "_population": (None, [1.0] * 20 + [11.0] * 20),
+    }.items():
+        real, raw, calibrated = _pooled(simulated, kind)
+        for metric in (scores.correlation, scores.spearman, scores.cosine):
+            expected[metric.__name__ + sample] = metric(real, raw, weights)
+        for metric in (scores.auroc, scores.auprc):
+            expected[metric.__name__ + sample] = metric(real >= threshold, raw, weights)
+        for metric in (scores.r2_uncentred, scores.abs_dev, scores.explained_variance):
+            expected[metric.__name__ + sample] = metric(real, calibrated, weights)
+        expected[f"f1{sample}"] = scores.f1(real >= threshold, calibrated >= threshold, weights)
+    assert found.values == pytest.approx(expected)
+    assert set(expected) == set(METRICS)
     assert len(set(found.values.values())) == len(METRICS)  # none stands in for another
     assert (found.tokens, found.missing_tokens) == (40, 0)
     assert (found.degenerate, found.missing) == ((), {})
 
 
-def test_the_order_of_excerpts_does_not_matter(simulated: list[SimulatedExcerpt]) -> None:
-    assert scores.score(simulated[::-1]).values == pytest.approx(dict(scores.score(simulated).values), rel=1e-12)
+@pytest.mark.parametrize("level", [1, 5, 10])
+def test_a_token_is_active_from_the_stated_level_of_the_largest_activation_on(excerpt: Make, level: int) -> None:
+    top = excerpt([10, level, level - 0.01], [9, 8, 7], calibrated=[10, 0, 0])
+    found = scores.score(
+        [top, excerpt([-3, 0], [1, 2], RANDOM, calibrated=[0, 0])], settings=scores.ScoreSettings(active_level=level)
+    )
+    assert found.values["f1"] == pytest.approx(2 / 3)  # of two active tokens one is found
+    assert found.values["auroc_top"] == 1.0
+    assert "no token fires" in found.missing["f1_random"]  # the threshold is the neuron's, not the half's
+
+
+def test_a_neuron_that_never_fires_has_no_active_token(excerpt: Make) -> None:
+    found = scores.score([excerpt([-3, -1], [1, 2]), excerpt([-2, -5], [1, 2], RANDOM)])
+    assert {name for name in found.missing if "fires" in found.missing[name]} == {
+        metric + sample for metric in ("auroc", "auprc", "f1") for sample in SAMPLES
+    }
+
+
+@settings(max_examples=25)
+@given(st.permutations(range(4)))
+def test_no_metric_sees_the_order_of_excerpts(order: list[int]) -> None:
+    items = _made_up()
+    expected = scores.score(items).values
+    assert scores.score([items[place] for place in order]).values == pytest.approx(dict(expected), rel=1e-9, abs=1e-9)
+
+
+def test_no_metric_sees_whether_all_excerpts_stand_there_twice() -> None:
+    items = _made_up()
+    assert scores.score(items * 2).values == pytest.approx(dict(scores.score(items).values), rel=1e-9, abs=1e-9)
+
+
+def test_equal_weights_make_the_population_of_what_is_there(excerpt: Make) -> None:
+    alike = [replace(item, excerpt=replace(item.excerpt, weight=3.0)) for item in _made_up()]
+    found = scores.score(alike).values
+    for metric in (*AS_SIMULATED, *AS_CALIBRATED):
+        assert found[f"{metric}_population"] == pytest.approx(found[metric], rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_no_metric_sees_the_unit_of_the_activations(scale: float) -> None:
+    def scaled(item: SimulatedExcerpt) -> SimulatedExcerpt:
+        real = tuple(value * scale for value in item.excerpt.activations)
+        calibrated = tuple(value * scale for value in item.calibrated)
+        return replace(item, excerpt=replace(item.excerpt, activations=real), calibrated=calibrated)
+
+    items = _made_up()
+    expected = dict(scores.score(items).values)
+    assert scores.score(list(map(scaled, items))).values == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
 def test_other_splits_and_leading_positions_do_not_count(excerpt: Make) -> None:
@@ -70,13 +132,16 @@ def test_other_splits_and_leading_positions_do_not_count(excerpt: Make) -> None:
 def test_constant_input_is_0_and_flagged(excerpt: Make) -> None:
     found = scores.score([excerpt([1, 2, 4], [1, 2, 3]), excerpt([0, 0, 0], [0, 2, 1], RANDOM)])
     assert found.values["correlation_random"] == 0.0
-    assert found.degenerate == ("correlation_random",)
+    assert found.values["spearman_random"] == found.values["cosine_random"] == 0.0
+    assert found.degenerate == ("correlation_random", "spearman_random", "cosine_random")
     assert found.values["correlation"] > 0
 
 
 def test_undefined_scores_are_named_and_have_no_value(excerpt: Make) -> None:
     found = scores.score([excerpt([0, 0], [1, 2]), excerpt([0, 0], [3, 4], RANDOM)], [0.1, 0.0])
-    assert set(found.missing) == {"r2_uncentred", "abs_dev", "explained_variance", "ablation"}
+    assert set(found.missing) == set(METRICS) - {
+        metric + sample for metric in ("correlation", "spearman", "cosine") for sample in SAMPLES
+    }
     assert not set(found.missing) & set(found.values)
     assert all("undefined" in reason for reason in found.missing.values())
 
@@ -129,13 +194,16 @@ def test_nothing_simulated_is_no_score(excerpt: Make) -> None:
 def test_an_uncalibrated_simulation_has_correlations_only(excerpt: Make) -> None:
     items = [excerpt([1, 2, 4], [1, 2, 3], calibrated=()), excerpt([0, 1, 0], [0, 2, 1], RANDOM, calibrated=[NAN] * 3)]
     found = scores.score(items, [])
-    assert set(found.missing) == {"r2_uncentred", "abs_dev", "explained_variance", "ablation"}
+    assert {name for name, why in found.missing.items() if "calibrated" in why} == {
+        "ablation",
+        *(metric + sample for metric in AS_CALIBRATED for sample in SAMPLES),
+    }
     assert set(found.values) == set(METRICS) - set(found.missing)
 
 
 def test_a_kind_without_excerpts_leaves_the_headline_missing(excerpt: Make) -> None:
     found = scores.score([excerpt([1, 2, 4], [1, 2, 3])])
-    for name in ("correlation", "correlation_random", "correlation_population"):
+    for name in ("correlation", "correlation_random", "correlation_population", "f1", "abs_dev_random"):
         assert found.missing[name] == "there is no valid random excerpt"
     assert "correlation_top" in found.values
 
@@ -160,6 +228,7 @@ def test_values_that_do_not_fit_the_excerpt_are_refused_by_name(excerpt: Make) -
         ({"ablation_top": 0, "ablation_random": 0}, "ablation_top=0 and scores.ablation_random=0"),
         ({"ablation_top": -1}, "ablation_top=-1"),
         ({"calibration_top": 0, "calibration_random": 0}, "calibration_top=0"),
+        ({"active_level": 0}, "active_level is 0"),
         ({"resamples": 10}, "resamples is 10"),
         ({"minimum_coverage": 90}, "minimum_coverage is 90"),
         ({"maximum_missing": -0.1}, "maximum_missing is -0.1"),

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.scores import ScoreInputError, UndefinedScoreError, auprc, auroc
+from harness.scores import ScoreInputError, UndefinedScoreError, auprc, auroc, f1
 
+Metric = Callable[..., float]
 pairs = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30)
 
 
@@ -52,13 +56,66 @@ def test_only_the_order_counts_and_not_that_of_the_tokens(drawn: list[tuple[bool
         assert metric(active[::-1], simulated[::-1]) == pytest.approx(metric(active, simulated))
 
 
+@given(pairs)
+def test_f1_is_that_of_precision_and_recall(drawn: list[tuple[bool, int]]) -> None:
+    active, simulated = _sides(drawn)
+    predicted = simulated >= 3
+    both = (active & predicted).sum()
+    precision, recall = both / max(1, predicted.sum()), both / active.sum()
+    expected = 2 * precision * recall / (precision + recall) if both else 0.0
+    assert f1(active, predicted) == pytest.approx(expected)
+
+
+@given(pairs)
+def test_a_constant_simulation_is_worth_what_is_said(drawn: list[tuple[bool, int]]) -> None:
+    active, _ = _sides(drawn)
+    share = active.mean()
+    assert auroc(active, np.full(active.size, 3.0)) == pytest.approx(0.5)
+    assert auprc(active, np.full(active.size, 3.0)) == pytest.approx(share)
+    assert f1(active, np.ones(active.size)) == pytest.approx(2 * share / (1 + share))
+    assert f1(active, np.zeros(active.size)) == 0.0
+
+
+@pytest.mark.parametrize("metric", [auroc, auprc, f1])
+@given(pairs, st.data())
+def test_whole_weights_are_repetitions_and_the_score_is_a_share(
+    metric: Metric, drawn: list[tuple[bool, int]], data: Any
+) -> None:
+    active, simulated = _sides(drawn)
+    weights = data.draw(st.lists(st.integers(0, 4), min_size=len(drawn), max_size=len(drawn)))
+    repeated = np.repeat(active, weights), np.repeat(simulated, weights)
+    assume(0 < repeated[0].sum() < repeated[0].size)
+    value = metric(active, simulated, weights)
+    assert 0.0 <= value <= 1.0
+    assert value == pytest.approx(metric(*repeated))
+    assert metric(active, simulated, np.multiply(weights, 1e-30)) == pytest.approx(value)
+    assert metric(active, simulated, np.ones(active.size)) == pytest.approx(metric(active, simulated))
+
+
 @pytest.mark.parametrize("metric", [auroc, auprc])
-def test_what_has_no_value_is_an_error(metric: object) -> None:
-    assert callable(metric)
-    for active in ([True, True], [False, False]):
-        with pytest.raises(UndefinedScoreError):
+@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
+def test_ranking_holds_at_any_scale_and_in_float32(metric: Metric, scale: float) -> None:
+    active, simulated = [True, False, True, False, False], np.array([0.75, 0.5, 0.25, 0.25, 0.0])
+    assert (
+        metric(active, simulated * scale) == metric(active, simulated.astype(np.float32)) == metric(active, simulated)
+    )
+
+
+@pytest.mark.parametrize("metric", [auroc, auprc, f1])
+def test_what_has_no_value_is_an_error(metric: Metric) -> None:
+    for active in [[False, False]] + [[True, True]] * (metric is not f1):
+        with pytest.raises(UndefinedScoreError, match=metric.__name__):
             metric(active, [1.0, 2.0])
-    with pytest.raises(ScoreInputError):
-        metric([True, False], [1.0, float("nan")])
-    with pytest.raises(ScoreInputError):
+    with pytest.raises(UndefinedScoreError):
+        metric([True, False], [1.0, 2.0], [0.0, 1.0])  # the one that fires does not count
+    with pytest.raises(ScoreInputError, match="2 tokens but 1 simulated"):
         metric([True, False], [1.0])
+    with pytest.raises(ScoreInputError, match="at least 0"):
+        metric([True, False], [1.0, 2.0], [1, -1])
+
+
+@pytest.mark.parametrize("metric", [auroc, auprc])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_refused_with_its_place(metric: Metric, wrong: float) -> None:
+    with pytest.raises(ScoreInputError, match=r"simulated\[1\] is"):
+        metric([True, False], [1.0, wrong])

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from harness.simulators import calibration
-from harness.types import Calibration, Excerpt, ExcerptKind, NeuroglossError, Simulation
+from harness.types import Calibration, CalibrationMethod, Excerpt, ExcerptKind, NeuroglossError, Simulation
 
 values = st.floats(-100, 100).map(lambda value: round(value, 3))
 pairs = st.lists(st.tuples(values, values), min_size=2, max_size=30)
@@ -57,8 +57,70 @@ def test_a_constant_simulation_says_only_the_mean() -> None:
     assert calibration.fit([2, 2], [1, 5]) == Calibration(0.0, 2.0, clipped=False)
 
 
+# -------------------------------------------------------------------------------------------------- maps of other kinds
+
+BENT = [CalibrationMethod.PERCENTILE, CalibrationMethod.ISOTONIC]
+
+
+@pytest.mark.parametrize("method", CalibrationMethod)
+@given(pairs)
+def test_no_map_ever_falls_or_leaves_the_real_values_by_more_than_a_line_does(
+    method: CalibrationMethod, drawn: Pairs
+) -> None:
+    real, simulated = _sides(drawn)
+    fitted = calibration.fit(real, simulated, method)
+    grid = np.sort(np.concatenate([simulated, np.linspace(-120, 120, 25)]))
+    mapped = calibration.apply(fitted, grid)
+    assert (np.diff(mapped) >= -1e-9).all()
+    if method is not CalibrationMethod.LINEAR:
+        assert real.min() - 1e-9 <= mapped.min() <= mapped.max() <= real.max() + 1e-9
+
+
+@given(pairs)
+def test_no_line_that_rises_fits_better_than_the_isotonic_map(drawn: Pairs) -> None:
+    real, simulated = _sides(drawn)
+    line, bent = calibration.fit(real, simulated), calibration.fit(real, simulated, CalibrationMethod.ISOTONIC)
+    by_line, by_map = (np.mean((real - calibration.apply(one, simulated)) ** 2) for one in (line, bent))
+    assert by_map <= by_line + 1e-9
+
+
+def test_isotonic_by_hand() -> None:
+    fitted = calibration.fit([1.0, 3.0, 2.0, 6.0, 0.0], [0.0, 1.0, 2.0, 3.0, 3.0], CalibrationMethod.ISOTONIC)
+    assert fitted.knots == ((0.0, 1.0), (1.0, 2.5), (2.0, 2.5), (3.0, 3.0))  # 3 and 2 are out of order, 6 and 0 one
+    assert calibration.apply(fitted, [-5, 0.5, 1.5, 9]).tolist() == [1.0, 1.75, 2.5, 3.0]
+
+
+@given(st.lists(values, min_size=2, max_size=30, unique=True), st.data())
+def test_percentile_gives_the_distribution_of_the_real_values(simulated: list[float], data: st.DataObject) -> None:
+    real = data.draw(st.lists(values, min_size=len(simulated), max_size=len(simulated)))
+    fitted = calibration.fit(real, simulated, CalibrationMethod.PERCENTILE)
+    assert np.sort(calibration.apply(fitted, simulated)) == pytest.approx(np.sort(real))
+    assert np.argsort(calibration.apply(fitted, np.sort(simulated)), kind="stable").tolist() == list(range(len(real)))
+
+
+def test_percentile_maps_a_value_of_several_quantiles_to_their_mean() -> None:
+    fitted = calibration.fit([5.0, 1.0, 3.0, 9.0], [0.0, 2.0, 0.0, 0.0], CalibrationMethod.PERCENTILE)
+    assert fitted.knots == ((0.0, 3.0), (2.0, 9.0))  # 0 is three of four, the lowest three of the real ones
+
+
+@pytest.mark.parametrize("method", BENT)
+@pytest.mark.parametrize("scale", [1e-150, 1e-30, 1e30, 1e150])
+def test_bent_maps_hold_at_any_scale(method: CalibrationMethod, scale: float) -> None:
+    real, simulated = np.array([0.0, 2.0, 1.0, 5.0]), np.array([0.0, 1.0, 2.0, 3.0])
+    usual = calibration.apply(calibration.fit(real, simulated, method), [0.5, 1.5, 4.0])
+    scaled = calibration.fit(real * scale, simulated / scale, method)
+    assert calibration.apply(scaled, np.array([0.5, 1.5, 4.0]) / scale) / scale == pytest.approx(usual, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", BENT)
+def test_a_constant_simulation_is_mapped_to_the_mean(method: CalibrationMethod) -> None:
+    for simulated in ([3, 3, 3], [0.1 + 0.2, 0.3, 0.3], [0, 0, 0]):
+        assert calibration.apply(calibration.fit([0, 1, 5], simulated, method), [-9, 0, 9]).tolist() == [2.0] * 3
+
+
 def test_what_is_missing_stays_missing() -> None:
-    for line in (Calibration(2.0, 1.0), Calibration(0.0, 1.0)):
+    bent = [calibration.fit([1, 2, 5], [0, 1, 2], method) for method in BENT]
+    for line in (Calibration(2.0, 1.0), Calibration(0.0, 1.0), *bent):
         applied = calibration.apply(line, [1.0, math.nan, 3.0])
         assert np.isnan(applied).tolist() == [False, True, False]
     assert calibration.apply(Calibration(2.0, 1.0), []).tolist() == []
@@ -73,9 +135,12 @@ def test_what_is_missing_stays_missing() -> None:
         ([1, 2], [1, math.inf], "finite"),
     ],
 )
-def test_what_can_not_be_fitted_is_refused(real: list[float], simulated: list[float], message: str) -> None:
+@pytest.mark.parametrize("method", CalibrationMethod)
+def test_what_can_not_be_fitted_is_refused(
+    method: CalibrationMethod, real: list[float], simulated: list[float], message: str
+) -> None:
     with pytest.raises(NeuroglossError, match=message):
-        calibration.fit(real, simulated)
+        calibration.fit(real, simulated, method)
 
 
 def _excerpt(activations: tuple[float, ...], leading: int = 0) -> Excerpt:
@@ -89,6 +154,9 @@ def test_excerpts_are_pooled_without_leading_and_missing_tokens() -> None:
     assert line == calibration.fit([1, 3, 5, 7], [0, 1, 2, 3])
     assert line is not None
     assert (line.slope, line.intercept) == pytest.approx((2.0, 1.0))
+    for method in BENT:
+        bent = calibration.fit_excerpts(excerpts, simulations, method)
+        assert bent == calibration.fit([1, 3, 5, 7], [0, 1, 2, 3], method)
 
 
 def test_nothing_simulated_is_no_calibration() -> None:
