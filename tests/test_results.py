@@ -38,8 +38,8 @@ from harness.results import (
 )
 from harness.types import (
     Calibration,
-    Candidate,
     CalibrationMethod,
+    Candidate,
     Comparison,
     Excerpt,
     ExcerptKind,

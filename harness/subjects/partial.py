@@ -121,7 +121,7 @@ class PartialModel:
 
     @contextmanager
     def reading(
-        self, layer: int, columns: Sequence[int], shape: torch.Size, see: Callable[[torch.Tensor], None]
+        self, layer: int, columns: Sequence[int], shape: torch.Size, see: Callable[[torch.Tensor], object]
     ) -> Iterator[None]:
         """Within this context, show neurons ``columns`` of a layer to ``see``, float32 [batch, tokens, columns].
 
