@@ -245,10 +245,12 @@ def features(schema: pa.Schema) -> list[dict[str, object]]:
 
 
 def _feature(kind: pa.DataType) -> dict[str, object]:
+    if pa.types.is_struct(kind):
+        return {"struct": features(pa.schema(list(kind)))}
     if not pa.types.is_list(kind):
         return {"dtype": {"double": "float64", "float": "float32"}.get(str(kind), str(kind))}
     inner = _feature(kind.value_type)
-    return {"list": inner.get("dtype", inner)}
+    return {"list": inner.get("dtype") or inner.get("struct") or inner}
 
 
 # -------------------------------------------------------------------------------------------------------- publishing

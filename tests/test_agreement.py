@@ -41,7 +41,7 @@ def _excerpts(neuron: NeuronId) -> list[Excerpt]:
         Excerpt(
             tuple(f"w{place}" for place in range(8)), (), tuple(rng.uniform(0, 1, 8).tolist()), kind, 1.0, f"{kind}", 1
         )
-        for kind in ExcerptKind
+        for kind in (ExcerptKind.TOP, ExcerptKind.RANDOM)
     ]
 
 

@@ -13,7 +13,7 @@ from harness.types import NeuroglossError
         ("explianer=smollm2", "no config key explianer; did you mean explainer?"),
         ("simulatr.prompt=x", "no config key simulatr; did you mean simulator?"),
         ("explainer.smollm2.max_tokns=4", "did you mean explainer.smollm2.max_tokens?"),
-        ("explainer=zzz", "no explainer called zzz; there are: max_activation, people, shuffled"),
+        ("explainer=zzz", "no explainer called zzz; there are: chain_of_thought, clusters, constant"),
         ("scores=none", "no scores called none; there are: default."),
         ("seed=x", "Value 'x' of type 'str' could not be converted to Integer."),
         ("neurons.layers=4", "int is not a ListConfig, list or tuple."),

@@ -108,7 +108,11 @@ def test_it_can_be_ranked_by_any_metric_of_the_panel(usual: Results) -> None:
     built = board.build(usual, None, None, "correlation_top")
     best = next(row for row in usual.summaries if row.explainer == "max_activation").metrics["correlation_top"]
     assert built.title == "Board of smollm2-mini-v1, by correlation_top"
-    assert built.ranked[0][:3] == ("max_activation", f"{best.mean:.3f}", f"{best.low:.3f} to {best.high:.3f}")
+    assert (built.ranked[0][0], *built.ranked[0][2:4]) == (
+        "max_activation",
+        f"{best.mean:.3f}",
+        f"{best.low:.3f} to {best.high:.3f}",
+    )
     assert dict(board.columns(built))["score"] == "mean correlation_top"
     assert built.sentences[0].startswith("The score is correlation_top, averaged over neurons")
     (strong,) = (sentence for sentence in built.sentences if sentence.startswith("max_activation"))
