@@ -30,7 +30,17 @@ import numpy.typing as npt
 
 from harness import pipeline, scores
 from harness.scores import ScoreSettings
-from harness.types import Excerpt, ExcerptKind, Explanation, NeuroglossError, NeuronId, NeuronRecord, Scores, Simulation
+from harness.types import (
+    CalibrationMethod,
+    Excerpt,
+    ExcerptKind,
+    Explanation,
+    NeuroglossError,
+    NeuronId,
+    NeuronRecord,
+    Scores,
+    Simulation,
+)
 
 HIGHEST = 10.0
 """The level that a labelled token is given; any other gets 0."""
@@ -148,7 +158,10 @@ def draw(record: NeuronRecord, settings: LabelSettings, scored_by: ScoreSettings
         simulations = tuple(Simulation(tuple((HIGHEST * each).tolist())) for each in labels)
         told = pipeline.Simulated(Explanation(record.neuron, "labels"), record, used, simulations)
         seen = sum(int(each.sum()) for (split, _), each in zip(used, labels, strict=True) if split == "valid")
-        return Labelled(seen, scores.score(pipeline.calibrate(told).excerpts, None, scored_by))
+        return Labelled(
+            seen,
+            scores.score(pipeline.calibrate(told, CalibrationMethod(scored_by.calibration)).excerpts, None, scored_by),
+        )
 
     return Drawn(
         record.neuron,

@@ -73,7 +73,7 @@ def test_a_neuron_is_explained(url: str, store: Store) -> None:
     assert len(found.text.split()) > 1
     assert found.usage.prompt_tokens > 200
     assert 0 < found.usage.completion_tokens <= explainer.max_tokens
-    assert found.usage.prompt_tokens <= model(url).cost(explainer.request(evidence)).prompt_tokens
+    assert found.usage.prompt_tokens <= model(url).cost(explainer.requests(evidence)[0]).prompt_tokens
 
 
 def test_one_at_a_time_reads_the_generated_position(url: str, store: Store) -> None:
