@@ -82,10 +82,11 @@ def build(results: Results, trusted: str | None = None, audited: str | None = No
     A row with scores for fewer neurons than ``results.minimum_coverage`` shows no averages, for they would be of other
     neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
     """
+    by_layer = results.standing is not None and results.standing.by_layer
     results = headlined(results, by)
     ranked = sorted((row for row in results.summaries if not _is_control(row, results)), key=_order(results))
     controls = [row for row in results.summaries if _is_control(row, results)]
-    standing = results.standing or _standing(results)
+    standing = results.standing or _standing(results, by_layer)
     people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
     return Board(
         title=f"Board of {plain(results.task.name)}" + ("" if by == stats.HEADLINE else f", by {plain(by)}"),
@@ -179,14 +180,15 @@ def _is_whole(row: Summary, results: Results) -> bool:
     return stats.is_whole(row, results.minimum_coverage)
 
 
-def _standing(results: Results) -> Standing:
-    """The standing of a run whose results do not hold it yet."""
+def _standing(results: Results, by_layer: bool) -> Standing:
+    """The standing of a run whose results do not hold it, or hold it by another metric."""
     return stats.standing(
         results.summaries,
         results.scored,
         results.simulator.name,
         minimum_coverage=results.minimum_coverage,
         seed=results.seed,
+        by_layer=by_layer,
     )
 
 

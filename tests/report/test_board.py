@@ -120,6 +120,14 @@ def test_it_can_be_ranked_by_any_metric_of_the_panel(usual: Results) -> None:
     assert f"difference {best.mean - floor.mean:.3f}" in strong
 
 
+def test_another_metric_is_compared_over_layers_where_the_run_was(usual: Results) -> None:
+    asked = {"minimum_coverage": 0.9, "seed": 0, "resamples": 200, "by_layer": True}
+    standing = stats.standing(usual.summaries, usual.scored, "all_at_once", **asked)  # type: ignore[arg-type]
+    built = board.build(dataclasses.replace(usual, standing=standing), by="correlation_top")
+    assert "a bootstrap over whole layers" in built.sentences[0]
+    assert "over neurons" in board.build(usual, by="correlation_top").sentences[0]
+
+
 def test_a_metric_that_puts_the_rows_the_other_way_round_ranks_them_so(usual: Results) -> None:
     turned = dataclasses.replace(
         usual,
