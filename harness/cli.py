@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,7 +74,12 @@ def _refuse(error: NeuroglossError) -> int:
 
 def _dispatch(given: list[str]) -> int:
     """Hydra reads what follows ``run``, ``plan``, ``collect`` and ``audit``; argparse reads everything else."""
-    commands: dict[str, _Composing] = {"run": _run, "plan": _plan, "collect": _collect, "audit": _audit}
+    commands: dict[str, _Composing] = {
+        "run": _run,
+        "plan": _plan,
+        "collect": partial(_prepared, "collect", experiment.prepare_collection, _collect_job),
+        "audit": partial(_prepared, "audit", audit_experiment.prepare, _audit_job),
+    }
     if given and given[0] in commands and not {"-h", "--help"} & set(given[1:]):
         return commands[given[0]](given[1:])
     options = _parser().parse_args(given)
@@ -143,21 +149,15 @@ def _plan(given: list[str]) -> int:
     return 0
 
 
-def _collect(given: list[str]) -> int:
+def _prepared(
+    name: str, prepare: Callable[[DictConfig], object], job: Callable[[DictConfig], None], given: list[str]
+) -> int:
+    """Check every job before any work; then Hydra launches them, and the first that fails ends the command."""
     if _only_shows(given):
-        return _show("collect", given)
-    for one in _jobs("collect", given):
-        experiment.prepare_collection(one)
-    _launch("collect", given, _collect_job)
-    return 0
-
-
-def _audit(given: list[str]) -> int:
-    if _only_shows(given):
-        return _show("audit", given)
-    for one in _jobs("audit", given):
-        audit_experiment.prepare(one)
-    _launch("audit", given, _audit_job)
+        return _show(name, given)
+    for one in _jobs(name, given):
+        prepare(one)
+    _launch(name, given, job)
     return 0
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.types import Evidence, Excerpt, Explanation, NeuroglossError, Role, TableKey
+from harness.explainers.token_lookup import TokenLookup
+from harness.types import Evidence, Excerpt, TableKey
 
 
 @dataclass(eq=False)
-class NextTokenLookup:
+class NextTokenLookup(TokenLookup):
     """Gives the table instead of a text: a neuron that predicts what comes next does well by it.
 
     A task holds sums by token, and none by next token, so the table is made of the train excerpts alone. What comes
@@ -18,24 +19,11 @@ class NextTokenLookup:
     """
 
     minimum_count: int = 1
-    role: Role = field(default=Role.CEILING, init=False)
+    table_key: TableKey = field(default=TableKey.NEXT_TOKEN, init=False)
 
-    def __post_init__(self) -> None:
-        if self.minimum_count < 1:
-            raise NeuroglossError(f"minimum_count is {self.minimum_count}, but a mean needs at least 1 token.")
-
-    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """One table for each neuron, in order."""
-        return [
-            Explanation(
-                neuron=known.neuron,
-                explainer="",
-                table=means(known.excerpts, self.minimum_count),
-                default=known.mean,
-                table_key=TableKey.NEXT_TOKEN,
-            )
-            for known in evidence
-        ]
+    def table(self, evidence: Evidence) -> Mapping[str, float]:
+        """Mean activation by the token that comes next."""
+        return means(evidence.excerpts, self.minimum_count)
 
 
 def means(excerpts: Sequence[Excerpt], minimum_count: int) -> dict[str, float]:

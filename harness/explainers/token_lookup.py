@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.types import Evidence, Explanation, NeuroglossError, Role
+from harness.types import Evidence, Explanation, NeuroglossError, Role, TableKey
 
 
 @dataclass(eq=False)
@@ -17,6 +17,7 @@ class TokenLookup:
 
     minimum_count: int = 3
     role: Role = field(default=Role.CEILING, init=False)
+    table_key: TableKey = field(default=TableKey.TOKEN, init=False)
 
     def __post_init__(self) -> None:
         if self.minimum_count < 1:
@@ -28,8 +29,13 @@ class TokenLookup:
             Explanation(
                 neuron=known.neuron,
                 explainer="",
-                table=known.token_sums.means(self.minimum_count),
+                table=self.table(known),
                 default=known.mean,
+                table_key=self.table_key,
             )
             for known in evidence
         ]
+
+    def table(self, evidence: Evidence) -> Mapping[str, float]:
+        """Mean activation by token."""
+        return evidence.token_sums.means(self.minimum_count)
