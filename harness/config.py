@@ -167,6 +167,8 @@ class TuneSettings:
     judged: dict[str, Any] = field(default_factory=dict)
     folder: str = MISSING
     adapter: str = MISSING
+    start: str | None = None
+    dtype: str = "float32"
     seed: int = 0
     threads: int | None = None
 

@@ -117,11 +117,7 @@ class TunedModel:
         """Base model and additions, loaded and merged."""
         loaded = weights.load(self.adapter.base, dtype="float32", device="cpu")
         network = TunedNetwork(loaded.model.model, self.adapter.architecture)
-        try:
-            with safe_open(self.adapter.path, "pt") as file:
-                network.restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        except (KeyError, RuntimeError) as error:
-            raise NeuroglossError(f"{self.adapter.path} is not an adapter of this version; fetch it again.") from error
+        restore(network, self.adapter)
         network.merge()
         return network.to(getattr(torch, self.dtype)).to(self.device).eval()
 
@@ -189,6 +185,20 @@ def read_adapter(name: str) -> Adapter:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Adapter(path, architecture, about["base"], bias, temperature, digest)
+
+
+def restore(network: TunedNetwork, adapter: Adapter, *, strict: bool = True) -> None:
+    """Put the tensors of an adapter into a network; unless ``strict``, what the adapter lacks stays as it is.
+
+    Raises:
+        NeuroglossError: they are those of another architecture.
+    """
+    try:
+        with safe_open(adapter.path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network.restore(tensors, strict=strict)
+    except (KeyError, RuntimeError) as error:
+        raise NeuroglossError(f"{adapter.path} is not an adapter of this version; fetch it again.") from error
 
 
 _NO_TEXT = "the tuned model reads levels and writes no text; choose another model for the explainer."

@@ -26,11 +26,13 @@ class Architecture:
     """What the additions look like.
 
     Attributes:
-        joint: the first layer in which text sees the explanation; the layers below stay as they are.
+        joint: the first layer in which text sees the explanation.
         top: how many of the base model's layers are used.
         rank: of each low-rank addition.
         scale: what an addition is multiplied by.
         hidden: width of the head's hidden layer.
+        adapted: the first layer with additions, at most ``joint``, which it is where nothing is said; those below stay
+            as they are.
     """
 
     joint: int = 10
@@ -38,6 +40,12 @@ class Architecture:
     rank: int = 16
     scale: float = 2.0
     hidden: int = 256
+    adapted: int | None = None
+
+    @property
+    def first(self) -> int:
+        """The first layer with additions."""
+        return self.joint if self.adapted is None else min(self.adapted, self.joint)
 
 
 class LowRank(nn.Module):
@@ -53,7 +61,8 @@ class LowRank(nn.Module):
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Map [..., in] to [..., out]."""
-        added = nn.functional.linear(nn.functional.linear(inputs, self.down), self.up)
+        down, up = self.down.to(inputs.dtype), self.up.to(inputs.dtype)  # trained in float32 whatever the base is in
+        added = nn.functional.linear(nn.functional.linear(inputs, down), up)
         return self.base(inputs) + self.scale * added  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -101,26 +110,25 @@ class TunedNetwork(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.base = base.requires_grad_(False)
-        for layer in self._upper():
+        for layer in self._layers(architecture.first, architecture.top):
             for parent in (layer.self_attn, layer.mlp):
                 for name in _ADAPTED:
                     if hasattr(parent, name):
                         setattr(parent, name, LowRank(getattr(parent, name), architecture.rank, architecture.scale))
         self.head = _head(base, architecture.hidden)
 
-    def _upper(self) -> list[Any]:
-        return list(self.base.layers[self.architecture.joint : self.architecture.top])
+    def _layers(self, first: int, last: int) -> list[Any]:
+        return list(self.base.layers[first:last])
 
     # ----------------------------------------------------------------------------------------------------- computing
 
-    @torch.no_grad()
     def lower(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
         """States after the lower layers [sequences, longest, width]; those after a sequence's end mean nothing."""
         longest = max(map(len, sequences))
         ids = torch.tensor([[*one, *([0] * (longest - len(one)))] for one in sequences], device=self._device)
         states = self.base.embed_tokens(ids)
         rotary = self.base.rotary_emb(states, torch.arange(longest, device=self._device)[None])
-        for layer in self.base.layers[: self.architecture.joint]:
+        for layer in self._layers(0, self.architecture.joint):
             states = _states(layer(states, attention_mask=None, position_embeddings=rotary))
         return states  # type: ignore[no-any-return]
 
@@ -143,14 +151,15 @@ class TunedNetwork(nn.Module):
         states = read[columns]
         places = torch.arange(read.shape[1], device=self._device)
         mask = _mask(lengths[rows], told.shape[1], read.shape[1], states.dtype)
-        return self.head(self._through(states, lengths[rows, None] + places, mask, memory))  # type: ignore[no-any-return]
+        states = self._through(states, lengths[rows, None] + places, mask, memory)
+        return self.head(states.to(self.head[0].weight.dtype))  # type: ignore[no-any-return]
 
     def _through(
         self, states: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, memory: Memory
     ) -> torch.Tensor:
         """States after the upper layers [rows, tokens, width]; without a mask each token sees those before it."""
         rotary = self.base.rotary_emb(states, positions)
-        for layer in self._upper():
+        for layer in self._layers(self.architecture.joint, self.architecture.top):
             states = _states(
                 layer(states, attention_mask=mask, position_embeddings=rotary, past_key_values=memory, use_cache=True)
             )
@@ -166,19 +175,20 @@ class TunedNetwork(nn.Module):
         """The additions and the head by name: all that differs from the base model."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def restore(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Put trained tensors back in place.
+    def restore(self, tensors: Mapping[str, torch.Tensor], *, strict: bool = True) -> None:
+        """Put trained tensors back in place; unless ``strict``, additions that ``tensors`` lack stay as they are.
 
         Raises:
             KeyError, RuntimeError: they are those of another architecture.
         """
         with torch.no_grad():
             for name, parameter in self.trained().items():
-                parameter.copy_(tensors[name])
+                if strict or name in tensors:
+                    parameter.copy_(tensors[name])
 
     def merge(self) -> None:
         """Add the additions into the layers, once for all: reading is faster, training over."""
-        for layer in self._upper():
+        for layer in self._layers(self.architecture.first, self.architecture.top):
             for parent in (layer.self_attn, layer.mlp):
                 for name, child in list(parent.named_children()):
                     if isinstance(child, LowRank):

@@ -22,6 +22,7 @@ from harness.config import TuneSettings
 from harness.hydra_config import composed
 from harness.models.meter import Meter
 from harness.models.store import Store
+from harness.models.tuned import read_adapter, restore
 from harness.models.tuned_network import Architecture, TunedNetwork
 from harness.models.tuned_text import Tokenizer
 from harness.progress import ProgressReporter
@@ -62,7 +63,9 @@ def make(settings: TuneSettings, progress: Progress) -> None:
     examples = examples_from(texts, tokenizer, settings.seed)
     architecture, training = Architecture(**settings.network), _training(settings)
     torch.manual_seed(training.seed)
-    network = TunedNetwork(weights.load(weights.EMBEDDED, dtype="float32").model.model, architecture)
+    network = TunedNetwork(weights.load(weights.EMBEDDED, dtype=settings.dtype).model.model, architecture)
+    if settings.start:
+        restore(network, read_adapter(settings.start), strict=False)
     trainer = Trainer(network, training, folder)
     trainer.run(Batches(examples, training))
     fitted = calibrate.fit(network, examples, training.seed)

@@ -11,6 +11,9 @@ from harness.puzzles.rules import Rule
 Near = Callable[[random.Random], "Concept"]
 """Makes a concept that is easily taken for another one."""
 
+Retold = Callable[[str, random.Random], str]
+"""Changes a text so that a concept may apply in it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Concept:
@@ -25,8 +28,9 @@ class Concept:
         listed: words that fit and can stand in a list of words; empty where the rule is not about words.
         own_texts: texts of its own in which it applies, whole sentences.
         whole: whether it only makes sense in a text that begins with a sentence.
-        by_token: whether it speaks of the model's tokens, not of words: exact token texts in ``tokens``.
-        tokens: those texts, each with its level.
+        retold: changes a text so that the concept may apply in it, where few texts are such as they stand.
+        listing: share of its texts that are lists of words, where it has ``listed`` words.
+        tokens: for a concept that speaks of the model's tokens, not of words: exact token texts, each with its level.
     """
 
     family: str
@@ -37,6 +41,8 @@ class Concept:
     listed: tuple[str, ...] = ()
     own_texts: tuple[str, ...] = ()
     whole: bool = False
+    retold: Retold | None = None
+    listing: float = 0.22
     tokens: dict[str, float] = field(default_factory=dict)
 
     def named(self, family: str) -> Concept:

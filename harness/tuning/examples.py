@@ -27,36 +27,40 @@ IGNORED = -1
 
 WEIGHTS: Mapping[str, float] = {
     "topics": 4.0,
-    "wordnet": 3.5,
-    "words": 2.0,
-    "tokens": 2.0,
-    "after_words": 2.5,
+    "wordnet": 3.0,
+    "words": 1.6,
+    "tokens": 1.6,
+    "after_words": 3.5,
     "senses": 1.2,
-    "sentence_sets": 2.2,
-    "endings": 2.0,
-    "letters": 0.8,
-    "shapes": 1.3,
+    "sentence_sets": 2.5,
+    "endings": 3.5,
+    "letters": 2.0,
+    "shapes": 2.2,
     "parts_of_speech": 0.6,
     "closed_classes": 1.0,
-    "numbers": 1.2,
-    "punctuation": 0.7,
-    "phrases": 0.5,
-    "neighbours": 0.6,
-    "places": 2.4,
-    "spans": 1.2,
-    "rests": 0.9,
-    "sentence_kinds": 0.8,
-    "both": 1.2,
-    "exceptions": 1.2,
-    "subcategories": 1.0,
-    "conjunctions": 1.5,
-    "negations": 0.3,
+    "numbers": 1.8,
+    "punctuation": 1.0,
+    "phrases": 0.6,
+    "neighbours": 1.0,
+    "places": 5.0,
+    "occurrences": 1.6,
+    "wrapped": 1.2,
+    "spans": 1.3,
+    "rests": 1.6,
+    "sentence_kinds": 1.6,
+    "both": 1.5,
+    "exceptions": 1.6,
+    "subcategories": 1.2,
+    "conjunctions": 2.2,
+    "negations": 0.8,
 }
 """How often each trained family is drawn, in proportion; ``tokens`` are drawn from the texts themselves."""
 
 FIRST = frozenset(["topics", "wordnet", "words", "tokens", "after_words", "senses"])
 """Families that training begins with; the others come in little by little."""
 
+
+_RETOLD = 0.7  # of the texts in which a concept may apply only where they are changed
 
 # --------------------------------------------------------------------------------------------------------------- texts
 
@@ -209,11 +213,14 @@ class Examples:
         whole = concept.whole or decoy.whole
         if concept.own_texts:
             return self._composed(concept, decoy, chance, pool)
-        if concept.listed and not whole and chance.random() < 0.22:
+        if concept.listed and not whole and chance.random() < concept.listing:
             return self._word_list(concept, decoy, chance, pool)
         anchors = sorted(concept.anchors)
         for _ in range(12):
             found = (anchors and pool.near(anchors, chance, whole)) or pool.any(chance, whole)
+            if concept.retold and chance.random() < _RETOLD:
+                told = concept.retold(found.text.string, chance)
+                found = window_of(told, self.tokenizer, pool.limit, found.whole)
             if (self.levels(concept, found) > 0).any():
                 break
         return found

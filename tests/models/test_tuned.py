@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,25 +15,36 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from harness import weights
-from harness.models.tuned import TunedModel, read_adapter
+from harness.models.tuned import TunedModel, read_adapter, restore
 from harness.models.tuned_network import LEVELS, Architecture, LowRank, TunedNetwork
 from harness.models.tuned_text import readers
 from harness.types import CompletionPrompt, Message, NeuroglossError, Outcome, SlottedPrompt
 
 ARCHITECTURE = Architecture(joint=1, top=3, rank=2, hidden=8)
+DEEPER = replace(ARCHITECTURE, adapted=0)
 EXPLANATIONS = [(1, 40, 41, 42), (1, 50, 51), (1, 60, 61, 62, 63, 64)]
 TEXTS = [(1, 70, 71, 72, 73, 74), (1, 80, 81, 82), (1, 90, 91, 92, 93)]
 
 
-@pytest.fixture
-def network(tiny_llama: Path) -> TunedNetwork:
+def made(base: Path, architecture: Architecture) -> TunedNetwork:
     """A network on a small random base whose additions and head are random too, so that nothing is left as it began."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        made = TunedNetwork(weights.load(str(tiny_llama)).model.model, ARCHITECTURE)
-        for tensor in made.trained().values():
+        network = TunedNetwork(weights.load(str(base)).model.model, architecture)
+        for tensor in network.trained().values():
             torch.nn.init.normal_(tensor, std=0.3)
-    return made.eval()
+    return network.eval()
+
+
+@pytest.fixture
+def network(tiny_llama: Path) -> TunedNetwork:
+    return made(tiny_llama, ARCHITECTURE)
+
+
+@pytest.fixture
+def deeper(tiny_llama: Path) -> TunedNetwork:
+    """One with additions below the layers where text and explanation meet."""
+    return made(tiny_llama, DEEPER)
 
 
 @torch.inference_mode()
@@ -61,18 +73,41 @@ def test_a_token_sees_its_explanation_and_the_text_before_it_and_no_more(network
 
 
 @torch.inference_mode()
-def test_merged_additions_read_the_same(network: TunedNetwork) -> None:
-    before = alone(network, EXPLANATIONS[0], TEXTS[0])
-    network.merge()
-    assert not any(isinstance(module, LowRank) for module in network.modules())
-    assert torch.allclose(before, alone(network, EXPLANATIONS[0], TEXTS[0]), atol=1e-4)
+def test_merged_additions_read_the_same(network: TunedNetwork, deeper: TunedNetwork) -> None:
+    for one in (network, deeper):
+        before = alone(one, EXPLANATIONS[0], TEXTS[0])
+        one.merge()
+        assert not any(isinstance(module, LowRank) for module in one.modules())
+        assert torch.allclose(before, alone(one, EXPLANATIONS[0], TEXTS[0]), atol=1e-4)
 
 
-def test_only_the_additions_and_the_head_are_trained(network: TunedNetwork) -> None:
-    network(EXPLANATIONS[:1], TEXTS[:1], [(0, 0)]).logsumexp(-1).sum().backward()
-    assert all(tensor.grad is not None for tensor in network.trained().values())
-    assert len(network.trained()) == 2 * 7 * 2 + 5
-    assert all(tensor.grad is None for name, tensor in network.named_parameters() if name not in network.trained())
+def test_only_the_additions_and_the_head_are_trained(network: TunedNetwork, deeper: TunedNetwork) -> None:
+    for one, layers in ((network, 2), (deeper, 3)):
+        one(EXPLANATIONS[:1], TEXTS[:1], [(0, 0)]).logsumexp(-1).sum().backward()
+        assert all(tensor.grad is not None and tensor.grad.any() for tensor in one.trained().values())
+        assert len(one.trained()) == layers * 7 * 2 + 5
+        assert all(tensor.grad is None for name, tensor in one.named_parameters() if name not in one.trained())
+
+
+@torch.inference_mode()
+def test_additions_to_the_lower_layers_change_what_is_read(network: TunedNetwork, deeper: TunedNetwork) -> None:
+    deeper.restore(network.trained(), strict=False)
+    assert not torch.allclose(
+        alone(network, EXPLANATIONS[0], TEXTS[0]), alone(deeper, EXPLANATIONS[0], TEXTS[0]), atol=1e-3
+    )
+    with pytest.raises(KeyError):
+        deeper.restore(network.trained())
+
+
+def test_training_may_begin_with_an_adapter_of_fewer_layers(
+    tmp_path: Path, tiny_llama: Path, network: TunedNetwork
+) -> None:
+    path = written(tmp_path / "fewer.safetensors", tiny_llama, network, [0.0] * LEVELS)
+    begun = TunedNetwork(weights.load(str(tiny_llama)).model.model, DEEPER).eval()
+    restore(begun, read_adapter(str(path)), strict=False)
+    with torch.inference_mode():
+        found = alone(begun, EXPLANATIONS[0], TEXTS[0])
+        assert torch.allclose(alone(network, EXPLANATIONS[0], TEXTS[0]), found, atol=1e-5)
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=30), st.lists(st.integers(1, 5), min_size=1, max_size=30))

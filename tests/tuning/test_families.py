@@ -14,8 +14,9 @@ from harness.puzzles.rules import HIGHEST, PARTIAL
 from harness.tuning import examples as drawing
 from harness.tuning.concepts import worded
 from harness.tuning.examples import IGNORED, Examples
-from harness.tuning.families import DATA, HELD_OUT, listed_rule
+from harness.tuning.families import DATA, HELD_OUT, listed_rule, truths
 from harness.tuning.families.meanings import topic
+from harness.tuning.families.tables import ordinal
 
 FAMILIES = sorted({*drawing.WEIGHTS, *HELD_OUT})
 TEXT = rules.read(
@@ -52,14 +53,45 @@ def test_what_is_held_out_is_never_trained(examples: Examples) -> None:
         assert examples.trained["topics"](random.Random(seed)).wordings not in held
 
 
-@pytest.mark.parametrize("family", ["shapes", "numbers", "places", "sentence_kinds", "conjunctions"])
+@pytest.mark.parametrize(
+    "family", ["shapes", "numbers", "letters", "places", "occurrences", "sentence_kinds", "conjunctions"]
+)
 def test_every_kind_of_a_family_that_has_wordings_is_drawn(family: str, examples: Examples) -> None:
     kinds = yaml.safe_load((DATA / "wordings.yaml").read_text("utf-8"))[family]
-    drawn = [wording for seed in range(250) for wording in examples.trained[family](random.Random(seed)).wordings]
+    drawn = [wording for seed in range(400) for wording in examples.trained[family](random.Random(seed)).wordings]
     for kind, templates in kinds.items():
         for template in templates:
             like = re.compile(".+".join(map(re.escape, re.split(r"{\w+}", template))))
             assert any(like.fullmatch(one) for one in drawn), (kind, template)
+
+
+@pytest.mark.parametrize(
+    ("rule", "fired"),
+    [
+        (truths.on_line(1, 1), "One two ."),
+        (truths.on_line(2, 3), "Three four . Five"),
+        (truths.every(2), "two four"),
+        (truths.occurring(rules.suffix("e"), 2, 2), "Three"),
+        (truths.occurring(rules.suffix("e"), 2, 99), "Three Five"),
+    ],
+)
+def test_rules_that_count_fire_where_they_say(rule: rules.Rule, fired: str) -> None:
+    text = rules.read("One two.\n\nThree four.\nFive")
+    assert " ".join(word.text for word, level in zip(text.words, rule(text), strict=True) if level) == fired
+
+
+def test_levels_that_grow_begin_at_nothing_and_end_at_the_highest() -> None:
+    levels = truths.growing(rules.read("a, " * 14))
+    assert levels[::2].tolist() == [*range(11), 10, 10, 10]
+    assert not levels[1::2].any()
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(1, {"first", "1st"}), (2, {"second", "2nd"}), (12, {"twelfth", "12th"}), (13, {"13th"}), (23, {"23rd"})],
+)
+def test_an_ordinal_is_said_in_words_or_in_digits(number: int, shown: set[str]) -> None:
+    assert {ordinal(number, random.Random(seed)) for seed in range(40)} == shown
 
 
 def test_the_same_seed_makes_the_same_concept(examples: Examples) -> None:

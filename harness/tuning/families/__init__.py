@@ -52,6 +52,8 @@ TRAINED: Mapping[str, Family] = {
     "phrases": places.phrases,
     "neighbours": places.neighbours,
     "spans": places.spans,
+    "occurrences": places.occurrences,
+    "wrapped": places.wrapped,
 }
 """Families that are trained; their order decides what a seed draws."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.puzzles import rules
 from harness.puzzles.rules import HIGHEST, PARTIAL, Rule, Text, Word
+from harness.tuning import retold
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Family, Makers, of_words
 from harness.tuning.families.tables import (
@@ -51,12 +52,14 @@ def endings(makers: Makers, chance: Chance) -> Concept:
 
 
 def letters(makers: Makers, chance: Chance) -> Concept:
-    """Words by their first or last letter."""
-    letter = chance.choice("abcdefghiklmnoprstuvwy")
-    first = rules.word_where(lambda word: word.lower.startswith(letter) and word.text.isalpha())
+    """Words by their first or last letter, or by a first letter out of three."""
+    letter, *others = chance.sample("abcdefghiklmnoprstuvwy", 3)
+    kind = chance.choices(["first", "last", "any of several"], [0.6, 0.25, 0.15])[0]
+    kept = (letter, *others) if kind == "any of several" else (letter,)
+    first = rules.word_where(lambda word: word.lower.startswith(kept) and word.text.isalpha())
     last = rules.word_where(lambda word: word.lower.endswith(letter) and len(word.text) > 1)
-    kind, rule = ("first", first) if chance.random() < 0.75 else ("last", last)
-    return _form(makers, "letters", letters, said("letters", kind, letter=letter, capital=letter.upper()), rule)
+    values = {"letter": letter, "capital": letter.upper(), "second": others[0], "third": others[1]}
+    return _form(makers, "letters", letters, said("letters", kind, **values), last if kind == "last" else first)
 
 
 def letters_inside(makers: Makers, chance: Chance) -> Concept:
@@ -71,14 +74,17 @@ def letters_inside(makers: Makers, chance: Chance) -> Concept:
 def _form(makers: Makers, name: str, family: Family, wordings: tuple[str, ...], rule: Rule) -> Concept:
     """Words by a rule of single words; those that the family makes else are near."""
     listed = makers.fitting(rule)
-    return Concept(name, wordings, rule, frozenset(listed), makers.near(family), tuple(listed[:80]))
+    return Concept(name, wordings, rule, frozenset(listed), makers.near(family), tuple(listed[:200]), listing=0.5)
 
 
 def shapes(makers: Makers, chance: Chance) -> Concept:
     """Words by length, capitals, doubled letters, vowels."""
     size = chance.randint(3, 10)
     wordings, rule = option("shapes", _lengths(size) | _SHAPES, chance, size=size)
-    return Concept("shapes", wordings, rule, near=makers.near(shapes))
+    listed = tuple(makers.fitting(rule)[:200])
+    return Concept(
+        "shapes", wordings, rule, near=makers.near(shapes), listed=listed, listing=0.3, retold=retold.capitals
+    )
 
 
 def _lengths(size: int) -> dict[str, Rule]:

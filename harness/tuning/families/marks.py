@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from harness.puzzles import rules
 from harness.puzzles.rules import Rule
+from harness.tuning import retold
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Makers
 from harness.tuning.families.places import after_words
@@ -20,7 +22,8 @@ def numbers(makers: Makers, chance: Chance) -> Concept:
     limit = chance.choice(_LIMITS)
     shown = f"{limit:,}" if chance.random() < 0.5 else in_words(limit)
     wordings, rule = option("numbers", _numbers(limit), chance, limit=shown)
-    return Concept("numbers", wordings, rule, makers.digits, makers.near(numbers, numbers, punctuation))
+    near = makers.near(numbers, numbers, punctuation)
+    return Concept("numbers", wordings, rule, makers.digits, near, retold=retold.numbered)
 
 
 def _numbers(limit: float) -> Mapping[str, Rule]:
@@ -61,4 +64,5 @@ def punctuation(makers: Makers, chance: Chance) -> Concept:
     if chance.random() < 0.08:
         wordings, marks = said("punctuation", "any"), [mark for every in MARKS.values() for mark in every]
     near = makers.near(punctuation, after_words)
-    return Concept("punctuation", wordings, rules.words(marks), frozenset(marks), near)
+    more = partial(retold.inserted, some=tuple(marks))
+    return Concept("punctuation", wordings, rules.words(marks), frozenset(marks), near, retold=more)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from harness.puzzles import rules
 from harness.puzzles.rules import Rule
-from harness.tuning.concepts import Concept
+from harness.tuning import retold
+from harness.tuning.concepts import Concept, Retold
 from harness.tuning.families.base import Chance, Makers, always
+from harness.tuning.families.forms import endings, letters, shapes
 from harness.tuning.families.meanings import topics
 from harness.tuning.families.tables import (
     CLOSED_CLASSES,
@@ -17,11 +20,22 @@ from harness.tuning.families.tables import (
     PHRASES,
     REST_AFTER,
     SPANS,
+    WRAPPINGS,
     in_words,
     option,
+    ordinal,
     said,
 )
-from harness.tuning.families.truths import compared, line_beginnings, phrase, settled
+from harness.tuning.families.truths import (
+    compared,
+    every,
+    growing,
+    line_beginnings,
+    occurring,
+    on_line,
+    phrase,
+    settled,
+)
 
 _NAMES: Mapping[str, str] = {":": "a colon", ",": "a comma"}
 _BETWEEN = (("(", ")", "brackets"), ("(", ")", "parentheses"), ('"', '"', "quotation marks"), ('"', '"', "quotes"))
@@ -31,6 +45,10 @@ _KINDS_BEFORE = (
     ("a capitalised word", rules.capital()),
     ("a word of ten letters or more", rules.length(10)),
 )
+
+
+Opener = tuple[str, Rule, frozenset[str]]
+"""What something may follow: its name, its rule, and the words that it is."""
 
 
 def after_words(makers: Makers, chance: Chance) -> Concept:
@@ -45,25 +63,48 @@ def after_words(makers: Makers, chance: Chance) -> Concept:
     return Concept("after_words", wordings, following, anchors, near)
 
 
-def _before(makers: Makers, chance: Chance) -> tuple[str, Rule, frozenset[str]]:
-    """What something may follow: its name, its rule, and the words that it is."""
-    chosen = chance.random()
-    if chosen < 0.5:
-        word = chance.choice(FUNCTION_LIST) if chance.random() < 0.6 else makers.word(chance)
-        return f'"{word}"', rules.words([word]), frozenset([word])
-    if chosen < 0.6:
-        some = chance.choice(PHRASES)
-        return f'"{some}"', phrase(some), frozenset(some.lower().split()[-1:])
-    if chosen < 0.68:
-        kind = chance.choice(list(CLOSED_CLASSES))
-        return said("closed_classes", kind)[0], rules.words(CLOSED_CLASSES[kind]), frozenset(CLOSED_CLASSES[kind])
-    if chosen >= 0.85:
-        return *chance.choice(_KINDS_BEFORE), frozenset()
-    mark = chance.choice(list(MARKS))
-    name = chance.choice([mark, f'"{MARKS[mark][0]}"'])
-    if mark in FINAL_MARKS:  # nothing follows it in its sentence
-        return _before(makers, chance)
-    return name, rules.words(MARKS[mark]), frozenset(MARKS[mark])
+def _before(makers: Makers, chance: Chance) -> Opener:
+    """Anything that something may follow."""
+    return chance.choices(list(_OPENERS), list(_OPENERS.values()))[0](makers, chance)
+
+
+def _word(makers: Makers, chance: Chance) -> Opener:
+    word = chance.choice(FUNCTION_LIST) if chance.random() < 0.6 else makers.word(chance)
+    return f'"{word}"', rules.words([word]), frozenset([word])
+
+
+def _phrase(_: Makers, chance: Chance) -> Opener:
+    some = chance.choice(PHRASES)
+    return f'"{some}"', phrase(some), frozenset(some.lower().split()[-1:])
+
+
+def _closed_class(_: Makers, chance: Chance) -> Opener:
+    kind = chance.choice(list(CLOSED_CLASSES))
+    return said("closed_classes", kind)[0], rules.words(CLOSED_CLASSES[kind]), frozenset(CLOSED_CLASSES[kind])
+
+
+def _mark(_: Makers, chance: Chance) -> Opener:
+    mark = chance.choice([one for one in MARKS if one not in FINAL_MARKS])  # nothing follows those in their sentence
+    return chance.choice([mark, f'"{MARKS[mark][0]}"']), rules.words(MARKS[mark]), frozenset(MARKS[mark])
+
+
+def _spelling(makers: Makers, chance: Chance) -> Opener:
+    concept = chance.choice((endings, letters, shapes))(makers, chance)
+    return chance.choice(concept.wordings), concept.rule, concept.anchors
+
+
+def _kind(_: Makers, chance: Chance) -> Opener:
+    return *chance.choice(_KINDS_BEFORE), frozenset()
+
+
+_OPENERS: Mapping[Callable[[Makers, Chance], Opener], float] = {
+    _word: 0.48,
+    _phrase: 0.1,
+    _closed_class: 0.08,
+    _mark: 0.12,
+    _spelling: 0.13,
+    _kind: 0.09,
+}
 
 
 def after_concept(makers: Makers, chance: Chance) -> Concept:
@@ -86,7 +127,7 @@ def phrases(makers: Makers, chance: Chance) -> Concept:
 def neighbours(makers: Makers, chance: Chance) -> Concept:
     """Words that stand in some relation to the word before them."""
     wordings, rule = option("neighbours", _NEIGHBOURS, chance)
-    return Concept("neighbours", wordings, rule, near=makers.near(neighbours))
+    return Concept("neighbours", wordings, rule, near=makers.near(neighbours), retold=retold.doubled)
 
 
 _NEIGHBOURS: Mapping[str, Rule] = {
@@ -102,42 +143,100 @@ _NEIGHBOURS: Mapping[str, Rule] = {
 
 
 def places(makers: Makers, chance: Chance) -> Concept:
-    """Places in sentences and in the text."""
-    count = chance.randint(2, 6)
-    numbers = {"double": count * 2, "triple": count * 3, "double_in_words": in_words(count * 2)}
-    wordings, rule = option("places", _places(count), chance, count=count, in_words=in_words(count), **numbers)
-    return Concept("places", wordings, rule, near=makers.near(places), whole=True)
+    """Places in sentences, in lines and in the text."""
+    word, far, sentence = chance.randint(1, 8), chance.randint(2, 24), chance.randint(1, 4)
+    more = chance.randint(1, 4)
+    numbers = {"word": word, "last": word + more, "far": far, "farther": far + 2 * more, "sentence": sentence}
+    numbers |= {"until": sentence + min(more, 2), "step": chance.randint(2, 4)}
+    ordinals = {f"{name}_nth": ordinal(number, chance) for name, number in numbers.items()}
+    counts = {f"{name}_count": in_words(number) for name, number in numbers.items()}
+    kinds = list(_places(numbers).items())
+    kind, rule = chance.choices(kinds, [_OFTEN.get(kind, 1.0) for kind, _ in kinds])[0]
+    wordings = said("places", kind, **numbers, **ordinals, **counts)
+    return Concept("places", wordings, rule, near=makers.near(places), whole=True, retold=_retold(kind))
 
 
-def _places(count: int) -> Mapping[str, Rule]:
-    """The rule of each kind, in the order in which kinds are drawn."""
+_OFTEN: Mapping[str, float] = {"first word": 2.0, "nth word": 3.0, "nth sentence": 3.0, "first sentence": 2.0}
+"""Kinds of places that are drawn more often than others."""
+
+
+def _retold(kind: str) -> Retold | None:
+    return retold.lines if "line" in kind else None
+
+
+def _places(at: Mapping[str, int]) -> dict[str, Rule]:
+    """The rule of each kind: of words in a sentence, of words in the text, of sentences, of lines."""
+    word, last, far, farther = at["word"], at["last"], at["far"], at["farther"]
+    sentence, until = at["sentence"], at["until"]
     return {
         "first word": rules.first_in_sentence(),
-        "second word": rules.first_in_sentence(1, 1),
-        "third word": rules.first_in_sentence(1, 2),
-        "nth word": rules.first_in_sentence(1, count - 1),
-        "from the nth word": rules.first_in_sentence(500, count * 2),
-        "nth word of the text": rules.first_in_text(1, count * 3 - 1),
-        "third sentence": rules.sentence_number(3),
-        "first two sentences": rules.sentence_number(1, 2),
-        "line beginnings": line_beginnings,
-        "first words": rules.first_in_sentence(count),
-        "later words": rules.first_in_sentence(500, count),
-        "first of the text": rules.first_in_text(count * 2),
+        "not the first word": rules.first_in_sentence(500, 1),
+        "nth word": rules.first_in_sentence(1, word - 1),
+        "first words": rules.first_in_sentence(last),
+        "later words": rules.first_in_sentence(500, word),
+        "words from to": rules.first_in_sentence(last - word + 1, word - 1),
+        "every nth word": every(at["step"]),
+        "the farther the stronger": growing,
         "first word of the text": rules.first_in_text(1),
+        "nth word of the text": rules.first_in_text(1, far - 1),
+        "first of the text": rules.first_in_text(far),
+        "later in the text": rules.first_in_text(999, far),
+        "text from to": rules.first_in_text(farther - far + 1, far - 1),
         "first sentence": rules.sentence_number(1),
-        "second sentence": rules.sentence_number(2),
-        "later sentences": rules.sentence_number(2, 99),
-        "later in the text": rules.first_in_text(999, count * 3),
+        "nth sentence": rules.sentence_number(sentence),
+        "first sentences": rules.sentence_number(1, until),
+        "later sentences": rules.sentence_number(sentence + 1, 99),
+        "sentences from to": rules.sentence_number(sentence, until),
         "sentence ends": rules.words([".", "!", "?"]),
+        "line beginnings": line_beginnings,
+        "nth line": on_line(sentence, sentence),
+        "later lines": on_line(sentence + 1, 99),
     }
+
+
+def occurrences(makers: Makers, chance: Chance) -> Concept:
+    """A word, a mark or a kind of word, but only so many times: the first, the second, all after the first."""
+    name, base, anchors = _before(makers, chance)
+    first = chance.choice([1, 1, 2, 2, 2, 3])
+    kind = chance.choice(["nth", "nth", "from the nth on"]) if first > 1 else chance.choice(["first", "first", "again"])
+    last = first if kind in ("nth", "first") else 999
+    start = 2 if kind == "again" else first
+    rule = occurring(base, start, last)
+    wordings = said("occurrences", kind, name=name, nth=ordinal(first, chance))
+    every_one = Concept("words", said("words", "what stands before", name=name), base, anchors)
+    inverse = Concept("occurrences", said("occurrences", "first", name=name), occurring(base, 1, 1), anchors)
+    near = always(every_one, *([inverse] if start > 1 else [])) + makers.near(occurrences)
+    return Concept("occurrences", wordings, rule, anchors, near, whole=True, retold=_again(anchors))
+
+
+def _again(anchors: frozenset[str]) -> Retold | None:
+    """More of the only word or mark that a concept is about, as most texts hold it once."""
+    return partial(retold.inserted, some=tuple(anchors)) if len(anchors) == 1 else None
+
+
+def wrapped(makers: Makers, chance: Chance) -> Concept:
+    """What stands between two marks that are seldom seen in prose."""
+    opening, closing, name = chance.choice(WRAPPINGS)
+    rule = rules.inside(opening, closing)
+    out = Concept("wrapped", said("wrapped", "outside", name=name), rules.no(rule))
+    only_next = Concept(
+        "after_words", said("after_words", "the next only", name=f'"{opening}"'), rules.after(rules.words([opening]))
+    )
+    marks = Concept("punctuation", said("wrapped", "marks", name=name), rules.words([opening, closing]))
+    near = always(out, only_next, marks) + makers.near(wrapped)
+    wordings = said("wrapped", "inside", name=name, opening=opening, closing=closing)
+    return Concept(
+        "wrapped", wordings, rule, near=near, retold=partial(retold.wrapped, opening=opening, closing=closing)
+    )
 
 
 def rests(makers: Makers, chance: Chance) -> Concept:
     """All that follows a word or a mark in its sentence."""
-    word = chance.choice(REST_AFTER)
-    name = _NAMES.get(word, f'"{word}"')
-    base, anchors = rules.words([word]), frozenset([word])
+    if chance.random() < 0.5:
+        word = chance.choice(REST_AFTER)
+        name, base, anchors = _NAMES.get(word, f'"{word}"'), rules.words([word]), frozenset([word])
+    else:
+        name, base, anchors = _before(makers, chance)
     next_only = Concept("after_words", said("after_words", "the next only", name=name), rules.after(base), anchors)
     near = always(next_only) + makers.near(rests)
     return Concept("rests", said("rests", name=name), rules.rest_of_sentence(base), anchors, near)

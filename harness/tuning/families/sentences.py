@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from harness.puzzles import rules
+from harness.puzzles.rules import Rule
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Makers, always, each
 from harness.tuning.families.meanings import topics
@@ -47,13 +48,28 @@ def sentence_sets(makers: Makers, chance: Chance) -> Concept:
 
 def sentence_kinds(makers: Makers, chance: Chance) -> Concept:
     """Sentences by the mark at their end, or by a word in them."""
-    kind = chance.choice(list(_HELD))
-    held = rules.number() if kind == "numbers" else rules.words(_HELD[kind])
-    anchors = makers.digits if kind == "numbers" else _ANCHORS[kind]
-    near = makers.near(sentence_kinds)
-    return Concept(
-        "sentence_kinds", said("sentence_kinds", kind), rules.sentences_with(held), anchors, near, whole=True
-    )
+    kind = chance.choice([*_HELD, *_BY_WORD, *_BY_WORD, "long"])
+    word, count = makers.word(chance), chance.randint(5, 12)
+    rule, anchors = _sentence_kind(makers, kind, word, count)
+    wordings = said("sentence_kinds", kind, word=word, count=count)
+    return Concept("sentence_kinds", wordings, rule, anchors, makers.near(sentence_kinds), whole=True)
+
+
+_BY_WORD = ("with a word", "beginning with a word")
+
+
+def _sentence_kind(makers: Makers, kind: str, word: str, count: int) -> tuple[Rule, frozenset[str]]:
+    """The rule of a kind, and words near which it may apply."""
+    if kind == "long":
+        return rules.first_in_sentence(500, count), frozenset()
+    if kind == "numbers":
+        return rules.sentences_with(rules.number()), makers.digits
+    if kind in _HELD:
+        return rules.sentences_with(rules.words(_HELD[kind])), _ANCHORS[kind]
+    held = rules.words([word])
+    if kind == "beginning with a word":
+        held = rules.all_of(held, rules.first_in_sentence())
+    return rules.sentences_with(held), frozenset([word])
 
 
 def mentioning_sentences(makers: Makers, chance: Chance) -> Concept:

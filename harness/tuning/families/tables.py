@@ -38,6 +38,9 @@ MARKS: Mapping[str, tuple[str, ...]] = {name: tuple(marks) for name, marks in _W
 PHRASES: tuple[str, ...] = tuple(_WORDS["phrases"])
 SPANS: tuple[tuple[str, str, str, str], ...] = tuple((*one,) for one in _WORDS["spans"])
 """What opens a stretch, its name, what closes it, its name."""
+WRAPPINGS: tuple[tuple[str, str, str], ...] = tuple((*one,) for one in _WORDS["wrappings"])
+"""The marks that open and close a stretch of text, and what they are called."""
+ORDINALS: tuple[str, ...] = tuple(_WORDS["ordinals"].split())
 CLOSED_CLASSES: Mapping[str, tuple[str, ...]] = {
     name: tuple(some.split()) for name, some in _WORDS["closed_classes"].items()
 }
@@ -70,3 +73,11 @@ def in_words(value: float) -> str:
     """A number in words where it is one that is often written so, else in digits."""
     names: Mapping[int, str] = _WORDS["in_words"]
     return names.get(int(value), str(int(value)))
+
+
+def ordinal(number: int, chance: random.Random) -> str:
+    """``third`` or ``3rd``; large ones always in digits."""
+    if number <= len(ORDINALS) and chance.random() < 0.7:
+        return ORDINALS[number - 1]
+    ending = "th" if 10 < number % 100 < 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

@@ -63,6 +63,43 @@ def line_beginnings(text: Text) -> FloatArray:
     return np.array(first, dtype=np.float64) * HIGHEST
 
 
+def on_line(first: int, last: int) -> Rule:
+    """All words of the lines from the first to the last one, counted from 1; empty lines are passed over."""
+
+    def rule(text: Text) -> FloatArray:
+        lines: list[int] = []
+        before = 0
+        for word in text.words:
+            lines.append((lines[-1] if lines else 1) + (bool(lines) and "\n" in text.string[before : word.start]))
+            before = word.end
+        return np.array([HIGHEST * (first <= line <= last) for line in lines], dtype=np.float64)
+
+    return rule
+
+
+def every(step: int) -> Rule:
+    """Each ``step``-th word of a sentence: of 2, the second, the fourth and so on."""
+    return lambda text: np.array(
+        [HIGHEST * (word.spoken and word.place % step == step - 1) for word in text.words], dtype=np.float64
+    )
+
+
+def growing(text: Text) -> FloatArray:
+    """A level more for each word of a sentence."""
+    return np.array([min(float(word.place), HIGHEST) * word.spoken for word in text.words], dtype=np.float64)
+
+
+def occurring(rule: Rule, first: int, last: int) -> Rule:
+    """Where a rule applies in a text for the ``first`` to the ``last`` time, counted from 1."""
+
+    def some(text: Text) -> FloatArray:
+        found = settled(rule)(text)
+        times = np.cumsum(found > 0)
+        return np.where((found > 0) & (times >= first) & (times <= last), found, 0.0)
+
+    return some
+
+
 def stretches(sentences: Iterable[str]) -> Rule:
     """All words of the given sentences, wherever they stand in a text."""
     known = tuple(sentences)
