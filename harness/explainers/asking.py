@@ -93,8 +93,7 @@ class Asking(ABC):
     def _explanation(self, evidence: Evidence, replies: Sequence[Completion]) -> Explanation:
         """The first candidate that is one, beside all of them."""
         said = [Candidate(*self.told(reply)) for reply in replies]
-        empty = said[0] if said else Candidate("", Outcome.EMPTY)
-        first = next((one for one in said if one.outcome is Outcome.OK), empty)
+        first = first_good(said)
         return Explanation(
             neuron=evidence.neuron,
             explainer="",
@@ -104,3 +103,8 @@ class Asking(ABC):
             usage=sum((reply.usage for reply in replies), Usage()),
             candidates=tuple(said) if len(said) > 1 else (),
         )
+
+
+def first_good(said: Sequence[Candidate]) -> Candidate:
+    """The first candidate that is an explanation, until one is chosen; where none is, the first of all."""
+    return next((one for one in said if one.outcome is Outcome.OK), said[0] if said else Candidate("", Outcome.EMPTY))
