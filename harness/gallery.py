@@ -17,7 +17,7 @@ from harness.hydra_config import composed
 from harness.models.backend import StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
-from harness.results import markdown, utf8
+from harness.results import markdown
 from harness.types import (
     Completion,
     CompletionPrompt,
@@ -34,6 +34,7 @@ from harness.types import (
     SlottedPrompt,
     Task,
     Truth,
+    utf8,
 )
 
 _PAGE = Path(__file__).with_name("gallery.md.j2")

@@ -26,6 +26,11 @@ class NeuroglossError(Exception):
     """A mistake or a condition that the user can mend: one sentence that says what is wrong, where, and what to do."""
 
 
+def utf8(text: str) -> str:
+    """``text`` with lone surrogates, which no file and no tokenizer takes, as U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 # ------------------------------------------------------------------------------------------------- neurons and excerpts
 
 
@@ -481,7 +486,8 @@ class Candidate:
 class Explanation:
     """What an explainer says of a neuron: a ``text``, or a ``table`` of activation by ``table_key`` (with ``default``
     for keys it does not have). ``outcome`` names why there is none; ``prompt_version`` is empty if no model was asked.
-    ``candidates`` are all that it said, in order, where more than one was asked for."""
+    ``candidates`` are all that it said, in order, where more than one was asked for. ``shown`` are the sources of the
+    excerpts that its explainer was handed."""
 
     neuron: NeuronId
     explainer: str
@@ -494,6 +500,7 @@ class Explanation:
     usage: Usage = Usage()
     table_key: TableKey = TableKey.TOKEN
     candidates: tuple[Candidate, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

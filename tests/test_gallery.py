@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, gallery, tasks
+from harness import cli, config, gallery, tasks
+from harness.explainers.asking import PROMPTS
+from harness.models.prompts import load
 from harness.types import NeuroglossError
 
 
@@ -31,16 +33,16 @@ def test_each_method_is_shown_with_its_prompt_its_reply_and_its_source(tiny_task
 
 def test_every_explainer_runs_and_asks_what_it_is_there_to_ask(tiny_task, tiny_llama, tmp_path: Path) -> None:
     text = page(tiny_task, tiny_llama, tmp_path / "s", *gallery.options())
-    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
-    assert list(sections) == gallery.options()
-    silent = {name for name, part in sections.items() if "Not shown" in part}
+    found = sections(text)
+    assert list(found) == gallery.options()
+    silent = {name for name, part in found.items() if "Not shown" in part}
     assert silent == {"neuronpedia", "openai_file", "shuffled"}
-    asking = {name for name, part in sections.items() if "### Question" in part}
-    assert asking == set(sections) - silent - {
+    asking = {name for name, part in found.items() if "### Question" in part}
+    assert asking == set(found) - silent - {
         *("constant", "max_activation", "next_token_lookup", "oracle", "people", "random_words", "token_lookup")
     }
     sources = re.findall(r"^.+ Source: `(.+)`\.$", text, re.MULTILINE)
-    assert len(sources) == len(sections)
+    assert len(sources) == len(found)
     assert all((Path(gallery.__file__).parents[1] / source).is_file() for source in sources)
 
 
@@ -80,3 +82,30 @@ def test_the_command_writes_the_page(tiny_task, tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit) as ended:
         cli.main(["explainers", "--only", "constnat"])
     assert ended.value.code == 2
+
+
+KEPT = config.folder("conf").parent / "leaderboard" / "explainers.md"
+"""The page of all methods that the repository keeps."""
+
+
+def sections(page: str) -> dict[str, str]:
+    return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+
+
+def test_the_page_that_is_kept_has_every_method_and_the_prompts_of_today() -> None:
+    kept = KEPT.read_text()
+    assert list(sections(kept)) == gallery.options(), "write it again: neurogloss explainers --write " + str(KEPT)
+    found = re.findall(r"\b([a-z_]+-v\d+)\+[0-9a-f]{8}\b", kept)
+    assert {version for name in set(found) for version in [load(PROMPTS, name).version]} == set(
+        re.findall(r"\b[a-z_]+-v\d+\+[0-9a-f]{8}\b", kept)
+    )
+    assert set(found) == {path.stem for path in PROMPTS.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
+def test_the_page_that_is_kept_shows_what_is_shown_today(name: str, tmp_path: Path) -> None:
+    today = sections(gallery.build_page([f"store={tmp_path / 's'}"], None, [name], lambda *_: None, "fake"))[name]
+    users = re.findall(r"user:\n\n(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL)
+    assert users or "Explanation (ok)" in today
+    for _, question in users or re.findall(r"(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL):
+        assert question in sections(KEPT.read_text())[name]

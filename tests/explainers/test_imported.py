@@ -136,9 +136,13 @@ def test_a_choice_that_leaves_nothing_says_what_there_is(export: Path, evidence)
 def test_what_is_no_export_is_named(tmp_path: Path, evidence) -> None:
     with pytest.raises(NeuroglossError, match=r"holds no \.jsonl"):
         Neuronpedia(str(tmp_path)).explain([evidence()])
-    (tmp_path / "a.jsonl.gz").write_bytes(b"not gzip")
-    with pytest.raises(NeuroglossError, match="can not be read"):
-        Neuronpedia(str(tmp_path)).explain([evidence()])
+    with pytest.raises(NeuroglossError, match=r"holds no <layer>/<neuron>\.jsonl"):
+        OpenAIFile(str(tmp_path)).explain([evidence()])
+    whole = gzip.compress(b"x" * 999)
+    for broken in (b"not gzip", whole[:-9], whole[:12] + b"\xff" * 20, gzip.compress(b"\xff\xfe")):
+        (tmp_path / "a.jsonl.gz").write_bytes(broken)
+        with pytest.raises(NeuroglossError, match="can not be read"):
+            Neuronpedia(str(tmp_path)).explain([evidence()])
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"layer": "0", "index": "1", "tokens": []}'))
     with pytest.raises(NeuroglossError, match="the key description is missing"):
         Neuronpedia(str(tmp_path)).explain([evidence()])
