@@ -47,7 +47,7 @@ class NeuronId:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``L12N345``, ``12:345`` or ``12/345``; anything else is a :class:`NeuroglossError`."""
-        match = re.fullmatch(r"\s*(?:L(\d+)N(\d+)|(\d+)[:/](\d+))\s*", text)
+        match = re.fullmatch(r"\s*(?:L(\d{1,9})N(\d{1,9})|(\d{1,9})[:/](\d{1,9}))\s*", text)
         if match is None:
             raise NeuroglossError(f"{text!r} is not a neuron; write a layer and an index, for example L12N345.")
         layer, index = (group for group in match.groups() if group is not None)

@@ -75,13 +75,16 @@ def test_the_command_writes_the_page(tiny_task, tmp_path: Path, capsys: pytest.C
     target = tmp_path / "pages" / "explainers.md"
     settings = ["--set", f"task.path={tiny_task}", f"store={tmp_path / 's'}"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["explainers", "--only", "constant", "token_lookup", "--write", str(target), *settings])
+        cli.main(["explainers", "--only", "constant", "token_lookup", "constant", "--write", str(target), *settings])
     assert ended.value.code == 0
     assert "page:" in capsys.readouterr().out
     assert "## constant" in target.read_text()
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["explainers", "--only", "constnat"])
-    assert ended.value.code == 2
+    assert target.read_text().count("## constant\n") == 1
+    for wrong in (["--only", "constnat"], ["--only", "constant", "--write", str(tmp_path), *settings]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["explainers", *wrong])
+        assert ended.value.code == 2
+    assert "can not be written" in capsys.readouterr().err
 
 
 KEPT = config.folder("conf").parent / "leaderboard" / "explainers.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -79,6 +80,6 @@ def needed(row: object, names: Sequence[str], where: str) -> Any:
 
 def whole_number(value: object, where: str) -> int:
     """A layer or an index, which some files write as text."""
-    if isinstance(value, int | str) and not isinstance(value, bool) and str(value).isdecimal():
+    if isinstance(value, int | str) and not isinstance(value, bool) and re.fullmatch(r"\d{1,9}", str(value)):
         return int(value)
     raise NeuroglossError(f"{where}: {value!r} is no layer and no index of a neuron; a whole number is wanted.")

@@ -52,8 +52,9 @@ class Revision:
     role: Role = field(default=Role.EXPLAINER, init=False)
 
     def __post_init__(self) -> None:
-        if self.rounds < 1 or self.sentences < 1:
-            raise NeuroglossError(f"rounds is {self.rounds} and sentences {self.sentences}; write 1 or more.")
+        for name in ("rounds", "sentences", "max_tokens", "max_sentences_tokens"):
+            if getattr(self, name) < 1:
+                raise NeuroglossError(f"{name} is {getattr(self, name)}; write 1 or more.")
         self._write, self._revise = load(PROMPTS, "sentences-v1"), load(PROMPTS, "revision-v1")
         self._lead_in = self._revise.render("lead_in", {})
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.explainers.cleaning import LONGEST, VERSION, explanation_of
-from harness.types import Completion, Outcome
+from harness.types import Completion, Outcome, utf8
 
 LEAD_IN = "This neuron fires on"
 
@@ -94,7 +94,7 @@ def test_another_explanation_of_the_same_reply_is_another_version() -> None:
     outcomes = (Outcome.OK, Outcome.TRUNCATED)
     made = [explanation_of(Completion(reply, outcome), LEAD_IN) for reply, _ in KEPT for outcome in outcomes]
     digest = hashlib.sha256(repr([(text, outcome.value) for text, outcome in made]).encode()).hexdigest()
-    assert (VERSION, digest[:12]) == ("cleaning-v1", "?")
+    assert (VERSION, digest[:12]) == ("cleaning-v1", "6da60d565482")
 
 
 ANNOUNCED = st.sampled_from(["", f"{LEAD_IN} ", f"{LEAD_IN}: ", "Sure, here it is:\n\n", "<think>Is it?</think>\n"])
@@ -131,4 +131,4 @@ def test_any_reply_becomes_text_or_a_named_outcome(reply: str, outcome: Outcome)
     text, found = explanation_of(Completion(reply, outcome), LEAD_IN)
     assert "\n" not in text or found is not Outcome.OK
     assert text or found is not Outcome.OK
-    assert text.encode()
+    assert utf8(text) == text

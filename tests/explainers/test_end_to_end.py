@@ -36,6 +36,8 @@ def neuronpedia(neuron: NeuronId) -> dict[str, object]:
 
 FILES = {"openai_file": openai_file, "neuronpedia": neuronpedia}
 """What a line says of a neuron, for each explainer that reads a file at its ``path``."""
+NAMED = {"people": Outcome.NOT_COLLECTED, "chain_of_thought": Outcome.TRUNCATED}
+"""What becomes of the explanations that there can not be: of nobody, and of reasoning cut short of its conclusion."""
 
 
 def window(excerpt: Excerpt) -> Excerpt:
@@ -82,6 +84,7 @@ def overrides(option: str, small_task: Path, folder: Path) -> list[str]:
     """A run of one explainer that is as quick as it can be."""
     chosen = [f"task.path={small_task}", f"output={folder}", "simulator=token_overlap", "scores.ablation=false"]
     chosen += [f"explainer={option}", *(f"{place}={REPLY}" for place in gallery.places(option, "max_tokens"))]
+    chosen += [f"{place}={3 * REPLY}" for place in gallery.places(option, "max_sentences_tokens")]
     chosen += [f"{place}=1" for place in gallery.places(option, "rounds")]
     if option in FILES:
         path = folder / f"{option}.jsonl"
@@ -105,8 +108,7 @@ def check(option: str, chosen: list[str]) -> results.Results:
         if told.outcome is Outcome.OK:
             assert "correlation" in one.scores.values
             assert told.text or found.summaries[0].simulator == "lookup"
-    expected = {Outcome.NOT_COLLECTED} if option == "people" else {Outcome.OK}
-    assert {one.explanation.outcome for one in scored} == expected
+    assert {one.explanation.outcome for one in scored} == {NAMED.get(option, Outcome.OK)}
     return found
 
 

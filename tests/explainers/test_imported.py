@@ -71,6 +71,8 @@ def test_the_names_of_the_later_debugger_are_known(tmp_path: Path, evidence) -> 
         ('{"neuron_id": 3}', "line 1: the key layer_index is missing"),
         ('{"neuron_id": {"layer_index": 0}}', "line 1: the key neuron_index is missing"),
         ('{"neuron_id": {"layer_index": true, "neuron_index": 0}}', "line 1: True is no layer"),
+        ('{"neuron_id": {"layer_index": "%s", "neuron_index": 0}}' % ("9" * 5000), "is no layer"),
+        ('{"neuron_id": {"layer_index": -1, "neuron_index": 0}}', "line 1: -1 is no layer"),
         ('{"neuron_id": {"layer_index": 0, "neuron_index": 0}}', "line 1: the key scored_explanations is missing"),
         (
             '{"neuron_id": {"layer_index": 0, "neuron_index": 0}, "scored_explanations": [{"explanation": 4}]}',

@@ -66,6 +66,7 @@ def test_without_a_file_nothing_is_collected(evidence) -> None:
         (HEAD + "L0N1,water\n", "line 2: annotator is empty"),
         (HEAD + "L0N1,water,al\nL0N2, ,al\n", "line 3: text is empty"),
         (HEAD + "12,water,al\n", "line 2: '12' is not a neuron"),
+        (HEAD + f"L0N{'9' * 5000},water,al\n", "line 2: .* is not a neuron"),
         (HEAD + "L0N1,water, lakes,al\n", "line 2: there are more cells than columns"),
         ("neuron,text\nL0N1,water\n", "line 2: the columns must be neuron, text, annotator; found: neuron, text"),
         ("neuron,text,annotator,mood\nL0N1,water,al,good\n", "found: neuron, text, annotator, mood"),
