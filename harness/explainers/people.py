@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,4 +99,4 @@ def _parquet(path: Path) -> Iterator[Row]:
         yield f"{path}, row {number}", row
 
 
-_READERS = {".csv": _csv, ".jsonl": lines, ".parquet": _parquet}
+_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {".csv": _csv, ".jsonl": lines, ".parquet": _parquet}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from harness.explainers.asking import PROMPTS
 from harness.explainers.cleaning import explanation_of
@@ -71,7 +72,7 @@ class Revision:
         """Every draft one revision further, by two questions to the model for all of them together."""
         sampling = CompletionPrompt((), self.max_sentences_tokens, self.temperature, seed=self.seed)
         drafts, written = asked(self.model, self._write, sampling, drafts, [{}] * len(drafts))
-        shown = []
+        shown: list[dict[str, Any] | None] = []
         for draft, reply in zip(drafts, written, strict=True):
             sentences = tried(self.subject, draft.known, parsed(reply)[: self.sentences])
             shown.append({"sentences": sentences, "lead_in": self._lead_in} if sentences else None)
