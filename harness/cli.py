@@ -307,10 +307,14 @@ def _show_agreement(options: argparse.Namespace) -> None:
 
 def _show_explainers(options: argparse.Namespace) -> None:
     """Ask what each explainer asks of one neuron; replies are kept in the store of runs, and not asked for twice."""
-    names = options.only or gallery.options()
+    names = list(dict.fromkeys(options.only or gallery.options()))
     with ProgressReporter(console) as progress:
         text = gallery.build_page(options.set, options.neuron, names, progress, options.model)
-    results.write_whole(options.write, text.encode())
+    try:
+        results.write_whole(options.write, text.encode())
+    except OSError as error:
+        reason = error.strerror or error
+        raise NeuroglossError(f"the page can not be written to {options.write} ({reason}); see --write.") from error
     console.print(f"page: {options.write}", soft_wrap=True, markup=False)
 
 

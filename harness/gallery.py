@@ -17,7 +17,7 @@ from harness.hydra_config import composed
 from harness.models.backend import StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
-from harness.results import markdown, utf8
+from harness.results import markdown
 from harness.types import (
     Completion,
     CompletionPrompt,
@@ -34,6 +34,7 @@ from harness.types import (
     SlottedPrompt,
     Task,
     Truth,
+    utf8,
 )
 
 _PAGE = Path(__file__).with_name("gallery.md.j2")
@@ -119,21 +120,22 @@ def build_page(
     with Store(settings.store) as store:
         wrap = instruments.sharing(build.assemble(settings.subject), instruments.remembering(store, Meter()))
         for done, name in enumerate(names, start=1):
-            shown.append(show(name, [*overrides, *_asking(name, overrides, model)], record, wrap))
+            chosen = [f"model@{place}={model}" for place in places(name, "model", overrides)] if model else []
+            shown.append(show(name, [*overrides, *chosen], record, wrap))
             progress("explainers", done, len(names))
     return page(task, record, shown)
 
 
-def _asking(name: str, overrides: Sequence[str], model: str | None) -> list[str]:
-    """The overrides by which ``model`` stands wherever the explainer of that name asks one."""
+def places(name: str, key: str, overrides: Sequence[str] = ()) -> list[str]:
+    """Where the config of the explainer of that name says ``key``, itself or in an explainer within it."""
     node = OmegaConf.to_container(composed("run", [*overrides, f"explainer={name}"]).explainer[name])
-    return [f"model@explainer.{place}={model}" for place in _models(node, name)] if model is not None else []
+    return list(_places(node, key, f"explainer.{name}"))
 
 
-def _models(node: object, place: str) -> Iterator[str]:
+def _places(node: object, key: str, where: str) -> Iterator[str]:
     if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from [f"{place}.{key}"] if key == "model" else _models(value, f"{place}.{key}")
+        for name, value in node.items():
+            yield from [f"{where}.{name}"] if name == key else _places(value, key, f"{where}.{name}")
 
 
 def neuron_of(task: Task, name: str | None) -> NeuronRecord:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from harness.explainers import cleaning
 from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
@@ -39,10 +40,17 @@ def simulator_info(simulator: Simulator) -> SimulatorInfo:
 
 
 def explainer_info(name: str, explainer: Explainer | Knowing, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
-    """Which explainer it is, and which versions of its prompt its explanations were made with."""
+    """Which explainer it is, and how its explanations were made: prompts, candidates, cleaning."""
     asked = _model_of(explainer)
-    versions = sorted({one.explanation.prompt_version for one in scored} - {""})
-    return ExplainerInfo(name, explainer.role, asked.identity if asked is not None else None, " ".join(versions))
+    made = [one.explanation for one in scored if one.explanation.prompt_version]
+    return ExplainerInfo(
+        name,
+        explainer.role,
+        asked.identity if asked is not None else None,
+        prompt_version=" ".join(sorted({one.prompt_version for one in made})),
+        candidates=max((len(one.candidates) or 1 for one in made), default=0),
+        cleaning=cleaning.VERSION if made else "",
+    )
 
 
 def _model_of(explainer: object) -> LanguageModel | None:

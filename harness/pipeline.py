@@ -23,6 +23,7 @@ from harness.types import (
     Explainer,
     Explanation,
     Knowing,
+    NeuroglossError,
     NeuronId,
     NeuronRecord,
     Query,
@@ -105,12 +106,27 @@ def run(
 def explain(
     explainers: Mapping[str, Explainer | Knowing], evidence: Sequence[Evidence], truths: Sequence[Truth] = ()
 ) -> list[Explanation]:
-    """Every explainer's explanation of every neuron, each under its explainer's name; ``truths`` are for controls."""
-    return [
-        replace(explanation, explainer=name)
-        for name, explainer in explainers.items()
-        for explanation in (explainer.recall(truths) if isinstance(explainer, Knowing) else explainer.explain(evidence))
-    ]
+    """Every explainer's explanation of every neuron, with the explainer's name and what it was handed.
+
+    Args:
+        explainers: by name.
+        evidence: of each neuron, the same for every explainer.
+        truths: for controls that know them.
+
+    Raises:
+        NeuroglossError: an explainer did not give one explanation for each neuron, in order.
+    """
+    found: list[Explanation] = []
+    for name, explainer in explainers.items():
+        handed: Sequence[Evidence | Truth] = truths if isinstance(explainer, Knowing) else evidence
+        told = explainer.recall(truths) if isinstance(explainer, Knowing) else explainer.explain(evidence)
+        if [one.neuron for one in told] != [known.neuron for known in handed]:
+            raise NeuroglossError(f"explainer.{name} did not give one explanation for each neuron, in order; mend it.")
+        found += [
+            replace(one, explainer=name, shown=tuple(excerpt.source for excerpt in known.excerpts))
+            for one, known in zip(told, handed, strict=True)
+        ]
+    return found
 
 
 def choose(

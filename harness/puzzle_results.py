@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from harness import results
-from harness.results import FLOAT, INT, TEXT, ExplainerInfo, SimulatorInfo, StageUsage, number, utf8
+from harness.results import FLOAT, INT, TEXT, ExplainerInfo, SimulatorInfo, StageUsage, number
 from harness.types import (
     Puzzle,
     PuzzleScore,
@@ -31,6 +31,7 @@ from harness.types import (
     Simulation,
     Summary,
     Usage,
+    utf8,
 )
 
 KIND = "puzzles"

@@ -52,6 +52,7 @@ from harness.types import (
     Standing,
     Summary,
     Usage,
+    utf8,
 )
 
 SCHEMA_VERSION = 1
@@ -94,12 +95,18 @@ class SimulatorInfo:
 
 @dataclass(frozen=True, slots=True)
 class ExplainerInfo:
-    """An explainer of a run: ``identity`` is that of the model it asks, None where it asks none."""
+    """An explainer of a run: ``identity`` is that of the model it asks, None where it asks none.
+
+    ``candidates`` is how many explanations it might try for a neuron, 0 where no model was asked; ``cleaning`` the
+    version of what made explanations of the replies.
+    """
 
     name: str
     role: Role
     identity: Identity | None = None
     prompt_version: str = ""
+    candidates: int = 0
+    cleaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,6 +527,7 @@ _EXPLANATIONS = columns(
     intercept=FLOAT,
     clipped=BOOL,
     candidates=pa.list_(pa.struct({"text": TEXT, "outcome": TEXT, "score": FLOAT})),
+    shown=pa.list_(TEXT),
     knots_simulated=pa.list_(FLOAT),
     knots_real=pa.list_(FLOAT),
 )
@@ -593,6 +601,7 @@ def _explanation_row(explainer: str, item: ScoredExplanation) -> dict[str, objec
         "candidates": [
             {"text": utf8(one.text), "outcome": one.outcome.value, "score": one.score} for one in explanation.candidates
         ],
+        "shown": [utf8(source) for source in explanation.shown],
         "knots_simulated": line and [knot[0] for knot in line.knots],
         "knots_real": line and [knot[1] for knot in line.knots],
     }
@@ -628,11 +637,6 @@ def _score_rows(explainer: str, item: ScoredExplanation) -> Rows:
 def number(value: float) -> float | None:
     """A number for a table; null where it is missing."""
     return None if math.isnan(value) else value
-
-
-def utf8(text: str) -> str:
-    """``text`` with lone surrogates, which Parquet can not hold, as U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 # ------------------------------------------------------------------------------------------- files, whole or not at all

@@ -26,6 +26,11 @@ class NeuroglossError(Exception):
     """A mistake or a condition that the user can mend: one sentence that says what is wrong, where, and what to do."""
 
 
+def utf8(text: str) -> str:
+    """``text`` with lone surrogates, which no file and no tokenizer takes, as U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 # ------------------------------------------------------------------------------------------------- neurons and excerpts
 
 
@@ -42,7 +47,7 @@ class NeuronId:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``L12N345``, ``12:345`` or ``12/345``; anything else is a :class:`NeuroglossError`."""
-        match = re.fullmatch(r"\s*(?:L(\d+)N(\d+)|(\d+)[:/](\d+))\s*", text)
+        match = re.fullmatch(r"\s*(?:L(\d{1,9})N(\d{1,9})|(\d{1,9})[:/](\d{1,9}))\s*", text)
         if match is None:
             raise NeuroglossError(f"{text!r} is not a neuron; write a layer and an index, for example L12N345.")
         layer, index = (group for group in match.groups() if group is not None)
@@ -481,7 +486,8 @@ class Candidate:
 class Explanation:
     """What an explainer says of a neuron: a ``text``, or a ``table`` of activation by ``table_key`` (with ``default``
     for keys it does not have). ``outcome`` names why there is none; ``prompt_version`` is empty if no model was asked.
-    ``candidates`` are all that it said, in order, where more than one was asked for."""
+    ``candidates`` are all that it said, in order, where more than one was asked for. ``shown`` are the sources of the
+    excerpts that its explainer was handed."""
 
     neuron: NeuronId
     explainer: str
@@ -494,6 +500,7 @@ class Explanation:
     usage: Usage = Usage()
     table_key: TableKey = TableKey.TOKEN
     candidates: tuple[Candidate, ...] = ()
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,10 @@ def page(tiny_task: Path, tiny_llama: Path, store: Path, *names: str, neuron: st
     return gallery.build_page(overrides, neuron, names, lambda *_: None, "fake")
 
 
+def sections(page: str) -> dict[str, str]:
+    return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+
+
 def test_each_method_is_shown_with_its_prompt_its_reply_and_its_source(tiny_task, tiny_llama, tmp_path: Path) -> None:
     record = tasks.select(tasks.read_task(tiny_task))[1]
     name = str(record.neuron)
@@ -31,16 +35,16 @@ def test_each_method_is_shown_with_its_prompt_its_reply_and_its_source(tiny_task
 
 def test_every_explainer_runs_and_asks_what_it_is_there_to_ask(tiny_task, tiny_llama, tmp_path: Path) -> None:
     text = page(tiny_task, tiny_llama, tmp_path / "s", *gallery.options())
-    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
-    assert list(sections) == gallery.options()
-    silent = {name for name, part in sections.items() if "Not shown" in part}
+    found = sections(text)
+    assert list(found) == gallery.options()
+    silent = {name for name, part in found.items() if "Not shown" in part}
     assert silent == {"neuronpedia", "openai_file", "shuffled"}
-    asking = {name for name, part in sections.items() if "### Question" in part}
-    assert asking == set(sections) - silent - {
+    asking = {name for name, part in found.items() if "### Question" in part}
+    assert asking == set(found) - silent - {
         *("constant", "max_activation", "next_token_lookup", "oracle", "people", "random_words", "token_lookup")
     }
     sources = re.findall(r"^.+ Source: `(.+)`\.$", text, re.MULTILINE)
-    assert len(sources) == len(sections)
+    assert len(sources) == len(found)
     assert all((Path(gallery.__file__).parents[1] / source).is_file() for source in sources)
 
 
@@ -73,10 +77,13 @@ def test_the_command_writes_the_page(tiny_task, tmp_path: Path, capsys: pytest.C
     target = tmp_path / "pages" / "explainers.md"
     settings = ["--set", f"task.path={tiny_task}", f"store={tmp_path / 's'}"]
     with pytest.raises(SystemExit) as ended:
-        cli.main(["explainers", "--only", "constant", "token_lookup", "--write", str(target), *settings])
+        cli.main(["explainers", "--only", "constant", "token_lookup", "constant", "--write", str(target), *settings])
     assert ended.value.code == 0
     assert "page:" in capsys.readouterr().out
     assert "## constant" in target.read_text()
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["explainers", "--only", "constnat"])
-    assert ended.value.code == 2
+    assert target.read_text().count("## constant\n") == 1
+    for wrong in (["--only", "constnat"], ["--only", "constant", "--write", str(tmp_path), *settings]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["explainers", *wrong])
+        assert ended.value.code == 2
+    assert "can not be written" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,12 @@ class Asking(ABC):
                 f"{self.candidates} candidates are wanted at temperature {self.temperature}; ask for at least 1, and "
                 "for several only with asking.temperature above 0: without it they are all the same."
             )
+        for name in (item.name for item in fields(self) if item.name not in ("seed", "temperature")):
+            value = getattr(self, name)
+            if isinstance(value, int) and value < 1:  # every count of what is shown, asked or told
+                raise NeuroglossError(f"{name} is {value}; write 1 or more.")
+        if self.temperature < 0:
+            raise NeuroglossError(f"temperature is {self.temperature}; write 0 or more.")
         self._prompt: Prompt = load(PROMPTS, self.prompt)
         self._lead_in = self._prompt.render("lead_in", {})
 
@@ -93,8 +99,7 @@ class Asking(ABC):
     def _explanation(self, evidence: Evidence, replies: Sequence[Completion]) -> Explanation:
         """The first candidate that is one, beside all of them."""
         said = [Candidate(*self.told(reply)) for reply in replies]
-        empty = said[0] if said else Candidate("", Outcome.EMPTY)
-        first = next((one for one in said if one.outcome is Outcome.OK), empty)
+        first = first_good(said)
         return Explanation(
             neuron=evidence.neuron,
             explainer="",
@@ -104,3 +109,8 @@ class Asking(ABC):
             usage=sum((reply.usage for reply in replies), Usage()),
             candidates=tuple(said) if len(said) > 1 else (),
         )
+
+
+def first_good(said: Sequence[Candidate]) -> Candidate:
+    """The first candidate that is an explanation, until one is chosen; where none is, the first of all."""
+    return next((one for one in said if one.outcome is Outcome.OK), said[0] if said else Candidate("", Outcome.EMPTY))

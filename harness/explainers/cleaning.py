@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 
-from harness.types import Completion, Outcome
+from harness.types import Completion, Outcome, utf8
 
+VERSION = "cleaning-v1"
+"""Grows with every change here that can make another explanation of a reply; results say which it was."""
 LONGEST = 2000
 """A reply of more characters than this (a closed block of reasoning before it apart) is no explanation."""
 
 _REFUSAL = re.compile(
-    r"(i['’]?m sorry|i am sorry|sorry[,.]|as an ai\b"
-    r"|i (cannot|can['’]?t|can not|am unable to|am not able to|won['’]?t) "
+    r"(i['’]?m sorry|i am sorry|sorry[,.]|i apologi[sz]e\b|as an? (ai|artificial|large language model|language model)\b"
+    r"|(unfortunately,? )?i (cannot|can['’]?t|can not|am unable to|am not able to|won['’]?t) "
     r"(help|assist|provide|explain|determine|comply|answer|identify|tell|see|say)\b)",
     re.IGNORECASE,
 )
 _WHOLE_SENTENCES = re.compile(r".*[.!?;](?=\s|$)", re.DOTALL)
+_REASONING = re.compile(r"\A\s*(?:<(think(?:ing)?)>.*?(?:</\1>|\Z)|.*?</think(?:ing)?>[ \t]*(?=\n|\Z))", re.DOTALL)
+"""A block of reasoning that begins a reply, or, without its opening tag, that the end of the prompt began."""
 _FENCE = re.compile(r"```\w*")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 
@@ -31,8 +35,8 @@ def explanation_of(reply: Completion, lead_in: str = "") -> tuple[str, Outcome]:
         lead_in: the beginning of the sentence that the prompt asked the model to finish.
     """
     if reply.outcome not in (Outcome.OK, Outcome.TRUNCATED):
-        return reply.text[:LONGEST].strip(), reply.outcome
-    body = _without_reasoning(reply.text)
+        return utf8(reply.text)[:LONGEST].strip(), reply.outcome
+    body = _REASONING.sub("", utf8(reply.text), count=1)
     if len(body) > LONGEST:
         return body[:LONGEST], Outcome.TRUNCATED
     line, finished = _first_line(body)
@@ -43,12 +47,6 @@ def explanation_of(reply: Completion, lead_in: str = "") -> tuple[str, Outcome]:
     if not text.strip(" .…"):
         return text, Outcome.TRUNCATED if cut else Outcome.EMPTY
     return _up_to_its_last_sentence(text) if cut else (text, Outcome.OK)
-
-
-def _without_reasoning(text: str) -> str:
-    """What follows a leading block of reasoning; nothing where the block never ends."""
-    text = text.lstrip()
-    return text.partition("</think>")[2] if text.startswith("<think>") else text
 
 
 def _first_line(text: str) -> tuple[str, bool]:

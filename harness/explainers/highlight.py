@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.explainers.asking import Asking
-from harness.explainers.levels import shown
+from harness.explainers.levels import LARGEST_LEVEL, shown
 from harness.explainers.views import FIRING, marked
-from harness.types import Evidence
+from harness.types import Evidence, NeuroglossError
 
 
 @dataclass(eq=False)
@@ -18,6 +18,11 @@ class Highlight(Asking):
 
     prompt: str = "highlight-v1"
     threshold: int = FIRING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threshold > LARGEST_LEVEL:
+            raise NeuroglossError(f"threshold is {self.threshold}; write a level of at most {LARGEST_LEVEL}.")
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
         """The excerpts, each as one line of marked text."""

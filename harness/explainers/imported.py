@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.types import Evidence, Explanation, NeuroglossError, NeuronId, Outcome, Role
+from harness.types import Evidence, Explanation, NeuroglossError, NeuronId, Outcome, Role, utf8
 
 
 @dataclass(eq=False)
@@ -37,7 +39,7 @@ class Imported(ABC):
 def _explanation(neuron: NeuronId, text: str | None) -> Explanation:
     if text is None:
         return Explanation(neuron, "", outcome=Outcome.NOT_COLLECTED)
-    kept = text.strip()
+    kept = utf8(text).strip()
     return Explanation(neuron, "", text=kept, outcome=Outcome.OK if kept else Outcome.EMPTY)
 
 
@@ -50,8 +52,8 @@ def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise NeuroglossError(f"{path} can not be read ({error}); fetch it again.") from error
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise NeuroglossError(f"{path} can not be read as JSON lines in UTF-8 ({error}); check the file.") from error
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
@@ -78,6 +80,6 @@ def needed(row: object, names: Sequence[str], where: str) -> Any:
 
 def whole_number(value: object, where: str) -> int:
     """A layer or an index, which some files write as text."""
-    if isinstance(value, int | str) and not isinstance(value, bool) and str(value).isdecimal():
+    if isinstance(value, int | str) and not isinstance(value, bool) and re.fullmatch(r"\d{1,9}", str(value)):
         return int(value)
     raise NeuroglossError(f"{where}: {value!r} is no layer and no index of a neuron; a whole number is wanted.")

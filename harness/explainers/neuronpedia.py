@@ -58,7 +58,7 @@ class Neuronpedia(Imported):
                     yield None, f"layer {layer}, typeName {kind[0]}, explanationModelName {kind[1]}", ""
                 else:
                     index = whole_number(needed(row, ("index",), where), where)
-                    yield NeuronId(int(number), index), "", text if isinstance(text, str) else ""
+                    yield NeuronId(whole_number(number, where), index), "", text if isinstance(text, str) else ""
 
     def _wanted(self, method: object, model: object) -> bool:
         return self.method in (None, method) and self.model_name in (None, model)

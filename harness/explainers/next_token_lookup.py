@@ -1,4 +1,4 @@
-"""A table of the mean activation on each token by the token after it: all that the next token alone can tell."""
+"""A table of the mean activation by the token that comes next, as far as the train excerpts tell it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from harness.types import Evidence, Excerpt, TableKey
 class NextTokenLookup(TokenLookup):
     """Gives the table instead of a text: a neuron that predicts what comes next does well by it.
 
-    A task holds sums by token, and none by next token, so the table is made of the train excerpts alone. What comes
-    next there fewer than ``minimum_count`` times, or never, is left to the neuron's mean.
+    A task holds sums by token over its corpus, and none by next token. The calibration excerpts are kept from every
+    explainer, so the table is made of the train excerpts alone: a lower bound of what the next token can tell, because
+    the neuron fires in all of these, and a mean over them is too high elsewhere. What comes next there fewer than
+    ``minimum_count`` times, or never, is left to the neuron's mean.
     """
 
     minimum_count: int = 1

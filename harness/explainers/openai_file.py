@@ -37,10 +37,16 @@ class OpenAIFile(Imported):
 
 
 def files(path: Path, neurons: Collection[NeuronId]) -> Iterator[Path]:
-    """The file itself, or those of the neurons that are asked for and that the folder has."""
+    """The file itself, or those of the neurons that are asked for and that the folder has.
+
+    Raises:
+        NeuroglossError: the folder holds no such file of any neuron.
+    """
     if path.is_file():
         yield path
         return
+    if not any(path.glob("*/*.jsonl")):
+        raise NeuroglossError(f"the folder {path} holds no <layer>/<neuron>.jsonl; check the path.")
     wanted = [path / str(neuron.layer) / f"{neuron.index}.jsonl" for neuron in sorted(neurons)]
     yield from (file for file in wanted if file.is_file())
 

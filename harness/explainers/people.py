@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.types import Evidence, Explanation, NeuroglossError, NeuronId, Outcome, Role
+from harness.explainers.imported import lines
+from harness.types import Evidence, Explanation, NeuroglossError, NeuronId, Outcome, Role, utf8
 
 COLUMNS = ("neuron", "text", "annotator")
+Row = tuple[str, Mapping[str, Any]]
+"""Where a row stands, and what it says by column."""
 
 
 @dataclass(eq=False)
@@ -50,17 +52,20 @@ class People:
 
 def read(path: Path) -> list[Explanation]:
     """Every explanation in a file; the first row that can not be used is an error that names the file and the line."""
-    if path.suffix not in _READERS:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
         raise NeuroglossError(f"{path} is none of {', '.join(_READERS)}; save people's explanations as one of these.")
     seen: dict[tuple[NeuronId, str], Explanation] = {}
     try:
-        for where, row in _READERS[path.suffix](path):
-            told = _explanation(row, f"{path}, {where}")
+        for where, row in reader(path):
+            told = _explanation(row, where)
             if (told.neuron, told.annotator) in seen:
-                raise NeuroglossError(f"{path}, {where}: {told.annotator!r} explains {told.neuron} a second time.")
+                raise NeuroglossError(f"{where}: {told.annotator!r} explains {told.neuron} a second time.")
             seen[told.neuron, told.annotator] = told
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         raise NeuroglossError(f"{path} can not be read as {path.suffix[1:]} in UTF-8: {error}.") from error
+    if not seen:
+        raise NeuroglossError(f"{path} holds no explanation; write a row for each, with {', '.join(COLUMNS)}.")
     return list(seen.values())
 
 
@@ -70,7 +75,7 @@ def _explanation(row: Mapping[str, Any], where: str) -> Explanation:
     if set(row) != set(COLUMNS):
         found = ", ".join(map(str, row))
         raise NeuroglossError(f"{where}: the columns must be {', '.join(COLUMNS)}; found: {found}.")
-    values = {name: value.strip() if isinstance(value, str) else "" for name, value in row.items()}
+    values = {name: utf8(value).strip() if isinstance(value, str) else "" for name, value in row.items()}
     for name, value in values.items():
         if not value:
             raise NeuroglossError(f"{where}: {name} is empty or not a text; fill it in or delete the row.")
@@ -81,28 +86,17 @@ def _explanation(row: Mapping[str, Any], where: str) -> Explanation:
     return Explanation(neuron, "", text=values["text"], annotator=values["annotator"])
 
 
-def _csv(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv(path: Path) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+    if len(set(reader.fieldnames or ())) < len(reader.fieldnames or ()):
+        raise NeuroglossError(f"{path}, line 1: a column stands there twice; keep one {', one '.join(COLUMNS)}.")
     for row in reader:
-        yield f"line {reader.line_num}", row
+        yield f"{path}, line {reader.line_num}", row
 
 
-def _jsonl(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise NeuroglossError(f"{path}, line {number}: this is not JSON ({error.msg}).") from error
-        if not isinstance(row, dict):
-            raise NeuroglossError(f"{path}, line {number}: a line must be an object with {', '.join(COLUMNS)}.")
-        yield f"line {number}", row
-
-
-def _parquet(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _parquet(path: Path) -> Iterator[Row]:
     for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
-        yield f"row {number}", row
+        yield f"{path}, row {number}", row
 
 
-_READERS = {".csv": _csv, ".jsonl": _jsonl, ".parquet": _parquet}
+_READERS: Mapping[str, Callable[[Path], Iterator[Row]]] = {".csv": _csv, ".jsonl": lines, ".parquet": _parquet}

@@ -25,11 +25,8 @@ class TokenSpace(Asking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tokens < 1 or self.minimum_count < 1 or not 0 < self.share <= 1:
-            raise NeuroglossError(
-                f"tokens is {self.tokens}, minimum_count {self.minimum_count} and share {self.share}; write 1 or more, "
-                "1 or more, and a share above 0 and at most 1."
-            )
+        if not 0 < self.share <= 1:
+            raise NeuroglossError(f"share is {self.share}; write a share above 0 and at most 1.")
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:
         """The tokens, each with the level of its mean (token, level), highest first; nothing if no mean is above 0."""

@@ -9,7 +9,7 @@ from typing import Any
 from harness.explainers.asking import Asking
 from harness.explainers.levels import shown
 from harness.explainers.views import strongest
-from harness.types import Evidence, NeuroglossError
+from harness.types import Evidence
 
 
 @dataclass(eq=False)
@@ -18,11 +18,6 @@ class TopTokens(Asking):
 
     prompt: str = "top_tokens-v1"
     tokens: int = 15
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.tokens < 1:
-            raise NeuroglossError(f"tokens is {self.tokens}, but at least 1 is shown.")
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:
         """The tokens (token, level, context), strongest first; nothing where the neuron is silent."""

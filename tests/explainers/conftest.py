@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -91,3 +92,10 @@ def planted(excerpt) -> Evidence:
     sums = np.array([FIRES_ON.get(token, 0.0) for token in tokens]) * counts
     sums[tokens.index(" seldom")] = 50.0  # seen once: chance, and not what it fires on
     return Evidence(NeuronId(1, 2), excerpts, TokenSums(tokens, counts, sums), mean=float(sums.sum() / counts.sum()))
+
+
+@pytest.fixture
+def planted_with_ids(planted) -> Evidence:
+    """The same, with token ids that a subject could be run on."""
+    excerpts = [dataclasses.replace(one, token_ids=tuple(range(len(one.tokens)))) for one in planted.excerpts]
+    return dataclasses.replace(planted, excerpts=tuple(excerpts))

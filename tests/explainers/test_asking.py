@@ -116,12 +116,25 @@ def test_candidates_that_would_all_be_the_same_are_refused(scripted, candidates:
         Summary(scripted(), candidates=candidates, temperature=temperature)
 
 
-@pytest.mark.parametrize("change", [{"tokens": 0}, {"share": 0.0}, {"share": 1.5}, {"minimum_count": 0}])
-def test_limits_that_leave_nothing_are_refused(scripted, change) -> None:
-    with pytest.raises(NeuroglossError, match="1 or more"):
-        TokenSpace(scripted(), **change)
-    with pytest.raises(NeuroglossError, match="at least 1"):
-        TopTokens(scripted(), tokens=0)
+@pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        (TokenSpace, {"tokens": 0}),
+        (TokenSpace, {"minimum_count": 0}),
+        (TokenSpace, {"share": 0.0}),
+        (TokenSpace, {"share": 1.5}),
+        (TopTokens, {"tokens": 0}),
+        (Highlight, {"threshold": 0}),
+        (Highlight, {"threshold": 11}),
+        (HighlightSummary, {"threshold": -1}),
+        (Summary, {"max_tokens": 0}),
+        (Summary, {"temperature": -1}),
+    ],
+)
+def test_limits_that_leave_nothing_are_refused(scripted, method: type[Asking], change: dict[str, float]) -> None:
+    ((name, value),) = change.items()
+    with pytest.raises(NeuroglossError, match=f"^{name} is {value}; write "):
+        method(scripted(), **change)
 
 
 # ------------------------------------------------------------------------------------------------------- prompt files

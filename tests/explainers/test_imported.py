@@ -71,6 +71,8 @@ def test_the_names_of_the_later_debugger_are_known(tmp_path: Path, evidence) -> 
         ('{"neuron_id": 3}', "line 1: the key layer_index is missing"),
         ('{"neuron_id": {"layer_index": 0}}', "line 1: the key neuron_index is missing"),
         ('{"neuron_id": {"layer_index": true, "neuron_index": 0}}', "line 1: True is no layer"),
+        ('{"neuron_id": {"layer_index": "%s", "neuron_index": 0}}' % ("9" * 5000), "is no layer"),
+        ('{"neuron_id": {"layer_index": -1, "neuron_index": 0}}', "line 1: -1 is no layer"),
         ('{"neuron_id": {"layer_index": 0, "neuron_index": 0}}', "line 1: the key scored_explanations is missing"),
         (
             '{"neuron_id": {"layer_index": 0, "neuron_index": 0}, "scored_explanations": [{"explanation": 4}]}',
@@ -136,9 +138,13 @@ def test_a_choice_that_leaves_nothing_says_what_there_is(export: Path, evidence)
 def test_what_is_no_export_is_named(tmp_path: Path, evidence) -> None:
     with pytest.raises(NeuroglossError, match=r"holds no \.jsonl"):
         Neuronpedia(str(tmp_path)).explain([evidence()])
-    (tmp_path / "a.jsonl.gz").write_bytes(b"not gzip")
-    with pytest.raises(NeuroglossError, match="can not be read"):
-        Neuronpedia(str(tmp_path)).explain([evidence()])
+    with pytest.raises(NeuroglossError, match=r"holds no <layer>/<neuron>\.jsonl"):
+        OpenAIFile(str(tmp_path)).explain([evidence()])
+    whole = gzip.compress(b"x" * 999)
+    for broken in (b"not gzip", whole[:-9], whole[:12] + b"\xff" * 20, gzip.compress(b"\xff\xfe")):
+        (tmp_path / "a.jsonl.gz").write_bytes(broken)
+        with pytest.raises(NeuroglossError, match="can not be read"):
+            Neuronpedia(str(tmp_path)).explain([evidence()])
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"layer": "0", "index": "1", "tokens": []}'))
     with pytest.raises(NeuroglossError, match="the key description is missing"):
         Neuronpedia(str(tmp_path)).explain([evidence()])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -36,12 +35,6 @@ class Planted:
         return TokenEffects(((" soot", 0.5),), ((" snow", -0.2), (" rain", -0.1)))
 
 
-def with_ids(planted: Evidence) -> Evidence:
-    return replace(
-        planted, excerpts=tuple(replace(one, token_ids=tuple(range(len(one.tokens)))) for one in planted.excerpts)
-    )
-
-
 def question(method, evidence: Evidence) -> str:
     return method.requests(evidence)[0].messages[-1].content
 
@@ -65,8 +58,10 @@ def test_nothing_is_asked_where_no_token_excites_the_neuron(scripted, planted) -
 
 
 @pytest.mark.parametrize(("factor", "words"), [(2.0, "made to fire strongly"), (0.0, "silenced")])
-def test_token_change_amplifies_or_silences_on_the_train_excerpts(scripted, planted, factor: float, words: str) -> None:
-    subject, known = Planted(), with_ids(planted)
+def test_token_change_amplifies_or_silences_on_the_train_excerpts(
+    scripted, planted_with_ids, factor: float, words: str
+) -> None:
+    subject, known = Planted(), planted_with_ids
     request = TokenChange(scripted(), subject=subject, factor=factor).requests(known)[0]
     assert 'Likelier: " soot"\nLess likely: " snow", " rain"\n' in request.messages[-1].content
     assert f"it was {words}" in request.messages[0].content

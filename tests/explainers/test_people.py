@@ -66,11 +66,17 @@ def test_without_a_file_nothing_is_collected(evidence) -> None:
         (HEAD + "L0N1,water\n", "line 2: annotator is empty"),
         (HEAD + "L0N1,water,al\nL0N2, ,al\n", "line 3: text is empty"),
         (HEAD + "12,water,al\n", "line 2: '12' is not a neuron"),
+        (HEAD + f"L0N{'9' * 5000},water,al\n", "line 2: .* is not a neuron"),
         (HEAD + "L0N1,water, lakes,al\n", "line 2: there are more cells than columns"),
         ("neuron,text\nL0N1,water\n", "line 2: the columns must be neuron, text, annotator; found: neuron, text"),
         ("neuron,text,annotator,mood\nL0N1,water,al,good\n", "found: neuron, text, annotator, mood"),
         (HEAD + "L0N1,water,al\n0:1,lakes,al\n", "line 3: 'al' explains L0N1 a second time"),
         (HEAD + 'L0N1,"water,al\n', "can not be read as csv"),
+        ("", "holds no explanation; write a row for each, with neuron, text, annotator"),
+        (HEAD, "holds no explanation"),
+        ("neuron,text,annotator,text\nL0N1,water,al,lakes\n", "line 1: a column stands there twice"),
+        ("neuron;text;annotator\nL0N1;water;al\n", "found: neuron;text;annotator"),
+        (HEAD + f'L0N1,"{"x" * 200_000}",al\n', "can not be read as csv.*field larger than"),
     ],
 )
 def test_a_mistake_in_a_csv_is_named_with_its_line(tmp_path: Path, evidence, content: str, message: str) -> None:
@@ -85,9 +91,12 @@ def test_a_mistake_in_a_csv_is_named_with_its_line(tmp_path: Path, evidence, con
     ("content", "message"),
     [
         (b'{"neuron": "L0N1"\n', "line 1: this is not JSON"),
-        (b"\n[1]\n", "line 2: a line must be an object"),
+        (b'{"neuron": %s}' % (b"9" * 5000), "line 1: this is not JSON"),
+        (b"[" * 100_000, "line 1: this is not JSON"),
+        (b"\r\n", "holds no explanation"),
+        (b"\n[1]\n", "line 2: a line must be a JSON object"),
         (b'{"neuron": "L0N1", "text": null, "annotator": "al"}\n', "line 1: text is empty or not a text"),
-        (b'{"neuron": "L0N1", "text": "\xff", "annotator": "al"}\n', "can not be read as jsonl in UTF-8"),
+        (b'{"neuron": "L0N1", "text": "\xff", "annotator": "al"}\n', "can not be read as JSON lines in UTF-8"),
     ],
 )
 def test_a_mistake_in_a_jsonl_is_named_with_its_line(tmp_path: Path, evidence, content: bytes, message: str) -> None:
@@ -104,3 +113,22 @@ def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path, evidence) 
         (tmp_path / name).write_text("neuron,text,annotator\n")
         with pytest.raises(NeuroglossError, match=message):
             People(str(tmp_path / name)).explain([evidence()])
+
+
+@pytest.mark.parametrize("name", ["people.csv", "PEOPLE.CSV", "people.jsonl"])
+def test_files_of_windows_are_read(tmp_path: Path, evidence, name: str) -> None:
+    line = 'L0N1,"words (2012)",al' if "csv" in name.lower() else json.dumps(ROWS[1] | {"text": "words (2012)"})
+    head = [HEAD.strip()] if "csv" in name.lower() else []
+    (tmp_path / name).write_bytes(("\ufeff" + "\r\n".join([*head, line, ""])).encode())
+    assert People(str(tmp_path / name)).explain([evidence(1)])[0].text == "words (2012)"
+
+
+def test_odd_characters_are_kept_and_what_is_no_text_is_replaced(tmp_path: Path, evidence) -> None:
+    odd = "\u202e<b>&\x00\x07 \U0001f30a\ud83d"
+    path = saved(tmp_path / "people.jsonl", [{"neuron": "L0N1", "text": f"a{odd}b", "annotator": "al"}])
+    assert People(path).explain([evidence(1)])[0].text == f"a{odd[:-1]}\ufffdb"
+
+
+def test_neurons_that_are_not_asked_for_are_passed_over(tmp_path: Path, evidence) -> None:
+    path = saved(tmp_path / "people.csv", [*ROWS, {"neuron": "L99N7", "text": "nothing here", "annotator": "al"}])
+    assert [one.text for one in People(path).explain([evidence(2)])] == ['"quoted"']

@@ -189,6 +189,6 @@ def test_sentences_are_shown_on_the_scale_of_the_excerpts(planted) -> None:
 
 
 def test_a_search_without_steps_is_refused(scripted) -> None:
-    for change in ({"rounds": 0}, {"sentences": 0}):
+    for change in ({"rounds": 0}, {"sentences": 0}, {"max_tokens": 0}, {"max_sentences_tokens": -1}):
         with pytest.raises(NeuroglossError, match="1 or more"):
             Revision(MaxActivation(), scripted(), Oven(), **change)
