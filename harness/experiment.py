@@ -40,6 +40,7 @@ from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
 from harness.puzzle_results import PuzzleResults
+from harness.released import Released
 from harness.report import board
 from harness.types import (
     Explainer,
@@ -102,7 +103,7 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     values = config.plain(composed)
     shown = provenance.redact(values)
     settings: CollectSettings = config.settings_from(CollectSettings, values)
-    for where in ("subject", "corpus", "sample", "collect"):
+    for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
         build.check(values[where], where)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", settings.name):
         raise NeuroglossError(f"name is {settings.name!r}; a task is named like mine-v1, and a change of it mine-v2.")
@@ -114,7 +115,7 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     return CollectionPlan(shown, settings, folder)
 
 
-WAYS = ("output", "worker", "workers", "save_every")
+WAYS = ("released", "output", "worker", "workers", "save_every")
 """Keys of a collection that say how it is done, and nothing of what comes out."""
 
 
@@ -133,6 +134,8 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
     from harness.subjects.collect import collect_share  # noqa: PLC0415  # torch takes seconds to import
     from harness.subjects.state import StateFile  # noqa: PLC0415
 
+    if plan.settings.released:
+        return _fetch(plan, progress)
     settings = plan.settings
     parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample")}
     made = {
@@ -155,6 +158,16 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
     if found is None:
         return None
     tasks.write_task(plan.folder, found, settings.description, made)
+    shutil.rmtree(place, ignore_errors=True)
+    return plan.folder
+
+
+def _fetch(plan: CollectionPlan, progress: Progress) -> Path:
+    """Freeze records that others have published; those that have come are kept until all of them have."""
+    released: Released = build.assemble(plan.settings.released)
+    place = plan.folder.with_name(f".{plan.folder.name}.state")
+    files = released.fetch(place, plan.folder.with_name(f"{plan.folder.name}.lock"), progress)
+    import_records(files, plan.folder, released.identity, plan.settings.description)
     shutil.rmtree(place, ignore_errors=True)
     return plan.folder
 
