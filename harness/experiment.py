@@ -132,7 +132,9 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
             was saved is left.
     """
     from harness.subjects.collect import collect_share  # noqa: PLC0415  # torch takes seconds to import
+    from harness.subjects.corpora import Sampled  # noqa: PLC0415
     from harness.subjects.state import StateFile  # noqa: PLC0415
+    from harness.subjects.written import WrittenText  # noqa: PLC0415
 
     if plan.settings.released:
         return _fetch(plan, progress)
@@ -148,6 +150,8 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
         StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
         for number in range(settings.workers)
     ]
+    if isinstance(parts["corpus"], Sampled):
+        parts["corpus"].written = WrittenText(place / f"text-{settings.worker}-of-{settings.workers}.jsonl", origin)
     found = collect_share(
         **parts,
         settings=build.assemble(settings.collect),

@@ -23,6 +23,7 @@ from harness.frozen import file_digest
 from harness.models.pace import Backoff, retry_after_seconds
 from harness.types import Identity, NeuroglossError, NeuronId, Progress
 
+BACKOFF = Backoff(first=1.0)
 PATIENCE = 600.0
 """The longest that a server may ask to wait; one that asks for more is left for another day."""
 
@@ -60,7 +61,7 @@ class Released:
         """The model that the records were made from."""
         return Identity(self.subject, self.revision)
 
-    def fetch(self, folder: Path, lock: Path, progress: Progress, backoff: Backoff = Backoff(first=1.0)) -> list[Path]:
+    def fetch(self, folder: Path, lock: Path, progress: Progress, backoff: Backoff = BACKOFF) -> list[Path]:
         """Have every file in ``folder``: what is there already, and is whole, is not asked for again.
 
         Args:
@@ -113,7 +114,7 @@ class Released:
             except httpx2.HTTPError as error:
                 problem = str(error) or type(error).__name__
             if failures < self.attempts:
-                _sleep(backoff.wait(failures, random.random(), wait), url)  # noqa: S311  # jitter, no secret
+                _sleep(backoff.wait(failures, random.random(), wait), url)
         raise NeuroglossError(
             f"{url} did not come in {self.attempts} attempts ({problem}); what came before is kept, so run the same "
             "command again later."

@@ -124,7 +124,11 @@ def test_what_has_changed_since_the_first_download_is_refused(publisher: Publish
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(None, "status 404"), (b"<html>", "holds no neuron record"), (json.dumps(example(9)).encode(), "holds neuron L9N7")],
+    [
+        (None, "status 404"),
+        (b"<html>", "holds no neuron record"),
+        (json.dumps(example(9)).encode(), "holds neuron L9N7"),
+    ],
 )
 def test_what_is_no_such_record_is_not_asked_for_again(
     publisher: Publisher, tmp_path: Path, content: bytes | None, sentence: str
