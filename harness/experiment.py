@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -40,7 +40,6 @@ from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
 from harness.puzzle_results import PuzzleResults
-from harness.released import Released
 from harness.report import board
 from harness.types import (
     Explainer,
@@ -56,6 +55,9 @@ from harness.types import (
     Summary,
     Task,
 )
+
+if TYPE_CHECKING:  # only a recipe of released records needs a client of HTTP
+    from harness.released import Released
 
 
 def prepare(composed: DictConfig) -> Plan:
