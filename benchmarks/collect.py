@@ -3,7 +3,14 @@
 Run it by hand, on a quiet machine: ``python benchmarks/collect.py``. All sides read the same random tokens on the same
 random GPT-2, in this one process and in turns. ``--scaling`` also says how cost grows with tokens, neurons, k and
 excerpt length. On a machine that is not quiet, ``--cpu-time`` measures the processor time of one thread instead of wall
-time. The last line is one JSON object:
+time.
+
+delphi's side runs where ``delphi`` can be imported. All that its package asks for takes gigabytes; its cache needs:
+``pip install --no-deps --target FOLDER eai-delphi eai-sparsify jaxtyping wadler-lindig simple-parsing docstring-parser
+orjson asyncer sniffio blobfile pycryptodomex lxml faiss-cpu sentence-transformers scikit-learn joblib threadpoolctl
+urllib3``; then run with ``PYTHONPATH=FOLDER``.
+
+The last line is one JSON object:
 
 * ``ratio_to_forward``: wall time of a collection (top 20, random sample, quantiles, moments) divided by that of the
   transformer's body alone; the median over rounds.
@@ -81,11 +88,14 @@ def main() -> None:
         bare = _timed(lambda: _forward(subject, corpus, options.batch))
         ours.append(_timed(lambda: _collected(subject, corpus, settings, All())))
         ratios.append(ours[-1] / bare)
-        print(f"round {number + 1}: forward {bare:.1f} s, collection {ours[-1]:.1f} s, ratio {ratios[-1]:.3f}")
+        print(
+            f"round {number + 1}: forward {bare:.1f} s, collection {ours[-1]:.1f} s, ratio {ratios[-1]:.3f}",
+            flush=True,
+        )
     print(f"peak memory after our side: {_peak():.0f} MB; {torch.get_num_threads()} threads")
     if options.scaling:
         _scaling(subject, options.batch)
-    delphi = _delphi(subject, corpus, options.delphi_tokens)
+    delphi = _delphi(subject, corpus, options.delphi_tokens, options.batch)
     speedup = delphi and delphi / (statistics.median(ours) / options.tokens)
     report = {"ratio_to_forward": statistics.median(ratios), "speedup_over_delphi": speedup, "peak_mb": _peak()}
     print(json.dumps({key: value and round(value, 3) for key, value in report.items()}))
@@ -135,40 +145,46 @@ def _collected(
 
 
 def _scaling(subject: RandomSubject, batch: int) -> None:
-    """Cost beyond the forward pass, in microseconds a token, as one thing changes at a time."""
-    base: dict[str, Any] = {"tokens": 65_536, "length": 64, "top": 20, "neurons": None}
-    changes = [{}, {"tokens": 131_072}, {"length": 128}, {"length": 32}, {"top": 5}, {"top": 80}, {"neurons": 384}]
-    for change in changes:
+    """A table of the cost beyond the forward pass as one thing changes at a time."""
+    base: dict[str, int] = {"tokens": 65_536, "length": 64, "top": 20, "neurons": subject.shape[0] * subject.shape[1]}
+    changes = [{}, {"tokens": 32_768}, {"tokens": 131_072}, {"length": 32}, {"length": 128}, {"top": 5}, {"top": 80}]
+    print(f"{'tokens':>8} {'length':>7} {'top':>4} {'neurons':>8} {'us a token beyond forward':>26} {'ratio':>6}")
+    for change in [*changes, {"neurons": 384}, {"neurons": 3072}]:
         asked = {**base, **change}
-        corpus = Numbers(asked["tokens"], asked["length"])
-        rows = max(1, batch * 64 // asked["length"])
+        corpus, rows = Numbers(asked["tokens"], asked["length"]), max(1, batch * 64 // asked["length"])
         settings = CollectionSettings(
             excerpt_tokens=asked["length"], top=asked["top"], quantile=5, batch_size=rows, token_sums=False
         )
-        sample: NeuronSample = Stratified(asked["neurons"], 0) if asked["neurons"] else All()
+        sample: NeuronSample = Stratified(asked["neurons"] // LAYERS, 0) if "neurons" in change else All()
         bare = _timed(lambda: _forward(subject, corpus, rows))  # noqa: B023  # called at once
         ours = _timed(lambda: _collected(subject, corpus, settings, sample))  # noqa: B023
         beyond = 1e6 * (ours - bare) / asked["tokens"]
-        print(f"{change or base}: {beyond:.1f} us a token beyond the forward pass, ratio {ours / bare:.3f}")
+        print(
+            f"{asked['tokens']:8} {asked['length']:7} {asked['top']:4} {asked['neurons']:8} {beyond:26.1f} "
+            f"{ours / bare:6.3f}",
+            flush=True,
+        )
 
 
-def _delphi(subject: RandomSubject, corpus: Numbers, tokens: int) -> float | None:
+def _delphi(subject: RandomSubject, corpus: Numbers, tokens: int, batch: int) -> float | None:
     """Seconds a token of delphi's cache of the same activations by the same body, written as delphi writes them."""
     try:
         from delphi.latents import LatentCache
     except ImportError as error:
-        print(f"delphi is not installed ({error}; pip install eai-delphi): that side is left out")
+        print(f"delphi is not installed ({error}; see --help): that side is left out")
         return None
 
     rows = corpus.made[: tokens // corpus.made.shape[1]]
     hooks: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         f"h.{layer}.mlp.act": lambda activations: activations for layer in range(LAYERS)
     }
-    cache = LatentCache(subject.network.transformer, hooks, batch_size=8)
+    cache = LatentCache(subject.network.transformer, hooks, batch_size=batch)
     with tempfile.TemporaryDirectory() as folder:
         seconds = _timed(lambda: _cached(cache, rows, Path(folder)))
-    print(f"delphi: {tokens} tokens in {seconds:.1f} s")
-    return seconds / tokens
+    if sum(map(len, cache.cache.tokens.values())) != LAYERS * (len(rows) // batch * batch):
+        raise AssertionError("delphi did not read every excerpt")
+    print(f"delphi: {rows.size} tokens in {seconds:.1f} s")
+    return seconds / rows.size
 
 
 def _cached(cache: Any, rows: Sequence[Any], folder: Path) -> None:

@@ -138,6 +138,9 @@ class AuditSettings:
 class CollectSettings:
     """One collection, complete: what :mod:`harness.subjects.collect` needs to freeze a task.
 
+    Where ``released`` is given, records that others have published are fetched (:mod:`harness.released`), and nothing
+    is read on a subject.
+
     ``worker`` of ``workers`` share the work; the state is saved every ``save_every`` batches. None of these three
     enters the task.
     """
@@ -146,6 +149,7 @@ class CollectSettings:
     corpus: dict[str, Any] = field(default_factory=dict)
     sample: dict[str, Any] = field(default_factory=dict)
     collect: dict[str, Any] = field(default_factory=dict)
+    released: dict[str, Any] = field(default_factory=dict)
     name: str = MISSING
     description: str = ""
     seed: int = 0

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -55,6 +55,9 @@ from harness.types import (
     Summary,
     Task,
 )
+
+if TYPE_CHECKING:  # only a recipe of released records needs a client of HTTP
+    from harness.released import Released
 
 
 def prepare(composed: DictConfig) -> Plan:
@@ -102,7 +105,7 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     values = config.plain(composed)
     shown = provenance.redact(values)
     settings: CollectSettings = config.settings_from(CollectSettings, values)
-    for where in ("subject", "corpus", "sample", "collect"):
+    for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
         build.check(values[where], where)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", settings.name):
         raise NeuroglossError(f"name is {settings.name!r}; a task is named like mine-v1, and a change of it mine-v2.")
@@ -114,7 +117,7 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     return CollectionPlan(shown, settings, folder)
 
 
-WAYS = ("output", "worker", "workers", "save_every")
+WAYS = ("released", "output", "worker", "workers", "save_every")
 """Keys of a collection that say how it is done, and nothing of what comes out."""
 
 
@@ -131,8 +134,12 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
             was saved is left.
     """
     from harness.subjects.collect import collect_share  # noqa: PLC0415  # torch takes seconds to import
+    from harness.subjects.corpora import Sampled  # noqa: PLC0415
     from harness.subjects.state import StateFile  # noqa: PLC0415
+    from harness.subjects.written import WrittenText  # noqa: PLC0415
 
+    if plan.settings.released:
+        return _fetch(plan, progress)
     settings = plan.settings
     parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample")}
     made = {
@@ -145,6 +152,8 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
         StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
         for number in range(settings.workers)
     ]
+    if isinstance(parts["corpus"], Sampled):
+        parts["corpus"].written = WrittenText(place / f"text-{settings.worker}-of-{settings.workers}.jsonl", origin)
     found = collect_share(
         **parts,
         settings=build.assemble(settings.collect),
@@ -155,6 +164,16 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
     if found is None:
         return None
     tasks.write_task(plan.folder, found, settings.description, made)
+    shutil.rmtree(place, ignore_errors=True)
+    return plan.folder
+
+
+def _fetch(plan: CollectionPlan, progress: Progress) -> Path:
+    """Freeze records that others have published; those that have come are kept until all of them have."""
+    released: Released = build.assemble(plan.settings.released)
+    place = plan.folder.with_name(f".{plan.folder.name}.state")
+    files = released.fetch(place, plan.folder.with_name(f"{plan.folder.name}.lock"), progress)
+    import_records(files, plan.folder, released.identity, plan.settings.description)
     shutil.rmtree(place, ignore_errors=True)
     return plan.folder
 

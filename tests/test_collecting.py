@@ -11,6 +11,8 @@ import yaml
 
 from harness import cli, config, frozen, tasks
 from harness.hydra_config import composed
+from harness.subjects import sampling
+from harness.subjects.transformers_subject import TransformersSubject
 from tests.conftest import TEXT
 
 SMALL = (
@@ -115,7 +117,7 @@ def test_a_recipe_is_proven_on_a_small_model_of_its_kind(
 def test_a_recipe_is_complete_and_pinned(path: Path) -> None:
     values = config.plain(composed("collect", [f"recipe={path.stem}"]))
     assert values["name"] == path.stem
-    for where in ("subject", "corpus"):
+    for where in ("released",) if values["released"] else ("subject", "corpus"):
         assert len(values[where]["revision"]) == 40
         assert int(values[where]["revision"], 16)
 
@@ -131,3 +133,34 @@ def test_a_task_is_imported_and_exported(tiny_task: Path, tmp_path: Path, capsys
         assert path.read_text() == (tmp_path / "out2" / path.relative_to(tmp_path / "out")).read_text()
     assert command("tasks", "import", "again-v1", str(tmp_path / "out"), *where) == 2
     assert "a task is never changed" in said(capsys)
+
+
+def test_a_collection_that_was_killed_has_no_text_written_twice(
+    tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled = ("subject=transformers", f"subject.name={tiny_llama}", "corpus=smollm2_sampled", "corpus.documents=48")
+    own = (*sampled, "corpus.document_tokens=64", "corpus.batch_size=8", "sample.per_layer=1", *SMALL)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    written: list[int] = []
+    write, read = sampling._continuations, TransformersSubject.visit
+
+    def counted(model: Any, prompts: list[Any], *more: Any) -> Any:
+        written.append(len(prompts))
+        return write(model, prompts, *more)
+
+    def stopped(*given: Any) -> None:
+        if sum(written) > 24:
+            raise KeyboardInterrupt
+        read(*given)
+
+    monkeypatch.setattr(sampling, "_continuations", counted)
+    assert command("collect", "name=tiny-v1", f"output={whole}", *own) == 0
+    written.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(TransformersSubject, "visit", stopped)
+        assert command("collect", "name=tiny-v1", f"output={killed}", *own) == cli.INTERRUPTED
+    assert 24 < sum(written) < 48
+    assert command("collect", "name=tiny-v1", f"output={killed}", *own) == 0
+    assert 48 <= sum(written) < 48 + 8  # a batch of which not every text was kept is written again
+    one, other = (frozen.read(where / "tiny-v1")["digest"] for where in (whole, killed))
+    assert one == other

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.subjects.sampling import Sampling
+from harness.subjects.written import WrittenText
 from harness.types import NeuroglossError, Progress
 
 Tokens = tuple[int, ...]
@@ -58,8 +59,10 @@ class TextModel(Protocol):
         """Token ids of a text, with no token put before or after it."""
         ...
 
-    def sample(self, prompts: Sequence[str], sampling: Sampling, progress: Progress) -> Iterator[tuple[int, Tokens]]:
-        """The model's own continuation of each prompt: (index, token ids)."""
+    def sample(
+        self, prompts: Sequence[str], sampling: Sampling, progress: Progress, known: Mapping[int, Tokens]
+    ) -> Iterator[tuple[int, Tokens]]:
+        """The model's own continuation of each prompt: (index, token ids); what is ``known`` is not written again."""
         ...
 
 
@@ -175,10 +178,14 @@ class Sampled:
             raise NeuroglossError("the sampled corpus has nothing to ask for; give openings, and documents above 0.")
         order = np.random.default_rng(seed).permutation(len(asked))
         self.prompts = [asked[order[index % len(asked)]] for index in range(documents)]
+        self.written: WrittenText | None = None
+        """Where the text is kept as it is written, so that a collection that was killed has no more of it written."""
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every text as ``sampled-<number of its prompt>``; the prompt is no part of it."""
-        for index, tokens in model.sample(self.prompts, self.sampling, progress):
+        known = {} if self.written is None else self.written.read()
+        texts = model.sample(self.prompts, self.sampling, progress, known)
+        for index, tokens in texts if self.written is None else self.written.adding(texts):
             yield Document(f"sampled-{index:05d}", tokens)
 
 

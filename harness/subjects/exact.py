@@ -59,9 +59,9 @@ class ExactSums:
         rest = np.asarray(values, dtype=np.float64)
         for place in reversed(range(len(self.words))):
             exponent = self.lowest + DIGIT_BITS * place
-            whole = np.trunc(np.ldexp(rest, -exponent))
+            whole = np.trunc(rest * 2.0**-exponent)  # times a power of two is exact, and much faster than ldexp
             if place == len(self.words) - 1 and (np.abs(whole) > LARGEST).any():
                 raise OverflowError(f"a number to add is larger than 2^{exponent + 60}")
             found.append(whole.astype(np.int64))
-            rest = rest - np.ldexp(whole, exponent)
+            rest = rest - whole * 2.0**exponent
         return found

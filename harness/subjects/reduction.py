@@ -11,8 +11,8 @@ import torch
 from harness.types import FloatArray
 
 POWERS = 4
-TILE = 2**18
-"""Activations worked on together: few enough to stay in a processor's cache from one operation to the next."""
+TILE = 2**16
+"""Activations worked on together: few enough that they, their squares and their cubes stay in a megabyte of cache."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -45,12 +46,19 @@ class Sampling:
             raise NeuroglossError("the sampled corpus needs a temperature above 0 and a top_p above 0 and at most 1.")
 
 
-def sample(
-    model: Any, prompts: Sequence[Tokens], ends: Collection[int], sampling: Sampling, progress: Progress
+def sample(  # noqa: PLR0913  # what is written, how, and what has been
+    model: Any,
+    prompts: Sequence[Tokens],
+    ends: Collection[int],
+    sampling: Sampling,
+    progress: Progress,
+    *,
+    known: Mapping[int, Tokens] = MappingProxyType({}),
 ) -> Iterator[tuple[int, Tokens]]:
     """Continue each prompt until a token of ``ends`` or ``sampling.tokens`` tokens.
 
-    Prompts are batched with others of the same length, so that nothing is padded.
+    Prompts are batched with others of the same length, so that nothing is padded. A batch of which ``known`` holds
+    every text is not written again; one that was begun is, as its draws depend on each other.
 
     Yields:
         (index of the prompt, token ids of the continuation alone), in any order.
@@ -58,9 +66,12 @@ def sample(
     done = 0
     progress("sampling text", done, len(prompts))
     for number, batch in enumerate(_equally_long(prompts, sampling.batch_size)):
-        seed = int(np.random.SeedSequence((sampling.seed, number)).generate_state(1)[0])
-        generator = torch.Generator().manual_seed(seed)
-        texts = _continuations(model, [prompts[index] for index in batch], ends, sampling, generator)
+        if known.keys() >= set(batch):
+            texts = [known[index] for index in batch]
+        else:
+            seed = int(np.random.SeedSequence((sampling.seed, number)).generate_state(1)[0])
+            generator = torch.Generator().manual_seed(seed)
+            texts = _continuations(model, [prompts[index] for index in batch], ends, sampling, generator)
         yield from zip(batch, texts, strict=True)
         done += len(batch)
         progress("sampling text", done, len(prompts))

@@ -177,14 +177,18 @@ class Sketch:
         self._active[places] += reduced.active
         np.maximum(self._maximum[places], highest.max(axis=0), out=self._maximum[places])
         self._powers.add(reduced.powers, (slice(None), places))
+        self._offer(places, highest, content, activations)
+
+    def _offer(self, places: slice, highest: Float32Array, content: Keys, activations: torch.Tensor) -> None:
+        """Let each kind of passages kept take those of a batch that belong to it."""
         drawn = draws(self._draw_keys[places], content)
-        group = np.arange(places.start, places.stop)[None, :]
-        _offer(self._top, np.broadcast_to(group, highest.shape), _descending(highest), content, activations)
-        _offer(self._random, np.broadcast_to(group, highest.shape), drawn, content, activations)
+        _offer(self._top, places, _descending(highest), content, activations)
+        _offer(self._random, places, drawn, content, activations)
         if self.settings.quantile:
-            classes = _classes(highest)
-            np.add.at(self._class_counts, (np.broadcast_to(group, highest.shape), classes), 1)
-            _offer(self._by_class, group * CLASSES + classes, drawn, content, activations)
+            classes = _classes(highest) + np.arange(0, highest.shape[1] * CLASSES, CLASSES)
+            counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
+            self._class_counts[places] += counts.reshape(-1, CLASSES)
+            _offer(self._by_class, classes + places.start * CLASSES, drawn, content, activations)
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -368,18 +372,22 @@ class Sketch:
 _KINDS = ("top", "random", "by_class")
 
 
-def _offer(kind: Lowest, group: Places, order: Keys, content: Keys, activations: torch.Tensor) -> None:
+def _offer(kind: Lowest, group: Places | slice, order: Keys, content: Keys, activations: torch.Tensor) -> None:
     """Add those of a batch's passages that may be among the lowest.
+
+    Few are, once some of the corpus has been read, so the first test is the cheapest: one comparison for each.
 
     Args:
         kind: where they may belong.
-        group: the group of each passage and neuron [passages, neurons].
+        group: the group of each passage and neuron [passages, neurons], or the groups of the neurons [neurons].
         order: what is kept lowest [passages, neurons].
         content: keys of the passages [passages].
         activations: of the neurons [passages, tokens, neurons].
     """
-    passage, neuron = np.nonzero(order <= kind.worst[group])
-    groups, orders, contents = group[passage, neuron], order[passage, neuron], content[passage]
+    worst = kind.worst[group] if isinstance(group, slice) else kind.worst.take(group)
+    passage, neuron = np.divmod(np.flatnonzero(order <= worst), order.shape[1])
+    groups = neuron + group.start if isinstance(group, slice) else group[passage, neuron]
+    orders, contents = order[passage, neuron], content[passage]
     wanted = kind.wants(groups, orders, contents)
     if wanted.any():
         passage, neuron = passage[wanted], neuron[wanted]

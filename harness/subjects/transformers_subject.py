@@ -342,12 +342,16 @@ class TransformersSubject:
             self._token_texts[token_id] = text
         return self._token_texts[token_id]
 
-    def sample(self, prompts: Sequence[str], sampling: Sampling, progress: Progress) -> Iterator[tuple[int, Tokens]]:
+    def sample(
+        self, prompts: Sequence[str], sampling: Sampling, progress: Progress, known: Mapping[int, Tokens]
+    ) -> Iterator[tuple[int, Tokens]]:
         """The model's own continuation of each prompt: (index, token ids), without the prompt, in any order.
 
         A prompt goes through the chat template where the tokenizer has one, and is plain text to go on from otherwise.
+        What ``known`` holds of the same call is not written again, as far as whole batches go.
         """
-        return sample(self._loaded.model, [self._prompt(prompt) for prompt in prompts], self._ends, sampling, progress)
+        encoded = [self._prompt(prompt) for prompt in prompts]
+        return sample(self._loaded.model, encoded, self._ends, sampling, progress, known=known)
 
     def _prompt(self, text: str) -> Tokens:
         tokenizer = self._loaded.tokenizer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,7 +39,9 @@ class Characters:
     def encode(self, text: str) -> Tokens:
         return tuple(map(ord, text))
 
-    def sample(self, prompts: Sequence[str], sampling: Sampling, progress: Progress) -> Iterator[tuple[int, Tokens]]:
+    def sample(
+        self, prompts: Sequence[str], sampling: Sampling, progress: Progress, known: Mapping[int, Tokens]
+    ) -> Iterator[tuple[int, Tokens]]:
         yield from reversed([(index, self.encode(prompt)) for index, prompt in enumerate(prompts)])
 
 

@@ -52,6 +52,23 @@ def test_a_text_ends_at_an_end_and_goes_on_unchanged_elsewhere(model: Any) -> No
         assert tokens == whole[index][:cut]
 
 
+def test_what_is_known_is_not_written_again_and_a_batch_that_was_begun_is(model: Any) -> None:
+    sampling = Sampling(12, seed=3, batch_size=2)
+    whole = list(sample(model, PROMPTS, (), sampling, quiet))
+    asked: list[torch.Size] = []
+
+    def counting(**given: Any) -> Any:
+        asked.append(given["input_ids"].shape)
+        return model(**given)
+
+    counting.device = model.device  # type: ignore[attr-defined]
+    for kept in range(len(PROMPTS) + 1):
+        asked.clear()
+        assert list(sample(counting, PROMPTS, (), sampling, quiet, known=dict(whole[:kept]))) == whole
+        batches = [1, 3, 5, 6]  # how many texts are there after each batch: lengths are 1, 2, and 3 tokens thrice
+        assert len(asked) == 12 * sum(kept < after for after in batches)
+
+
 def test_progress_is_told_to_the_end(model: Any) -> None:
     told: list[tuple[str, int, int]] = []
     list(sample(model, PROMPTS, (), Sampling(1, batch_size=2), lambda *one: told.append(one)))

@@ -172,7 +172,7 @@ def test_text_is_tokens_and_back(subject: TransformersSubject) -> None:
 def test_the_prompt_is_no_part_of_sampled_text(tiny_llama: Path, tiny_gpt2: Path) -> None:
     for folder in (tiny_llama, tiny_gpt2):  # with a chat template, and without
         subject = TransformersSubject(str(folder))
-        texts = dict(subject.sample(["The boats", "A crate"], Sampling(8, seed=1), lambda *_: None))
+        texts = dict(subject.sample(["The boats", "A crate"], Sampling(8, seed=1), lambda *_: None, {}))
         assert sorted(texts) == [0, 1]
         assert all(len(tokens) <= 8 for tokens in texts.values())
 
