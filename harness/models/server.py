@@ -20,6 +20,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Self, TypeVar
 
+import aiohttp
+import httpx2
 import openai
 
 from harness.models import slots, traffic, wire
@@ -45,6 +47,7 @@ _NO_KEY = "none"  # the client wants one even where the server does not
 _TURN = 16  # tokens that a chat template puts around a turn, at most
 
 Reply = TypeVar("Reply")
+Prompt = TypeVar("Prompt", CompletionPrompt, SlottedPrompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,6 @@ class Job(Generic[Reply]):
     body: Mapping[str, Any]
     cost: Usage
     read: Callable[[Answer, Usage], Reply]
-
-    @property
-    def beginning(self) -> str:
-        """The text of the conversation, by which jobs that begin alike stand together."""
-        return json.dumps(self.body.get("messages", self.body.get("prompt")))
 
 
 class ServerModel:
@@ -154,7 +152,7 @@ class ServerModel:
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Text, with a name for what became of each request; what was given up is ``failed``."""
-        for one in self._deliver([self._completion(prompt) for prompt in prompts]):
+        for one in self._deliver(prompts, self._completion):
             if isinstance(one.reply, Again):
                 yield one.index, Completion("", Outcome.FAILED, one.wasted + Usage(1))
             else:
@@ -168,7 +166,7 @@ class ServerModel:
                 raise NeuroglossError(
                     f"{self._where} can read {able.levels} levels, not {prompt.levels}: its tokenizer splits others."
                 )
-        for one in self._deliver([self._slotted(prompt) for prompt in prompts]):
+        for one in self._deliver(prompts, self._slotted):
             if isinstance(one.reply, Again):
                 yield one.index, missing(prompts[one.index], Outcome.FAILED, one.wasted + Usage(1))
             else:
@@ -199,7 +197,7 @@ class ServerModel:
         if self.transport == TEXT and not self.json_schema:
             return Capabilities(MOST_LEVELS)  # any model can write numbers
         try:
-            (one,) = self._deliver([self._probe(probe)])
+            (one,) = self._deliver([probe.prompt], lambda _: self._probe(probe))
         except wire.Rejected as error:
             return Capabilities(problem=f"{PROBLEMS[self.transport]} ({error})")
         if isinstance(one.reply, Again):
@@ -306,20 +304,25 @@ class ServerModel:
 
     # -------------------------------------------------------------------------------------------------------- sending
 
-    def _deliver(self, jobs: Sequence[Job[Reply]]) -> Iterator[traffic.Delivered[Reply]]:
-        """Send all jobs; those that begin alike go out together, so that the server's prefix cache holds them."""
-        client = self._client()
-        order = sorted(range(len(jobs)), key=lambda index: jobs[index].beginning)
+    def _deliver(
+        self, prompts: Sequence[Prompt], make: Callable[[Prompt], Job[Reply]]
+    ) -> Iterator[traffic.Delivered[Reply]]:
+        """Ask all prompts; those that begin alike go out together, so that the server's prefix cache holds them.
 
-        async def send(index: int) -> tuple[Reply, Usage]:
-            return await self._send(client, jobs[index])
+        Jobs are made as they are sent: thousands of prompts share their messages, thousands of bodies would not.
+        """
+        client = self._client()
+        order = sorted(range(len(prompts)), key=lambda index: _beginning(prompts[index]))
+
+        async def send(job: Job[Reply]) -> tuple[Reply, Usage]:
+            return await self._send(client, job)
 
         delivered = traffic.deliver(
-            order,
+            (make(prompts[index]) for index in order),
             send,
             self.rules,
             where=self._where,
-            tokens=lambda index: _tokens(jobs[index].cost),
+            tokens=lambda job: _tokens(job.cost),
             used=lambda came: _tokens(came[1]),
             close=client.close,
         )
@@ -344,11 +347,8 @@ class ServerModel:
         """The reply's document, or an answer where an error is one."""
         try:
             return await client.post(wire.PATHS[job.api], cast_to=object, body=dict(job.body))
-        except openai.APITimeoutError as error:
-            raise Again("no connection in time", congested=True, remedy=LATER) from error
-        except openai.APIConnectionError as error:
-            cause = f"{type(error.__cause__).__name__}" if error.__cause__ else str(error)
-            raise Again(f"no connection, or one that breaks off ({cause})", remedy=LATER) from error
+        except (openai.APIConnectionError, aiohttp.ClientError) as error:
+            raise Again(f"no connection, or one that breaks off ({_first_cause(error)})", remedy=LATER) from error
         except openai.APIStatusError as error:
             refused = wire.refusal(error.status_code, error.body)
             if refused is not None:
@@ -374,7 +374,15 @@ class ServerModel:
                 f"of {self.base_url} into it."
             )
         return openai.AsyncOpenAI(
-            api_key=key, base_url=self.base_url, max_retries=0, timeout=self.rules.timeout, organization="", project=""
+            api_key=key,
+            base_url=self.base_url,
+            max_retries=0,
+            timeout=None,  # a request has one time limit, and traffic keeps it
+            organization="",
+            project="",
+            http_client=openai.DefaultAioHttpClient(
+                timeout=None, limits=httpx2.Limits(max_connections=self.rules.concurrency)
+            ),
         )
 
     @property
@@ -409,6 +417,19 @@ def _answered(
 def _named(prompt: SlottedPrompt, answer: Answer, reading: LevelReading) -> LevelReading:
     """``reading``, or where no slot of it has a level, what became of the request."""
     return reading if any(reading.seen) else missing(prompt, answer.outcome, reading.usage)
+
+
+def _beginning(prompt: CompletionPrompt | SlottedPrompt) -> tuple[str, ...]:
+    """The texts of a prompt, by which those that begin alike stand together."""
+    texts = tuple(message.content for message in prompt.messages)
+    return texts + prompt.parts if isinstance(prompt, SlottedPrompt) else texts
+
+
+def _first_cause(error: BaseException) -> str:
+    """The name of what went wrong first: the client's own names for it are wrong for some of aiohttp's errors."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 def _tokens(usage: Usage) -> int:
