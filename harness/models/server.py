@@ -2,7 +2,8 @@
 
 Levels are read by one of three transports, which is part of the model's identity:
 
-* ``prompt``: the server echoes the prompt with its log-probabilities; all slots of a prompt in one request.
+* ``prompt``: the log-probabilities of the prompt itself, all slots in one request: by ``api=completions`` a server
+  echoes them; by ``api=chat`` vLLM gives them as ``prompt_logprobs``, with the model's chat template.
 * ``generated``: the log-probabilities of what the model writes; one slot is one token, several are copied lines.
 * ``text``: the numbers that the model writes, without probabilities; as JSON where the server holds it to a schema.
 
@@ -44,6 +45,7 @@ PROMPT, GENERATED, TEXT = "prompt", "generated", "text"
 PROBLEMS = {PROMPT: NO_ECHO, GENERATED: NO_LOGPROBS, TEXT: NO_SCHEMA}
 
 _NO_KEY = "none"  # the client wants one even where the server does not
+_UNFINISHED = {"add_generation_prompt": False, "continue_final_message": True}  # vLLM's: the last turn is open
 _TURN = 16  # tokens that a chat template puts around a turn, at most
 
 Reply = TypeVar("Reply")
@@ -68,7 +70,7 @@ class ServerModel:
         base_url: up to and including ``/v1`` or its like.
         api_key_env: the environment variable that holds the key; null for a server that wants none.
         revision: which version of the model the server runs, where that is known: a commit, a date, a file's digest.
-        api: ``chat``, or ``completions`` for a base model; ``transport=prompt`` always reads by completions.
+        api: ``chat``, or ``completions`` for a base model.
         transport: ``prompt``, ``generated`` or ``text``.
         json_schema: for ``transport=text``: whether replies are held to a JSON schema.
         top_logprobs: how many of the likeliest tokens are asked for at each position; most servers give up to 20.
@@ -80,6 +82,8 @@ class ServerModel:
         concurrency: the most requests under way at once.
         requests_per_minute: the server's limit; null for none.
         tokens_per_minute: the server's limit, for prompts and replies together; null for none.
+        tokenizer: whose tokens a prompt is counted in before it is sent: a local folder, a name on the hub, or
+            ``embedded:smollm2-135m-instruct``; null counts bytes, which are more than any tokenizer's tokens.
         usd_per_million_prompt_tokens: the price of a million tokens of prompts.
         usd_per_million_completion_tokens: the price of a million tokens of replies.
     """
@@ -103,6 +107,7 @@ class ServerModel:
         concurrency: int = 32,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        tokenizer: str | None = None,
         usd_per_million_prompt_tokens: float = 0.0,
         usd_per_million_completion_tokens: float = 0.0,
     ) -> None:
@@ -125,6 +130,7 @@ class ServerModel:
         self.body = dict(body or {})
         self.answers_as = answers_as
         self.rules = Rules(concurrency, attempts, timeout, requests_per_minute, tokens_per_minute)
+        self.tokenizer = tokenizer
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
         self._known: Capabilities | None = None
@@ -147,7 +153,7 @@ class ServerModel:
         return self._able.levels
 
     def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
-        """The most that asking ``prompt`` once can cost: no token is shorter than a byte."""
+        """The most that asking ``prompt`` can cost: where no tokenizer is named, a token for each byte."""
         return self._completion(prompt).cost if isinstance(prompt, CompletionPrompt) else self._slotted(prompt).cost
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
@@ -210,7 +216,7 @@ class ServerModel:
 
     def _judged(self, probe: Probe, answer: Answer, usage: Usage) -> Capabilities:
         if self.transport == PROMPT:
-            return probe.of_echo(answer, *slots.echoed(probe.prompt), usage)
+            return probe.of_prompt(answer, usage)
         if self.transport == GENERATED:
             return probe.of_generated(answer, usage)
         return probe.of_json(answer, slots.spoken(probe.prompt, as_json=True).lines, usage)
@@ -232,20 +238,29 @@ class ServerModel:
 
     def _slotted(self, prompt: SlottedPrompt) -> Job[LevelReading]:
         if self.transport == PROMPT:
-            return self._echoed(prompt)
+            return self._prefilled(prompt)
         if self.transport == TEXT:
             return self._written(prompt)
         return self._continued(prompt) if self.api == COMPLETIONS and len(prompt.parts) == 1 else self._spoken(prompt)
 
-    def _echoed(self, prompt: SlottedPrompt) -> Job[LevelReading]:
-        """All slots from the log-probabilities of the prompt itself."""
-        text, places = slots.echoed(prompt)
-        fields = {"echo": True, "temperature": 0.0, **self._logprobs(COMPLETIONS)}
+    def _prefilled(self, prompt: SlottedPrompt) -> Job[LevelReading]:
+        """All slots from the log-probabilities of the prompt itself, which holds the assistant's turn."""
+        text, _ = slots.turn(prompt)
+        asked: dict[str, Any]
+        if self.api == CHAT:
+            conversation = wire.chat_body([*prompt.messages, Message("assistant", text)])
+            asked = {"prompt_logprobs": self.top_logprobs, **_UNFINISHED}
+        else:
+            conversation = wire.text_body(prompt.messages, text)
+            asked = {"echo": True, **self._logprobs(COMPLETIONS)}
 
         def read(answer: Answer, usage: Usage) -> LevelReading:
-            return slots.reading(slots.positions_of_echo(_positions(answer), text, places), prompt.levels, usage)
+            if answer.prompt is None:
+                _positions(answer)
+            found = slots.positions_of_prompt(answer, prompt) or [None] * len(prompt.parts)
+            return slots.reading(found, prompt.levels, usage)
 
-        return self._job(COMPLETIONS, {"prompt": text}, 1, fields, read)
+        return self._job(self.api, conversation, 1, {"temperature": 0.0, **asked}, read)
 
     def _continued(self, prompt: SlottedPrompt) -> Job[LevelReading]:
         """A single slot, read as the token that follows the prompt."""
@@ -299,8 +314,18 @@ class ServerModel:
         whole = {"model": self.name, **conversation, self.max_tokens_field: max_tokens, **fields, **self.body}
         body = {name: value for name, value in whole.items() if value is not None}
         texts = [one["content"] for one in conversation.get("messages", ())] or [conversation["prompt"]]
-        prompt_tokens = sum(len(text.encode()) + _TURN for text in texts)
+        prompt_tokens = sum(self._length(text) + _TURN for text in texts)
         return Job(api, body, self._priced(Usage(1, 0, prompt_tokens, max_tokens)), read)
+
+    @cached_property
+    def _length(self) -> Callable[[str], int]:
+        """How many tokens a text has, or at most can have."""
+        if self.tokenizer is None:
+            return lambda text: len(text.encode())
+        from harness import weights  # noqa: PLC0415  # it imports torch, which a server alone needs not
+
+        tokenizer = weights.load_tokenizer(self.tokenizer)
+        return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     # -------------------------------------------------------------------------------------------------------- sending
 
