@@ -225,12 +225,14 @@ def _starts(tokens: Sequence[bytes], text: bytes, unreadable: bytes = UNREADABLE
     found: dict[int, int] = {}
     at, lost = 0, b""
     for index, token in enumerate(tokens):
-        if unreadable in token and (lost or not text.startswith(token, at)):
+        if unreadable in token or not token:
             lost += token
             continue
         if lost:
             match = _lost(lost, unreadable, token).match(text, at)
             at = match.start(1) if match else -1
+        if at == len(text):
+            return found
         if at < 0 or not (text.startswith(token, at) or token.startswith(text[at:])):
             return {}
         found[at], at, lost = index, at + len(token), b""
@@ -240,12 +242,13 @@ def _starts(tokens: Sequence[bytes], text: bytes, unreadable: bytes = UNREADABLE
 
 
 def _lost(tokens: bytes, unreadable: bytes, following: bytes) -> re.Pattern[bytes]:
-    """What ``tokens`` may stand for, each mark in them for 1 to 3 bytes of a character, and the token after them."""
+    """What ``tokens`` may stand for, each mark in them for 1 to 3 bytes of a character, and the token after them, which
+    may be beyond the text."""
     pieces = re.split(b"((?:" + re.escape(unreadable) + b")+)", tokens)
     counts = [len(marks) // len(unreadable) for marks in pieces[1::2]]
     pieces[::2] = map(re.escape, pieces[::2])
     pieces[1::2] = [b"[\x80-\xff]{%d,%d}?" % (count, 3 * count) for count in counts]
-    return re.compile(b"".join(pieces) + b"(" + re.escape(following) + b")")
+    return re.compile(b"".join(pieces) + b"(" + re.escape(following) + b"|\\Z)")
 
 
 def reading(found: Sequence[Position | None], levels: int, usage: Usage) -> LevelReading:
