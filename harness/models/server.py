@@ -196,7 +196,8 @@ class ServerModel:
         if self._known is None:
             self._known = dict(self.probe([Probe()]))[0]
         if self._known.problem:
-            raise NeuroglossError(f"{self._where}: {self._known.problem}.")
+            other = ", or api=completions if it echoes prompts" if (self.transport, self.api) == (PROMPT, CHAT) else ""
+            raise NeuroglossError(f"{self._where}: {self._known.problem}{other}.")
         return self._known
 
     def _tried(self, probe: Probe) -> Capabilities:
