@@ -47,7 +47,7 @@ class Served:
 
         Levels with a space before them are left out: those are added on servers, and not read in this process.
         """
-        rows = self.scores(ids)
+        rows = self.scores(ids).clone()
         spaced = [token for token in range(rows.shape[-1]) if self.word(token) in SPACED]
         rows[:, spaced] = -9999.0
         tops = rows.topk(min(self.most, rows.shape[-1]), -1).indices.tolist()
