@@ -244,7 +244,7 @@ def _measured(likeliest: Iterable[tuple[bytes, float]]) -> tuple[tuple[bytes, fl
 def _check_whole(text: str, positions: Sequence[Position]) -> None:
     """Log-probabilities must cover the text; they may cover more (an end token), and the server may trim the text.
 
-    Spaces do not count: some tokenizers lose them where tokens are decoded one by one; nor does what comes after a token
+    Spaces do not count: some tokenizers lose them where tokens are decoded one by one; nor what comes after a token
     that is no whole character.
     """
     covered = b"".join(position.text for position in positions).replace(b" ", b"").strip()
