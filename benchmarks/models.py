@@ -1,7 +1,7 @@
 """How fast levels are read: with shared beginnings computed once against each prompt in full, and from the store.
 
-Run it by hand, on a quiet machine: ``python benchmarks/models.py``. Both sides run in this one process, in turns. The
-last line is one JSON object:
+Run it by hand, on a quiet machine: ``python benchmarks/models.py``. Both sides run in this one process, in turns;
+``--quick`` asks a tenth, to see that everything works. The last line is one JSON object:
 
 * ``all_at_once_token_ratio``: tokens computed, divided by the bound: the worked examples once, each explanation once,
   each excerpt's lines once.
@@ -9,7 +9,7 @@ last line is one JSON object:
 * ``one_at_a_time_ratio``: wall time of one-at-a-time divided by that of all-at-once, on the same excerpts.
 * ``server_efficiency``: the time that a server which answers in 100 ms, 64 requests at once, needs for 5,000 of them,
   divided by the wall time that we need; the server runs in a process of its own.
-* ``store_reads_per_s``: stored replies looked up in a second, from request to reply.
+* ``store_reads_per_s``: stored replies looked up in a second, 100,000 of them at once, from request to reply.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from harness.models.server import ServerModel
 from harness.models.store import Store
 from harness.simulators.all_at_once import AllAtOnce
 from harness.simulators.one_at_a_time import OneAtATime
-from harness.types import CompletionPrompt, Message, Query, SlottedPrompt
+from harness.types import CompletionPrompt, Message, Outcome, Query, SlottedPrompt
 
 if TYPE_CHECKING:
     from harness.models.local import LocalModel
@@ -47,7 +47,7 @@ def main() -> None:
         return
     from harness.models.local import LocalModel  # torch takes seconds to import, and --only needs none
 
-    model = LocalModel()
+    model = LocalModel(dtype=options.dtype)
     asked = workload.queries(options.explanations, options.excerpts)
     in_full, shared = _all_at_once(model, asked, options.rounds)
     few = asked[: options.excerpts]
@@ -69,8 +69,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=2, help="the best of so many is taken")
     parser.add_argument("--replies", type=int, default=100_000)
     parser.add_argument("--requests", type=int, default=5_000, help="to the server")
+    parser.add_argument("--dtype", default="float32", help="of the embedded model; its config says float32")
+    parser.add_argument("--quick", action="store_true", help="a tenth of everything: no figures to quote")
     parser.add_argument("--only", choices=("server", "store"), help="measure one thing that needs no model")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.quick:
+        options.explanations, options.excerpts, options.rounds = 2, 2, 1
+        options.replies, options.requests = options.replies // 10, options.requests // 10
+    return options
 
 
 def _all_at_once(model: LocalModel, queries: Sequence[Query], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -152,24 +158,28 @@ def _store_reads(replies: int) -> float:
         stored = time.perf_counter()
         model.read_levels(prompts)
         seconds = time.perf_counter() - stored
+        if len(store) != replies:
+            raise AssertionError("some replies were not stored")
     print(f"store: {replies} replies stored in {stored - began:.2f} s, looked up in {seconds:.2f} s")
     return replies / seconds
 
 
 def _server_efficiency(requests: int, seconds: float = 0.1, at_once: int = 64) -> float:
-    prompts = [CompletionPrompt((Message("user", f"question {n}"),), 8) for n in range(requests)]
+    prompts = [CompletionPrompt((Message("user", f"question {n}"),), 8) for n in range(at_once + requests)]
     with serving(seconds, at_once) as url, tempfile.TemporaryDirectory() as folder:
         server = ServerModel("loopback", base_url=url, concurrency=at_once)
         with Store(Path(folder) / "store.sqlite") as store:
             StoredModel(server, store).complete(prompts[:at_once])
             before, began, busy = _memory(), time.perf_counter(), time.process_time()
-            replies = StoredModel(server, store).complete(prompts)
+            replies = StoredModel(server, store).complete(prompts[at_once:])
             wall, busy = time.perf_counter() - began, time.process_time() - busy
-    asked = sum(1 - reply.usage.stored for reply in replies)
+    asked = sum(reply.outcome is Outcome.OK for reply in replies)
+    if asked != requests:
+        raise AssertionError("some requests were not answered")
     ideal = asked * seconds / at_once
     print(
-        f"server: {asked} requests in {wall:.2f} s, at best {ideal:.2f} s; {1000 * busy / asked:.2f} ms of CPU each, "
-        f"{_memory() - before:.1f} MiB more memory at the peak"
+        f"server: {asked} requests in {wall:.2f} s, at best {ideal:.2f} s; {1000 * busy / asked:.2f} ms of CPU each; "
+        f"at the peak {_memory():.0f} MiB of memory, {_memory() - before:.1f} MiB more than before"
     )
     return ideal / wall
 

@@ -86,7 +86,8 @@ def page(plan: Plan, rows: Sequence[Asked]) -> Page:
 
 
 _SENTENCES = (
-    "Nothing was sent. A model on a server is counted a token for each byte, which no tokenizer exceeds.",
+    "Nothing was sent. A model on a server is counted a token for each byte, which is an upper bound and often four "
+    "times too high, unless its tokenizer is named (tokenizer=). A reply is taken to be as long as it may be.",
     "An explanation that is not known yet is taken to be as long as it may be.",
 )
 

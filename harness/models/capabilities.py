@@ -43,15 +43,14 @@ class Probe:
 
     prompt: SlottedPrompt = field(default_factory=_prompt)
 
-    def of_echo(self, answer: Answer, text: str, places: Sequence[int], usage: Usage) -> Capabilities:
-        """What the echo of ``text``, with slots at ``places``, says of a server."""
-        positions = answer.positions or ()
-        if not b"".join(one.text for one in positions).startswith(text.encode()):
+    def of_prompt(self, answer: Answer, usage: Usage) -> Capabilities:
+        """What the log-probabilities of the prompt say of a server."""
+        found = slots.positions_of_prompt(answer, self.prompt)
+        if found is None or not all(one is None or len(one.top) > 1 for one in found):
             return Capabilities(problem=NO_ECHO, usage=usage)
-        found = slots.positions_of_echo(positions, text, places)
-        if not all(one is not None and len(one.top) > 1 for one in found):
-            return Capabilities(problem=NO_SLOT if None in found else NO_ECHO, usage=usage)
-        return Capabilities(_levels(positions), usage=usage)
+        if None in found:
+            return Capabilities(problem=NO_SLOT, usage=usage)
+        return Capabilities(_levels(answer.prompt or answer.positions or ()), usage=usage)
 
     def of_generated(self, answer: Answer, usage: Usage) -> Capabilities:
         """What the log-probabilities of the copied lines say of a server."""

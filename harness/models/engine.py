@@ -19,12 +19,14 @@ import torch
 from harness.models import attention, tree
 from harness.models.attention import DecodePass, Kept, KeysAndValues, Pass, TreePass, Unsupported
 from harness.models.tree import Pack, TokenTree
+from harness.types import NeuroglossError
 
 Ids = Sequence[int]
 Scores = tuple[torch.Tensor, torch.Tensor]
 """Logits of chosen tokens [places, tokens] and the log-sum-exp over the whole vocabulary [places], float32."""
 
 _ROWS = 256  # hidden states unembedded at a time: with a vocabulary of 50,000, 25 MB of logits in bfloat16
+_SMALLEST = 64  # tokens in a pass; with fewer the weights alone are what does not fit
 _KEPT_BYTES = 1 << 29  # keys and values of sequences that are continued together
 
 
@@ -48,7 +50,7 @@ class Engine:
 
     Args:
         model: a causal language model of transformers, in evaluation mode; its attention is replaced.
-        pack_tokens: how many tokens go through the model in one pass.
+        pack_tokens: how many tokens go through the model in one pass; half as many whenever memory runs out.
         group_tokens: for how many of them attention is computed together.
 
     Attributes:
@@ -89,10 +91,31 @@ class Engine:
         together = [index for index, ids in enumerate(sequences) if self._can_share(len(ids))]
         for index in alone:
             yield index, self.read_alone(sequences[index], places[index], tokens)
-        if together:
+        while together:
             token_tree = tree.build([sequences[i] for i in together], [places[i] for i in together])
-            for index, scores in self._read_tree(token_tree, tokens):
-                yield together[index], scores
+            done = set()
+            try:
+                for index, scores in self._read_tree(token_tree, tokens):
+                    yield together[index], scores
+                    done.add(index)
+            except RuntimeError as error:
+                self.halve(error)
+            together = [index for place, index in enumerate(together) if place not in done]
+
+    def halve(self, error: RuntimeError) -> None:
+        """Go on with half as many tokens in a pass where memory has run out; any other ``error`` is raised again.
+
+        Raises:
+            NeuroglossError: the passes are small already.
+        """
+        if not out_of_memory(error):
+            raise error
+        if self.pack_tokens < 2 * _SMALLEST:
+            raise NeuroglossError(
+                f"{self.device} has too little memory for this model, even with {self.pack_tokens} tokens in a pass; "
+                "choose a smaller model, a smaller dtype or another device."
+            ) from error
+        self.pack_tokens //= 2
 
     @torch.inference_mode()
     def read_alone(self, ids: Ids, places: Ids, tokens: Ids) -> Scores:
@@ -322,6 +345,11 @@ class _Alone:
         output = self._engine.run_alone(ids, self._cache)
         self._cache = output.past_key_values
         self.logits = output.logits[:, -1].float().cpu()
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether memory has run out: an accelerator's has an error of its own, the processor's only a message."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _into(layers: dict[int, KeysAndValues]) -> attention.Sink:

@@ -12,7 +12,7 @@ import torch
 
 from harness import weights
 from harness.models import sampling
-from harness.models.engine import Engine, Scores
+from harness.models.engine import Engine, Scores, out_of_memory
 from harness.models.render import Rendered, Renderer
 from harness.types import (
     Completion,
@@ -26,6 +26,8 @@ from harness.types import (
 )
 
 _AT_ONCE = 4096  # prompts that are rendered together, and so can share beginnings
+
+_ON_CPU, _ON_ACCELERATOR = 1024, 16_384  # tokens in a pass: more of them make no processor faster
 
 _engines: WeakValueDictionary[tuple[Identity, str, int], Engine] = WeakValueDictionary()
 
@@ -41,7 +43,8 @@ class LocalModel:
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         device: ``cpu``, ``cuda`` or ``mps``.
         chat: whether to use the chat template, where there is one; without it turns are separated by line ends.
-        batch_tokens: how many tokens go through the model in one pass.
+        batch_tokens: how many tokens go through the model in one pass; null begins with what the device is good for,
+            and either is halved whenever memory runs out.
         trust_remote_code: whether to run code that comes with the weights.
         usd_per_million_prompt_tokens: what to charge for a million tokens of prompts.
         usd_per_million_completion_tokens: what to charge for a million tokens of completions.
@@ -55,20 +58,20 @@ class LocalModel:
         dtype: str = "bfloat16",
         device: str = "cpu",
         chat: bool = True,
-        batch_tokens: int = 1024,
+        batch_tokens: int | None = None,
         trust_remote_code: bool = False,
         usd_per_million_prompt_tokens: float = 0.0,
         usd_per_million_completion_tokens: float = 0.0,
     ) -> None:
         weights.check_dtype(dtype)
-        if batch_tokens < 1:
-            raise NeuroglossError(f"model.batch_tokens is {batch_tokens}; write 1 or more.")
+        if batch_tokens is not None and batch_tokens < 1:
+            raise NeuroglossError(f"model.batch_tokens is {batch_tokens}; write 1 or more, or null.")
         self.name = name
         self.revision = revision
         self.dtype = dtype
         self.device = device
         self.chat = chat
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or (_ON_CPU if device == "cpu" else _ON_ACCELERATOR)
         self.trust_remote_code = trust_remote_code
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
@@ -104,12 +107,27 @@ class LocalModel:
         """Continue each prompt up to its end, a stop text or its most tokens."""
         rendered = [self._fitting(self.renderer.completion(one.messages), one.max_tokens) for one in prompts]
         room = max((prompt.max_tokens for prompt in prompts), default=0)
-        for batch in self.engine.batches([one.ids for one in rendered], room):
-            decoder = self.engine.start([rendered[index].ids for index in batch], room)
-            samplers = [self._sampler(prompts[index], rendered[index].ids) for index in batch]
-            for row, sample in sampling.finish(decoder, samplers):
-                usage = self._usage(len(rendered[batch[row]].ids), len(sample.ids))
-                yield batch[row], Completion(sample.text, sample.outcome, usage)
+        batches = self.engine.batches([one.ids for one in rendered], room)
+        while batches:
+            batch, done = batches.pop(0), set()
+            try:
+                for row, reply in self._continued([prompts[i] for i in batch], [rendered[i].ids for i in batch], room):
+                    yield batch[row], reply
+                    done.add(batch[row])
+            except RuntimeError as error:
+                if len(batch) == 1 or not out_of_memory(error):
+                    self.engine.halve(error)
+            left = [index for index in batch if index not in done]
+            batches[:0] = [half for half in (left[: len(left) // 2], left[len(left) // 2 :]) if half]
+
+    def _continued(
+        self, prompts: Sequence[CompletionPrompt], ids: Sequence[Sequence[int]], room: int
+    ) -> Iterator[tuple[int, Completion]]:
+        """The replies to prompts that are continued together."""
+        decoder = self.engine.start(ids, room)
+        samplers = [self._sampler(*one) for one in zip(prompts, ids, strict=True)]
+        for row, sample in sampling.finish(decoder, samplers):
+            yield row, Completion(sample.text, sample.outcome, self._usage(len(ids[row]), len(sample.ids)))
 
     @cached_property
     def engine(self) -> Engine:

@@ -2,7 +2,8 @@
 
 Levels are read by one of three transports, which is part of the model's identity:
 
-* ``prompt``: the server echoes the prompt with its log-probabilities; all slots of a prompt in one request.
+* ``prompt``: the log-probabilities of the prompt itself, all slots in one request: by ``api=completions`` a server
+  echoes them; by ``api=chat`` vLLM gives them as ``prompt_logprobs``, with the model's chat template.
 * ``generated``: the log-probabilities of what the model writes; one slot is one token, several are copied lines.
 * ``text``: the numbers that the model writes, without probabilities; as JSON where the server holds it to a schema.
 
@@ -20,6 +21,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Self, TypeVar
 
+import aiohttp
+import httpx2
 import openai
 
 from harness.models import slots, traffic, wire
@@ -42,9 +45,11 @@ PROMPT, GENERATED, TEXT = "prompt", "generated", "text"
 PROBLEMS = {PROMPT: NO_ECHO, GENERATED: NO_LOGPROBS, TEXT: NO_SCHEMA}
 
 _NO_KEY = "none"  # the client wants one even where the server does not
+_UNFINISHED = {"add_generation_prompt": False, "continue_final_message": True}  # vLLM's: the last turn is open
 _TURN = 16  # tokens that a chat template puts around a turn, at most
 
 Reply = TypeVar("Reply")
+Prompt = TypeVar("Prompt", CompletionPrompt, SlottedPrompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +61,6 @@ class Job(Generic[Reply]):
     cost: Usage
     read: Callable[[Answer, Usage], Reply]
 
-    @property
-    def beginning(self) -> str:
-        """The text of the conversation, by which jobs that begin alike stand together."""
-        return json.dumps(self.body.get("messages", self.body.get("prompt")))
-
 
 class ServerModel:
     """A :class:`harness.models.backend.Backend` over HTTP; nothing is sent until it is asked.
@@ -70,7 +70,7 @@ class ServerModel:
         base_url: up to and including ``/v1`` or its like.
         api_key_env: the environment variable that holds the key; null for a server that wants none.
         revision: which version of the model the server runs, where that is known: a commit, a date, a file's digest.
-        api: ``chat``, or ``completions`` for a base model; ``transport=prompt`` always reads by completions.
+        api: ``chat``, or ``completions`` for a base model.
         transport: ``prompt``, ``generated`` or ``text``.
         json_schema: for ``transport=text``: whether replies are held to a JSON schema.
         top_logprobs: how many of the likeliest tokens are asked for at each position; most servers give up to 20.
@@ -82,6 +82,8 @@ class ServerModel:
         concurrency: the most requests under way at once.
         requests_per_minute: the server's limit; null for none.
         tokens_per_minute: the server's limit, for prompts and replies together; null for none.
+        tokenizer: whose tokens a prompt is counted in before it is sent: a local folder, a name on the hub, or
+            ``embedded:smollm2-135m-instruct``; null counts bytes, which are more than any tokenizer's tokens.
         usd_per_million_prompt_tokens: the price of a million tokens of prompts.
         usd_per_million_completion_tokens: the price of a million tokens of replies.
     """
@@ -105,6 +107,7 @@ class ServerModel:
         concurrency: int = 32,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        tokenizer: str | None = None,
         usd_per_million_prompt_tokens: float = 0.0,
         usd_per_million_completion_tokens: float = 0.0,
     ) -> None:
@@ -127,6 +130,7 @@ class ServerModel:
         self.body = dict(body or {})
         self.answers_as = answers_as
         self.rules = Rules(concurrency, attempts, timeout, requests_per_minute, tokens_per_minute)
+        self.tokenizer = tokenizer
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
         self._known: Capabilities | None = None
@@ -149,12 +153,12 @@ class ServerModel:
         return self._able.levels
 
     def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
-        """The most that asking ``prompt`` once can cost: no token is shorter than a byte."""
+        """The most that asking ``prompt`` can cost: where no tokenizer is named, a token for each byte."""
         return self._completion(prompt).cost if isinstance(prompt, CompletionPrompt) else self._slotted(prompt).cost
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Text, with a name for what became of each request; what was given up is ``failed``."""
-        for one in self._deliver([self._completion(prompt) for prompt in prompts]):
+        for one in self._deliver(prompts, self._completion):
             if isinstance(one.reply, Again):
                 yield one.index, Completion("", Outcome.FAILED, one.wasted + Usage(1))
             else:
@@ -168,7 +172,7 @@ class ServerModel:
                 raise NeuroglossError(
                     f"{self._where} can read {able.levels} levels, not {prompt.levels}: its tokenizer splits others."
                 )
-        for one in self._deliver([self._slotted(prompt) for prompt in prompts]):
+        for one in self._deliver(prompts, self._slotted):
             if isinstance(one.reply, Again):
                 yield one.index, missing(prompts[one.index], Outcome.FAILED, one.wasted + Usage(1))
             else:
@@ -192,14 +196,15 @@ class ServerModel:
         if self._known is None:
             self._known = dict(self.probe([Probe()]))[0]
         if self._known.problem:
-            raise NeuroglossError(f"{self._where}: {self._known.problem}.")
+            other = ", or api=completions if it echoes prompts" if (self.transport, self.api) == (PROMPT, CHAT) else ""
+            raise NeuroglossError(f"{self._where}: {self._known.problem}{other}.")
         return self._known
 
     def _tried(self, probe: Probe) -> Capabilities:
         if self.transport == TEXT and not self.json_schema:
             return Capabilities(MOST_LEVELS)  # any model can write numbers
         try:
-            (one,) = self._deliver([self._probe(probe)])
+            (one,) = self._deliver([probe.prompt], lambda _: self._probe(probe))
         except wire.Rejected as error:
             return Capabilities(problem=f"{PROBLEMS[self.transport]} ({error})")
         if isinstance(one.reply, Again):
@@ -212,7 +217,7 @@ class ServerModel:
 
     def _judged(self, probe: Probe, answer: Answer, usage: Usage) -> Capabilities:
         if self.transport == PROMPT:
-            return probe.of_echo(answer, *slots.echoed(probe.prompt), usage)
+            return probe.of_prompt(answer, usage)
         if self.transport == GENERATED:
             return probe.of_generated(answer, usage)
         return probe.of_json(answer, slots.spoken(probe.prompt, as_json=True).lines, usage)
@@ -234,20 +239,29 @@ class ServerModel:
 
     def _slotted(self, prompt: SlottedPrompt) -> Job[LevelReading]:
         if self.transport == PROMPT:
-            return self._echoed(prompt)
+            return self._prefilled(prompt)
         if self.transport == TEXT:
             return self._written(prompt)
         return self._continued(prompt) if self.api == COMPLETIONS and len(prompt.parts) == 1 else self._spoken(prompt)
 
-    def _echoed(self, prompt: SlottedPrompt) -> Job[LevelReading]:
-        """All slots from the log-probabilities of the prompt itself."""
-        text, places = slots.echoed(prompt)
-        fields = {"echo": True, "temperature": 0.0, **self._logprobs(COMPLETIONS)}
+    def _prefilled(self, prompt: SlottedPrompt) -> Job[LevelReading]:
+        """All slots from the log-probabilities of the prompt itself, which holds the assistant's turn."""
+        text, _ = slots.turn(prompt)
+        asked: dict[str, Any]
+        if self.api == CHAT:
+            conversation = wire.chat_body([*prompt.messages, Message("assistant", text)])
+            asked = {"prompt_logprobs": self.top_logprobs, **_UNFINISHED}
+        else:
+            conversation = wire.text_body(prompt.messages, text)
+            asked = {"echo": True, **self._logprobs(COMPLETIONS)}
 
         def read(answer: Answer, usage: Usage) -> LevelReading:
-            return slots.reading(slots.positions_of_echo(_positions(answer), text, places), prompt.levels, usage)
+            if answer.prompt is None:
+                _positions(answer)
+            found = slots.positions_of_prompt(answer, prompt) or [None] * len(prompt.parts)
+            return slots.reading(found, prompt.levels, usage)
 
-        return self._job(COMPLETIONS, {"prompt": text}, 1, fields, read)
+        return self._job(self.api, conversation, 1, {"temperature": 0.0, **asked}, read)
 
     def _continued(self, prompt: SlottedPrompt) -> Job[LevelReading]:
         """A single slot, read as the token that follows the prompt."""
@@ -301,25 +315,40 @@ class ServerModel:
         whole = {"model": self.name, **conversation, self.max_tokens_field: max_tokens, **fields, **self.body}
         body = {name: value for name, value in whole.items() if value is not None}
         texts = [one["content"] for one in conversation.get("messages", ())] or [conversation["prompt"]]
-        prompt_tokens = sum(len(text.encode()) + _TURN for text in texts)
+        prompt_tokens = sum(self._length(text) + _TURN for text in texts)
         return Job(api, body, self._priced(Usage(1, 0, prompt_tokens, max_tokens)), read)
+
+    @cached_property
+    def _length(self) -> Callable[[str], int]:
+        """How many tokens a text has, or at most can have."""
+        if self.tokenizer is None:
+            return lambda text: len(text.encode())
+        from harness import weights  # noqa: PLC0415  # it imports torch, which a server alone needs not
+
+        tokenizer = weights.load_tokenizer(self.tokenizer)
+        return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
     # -------------------------------------------------------------------------------------------------------- sending
 
-    def _deliver(self, jobs: Sequence[Job[Reply]]) -> Iterator[traffic.Delivered[Reply]]:
-        """Send all jobs; those that begin alike go out together, so that the server's prefix cache holds them."""
-        client = self._client()
-        order = sorted(range(len(jobs)), key=lambda index: jobs[index].beginning)
+    def _deliver(
+        self, prompts: Sequence[Prompt], make: Callable[[Prompt], Job[Reply]]
+    ) -> Iterator[traffic.Delivered[Reply]]:
+        """Ask all prompts; those that begin alike go out together, so that the server's prefix cache holds them.
 
-        async def send(index: int) -> tuple[Reply, Usage]:
-            return await self._send(client, jobs[index])
+        Jobs are made as they are sent: thousands of prompts share their messages, thousands of bodies would not.
+        """
+        client = self._client()
+        order = sorted(range(len(prompts)), key=lambda index: _beginning(prompts[index]))
+
+        async def send(job: Job[Reply]) -> tuple[Reply, Usage]:
+            return await self._send(client, job)
 
         delivered = traffic.deliver(
-            order,
+            (make(prompts[index]) for index in order),
             send,
             self.rules,
             where=self._where,
-            tokens=lambda index: _tokens(jobs[index].cost),
+            tokens=lambda job: _tokens(job.cost),
             used=lambda came: _tokens(came[1]),
             close=client.close,
         )
@@ -344,11 +373,8 @@ class ServerModel:
         """The reply's document, or an answer where an error is one."""
         try:
             return await client.post(wire.PATHS[job.api], cast_to=object, body=dict(job.body))
-        except openai.APITimeoutError as error:
-            raise Again("no connection in time", congested=True, remedy=LATER) from error
-        except openai.APIConnectionError as error:
-            cause = f"{type(error.__cause__).__name__}" if error.__cause__ else str(error)
-            raise Again(f"no connection, or one that breaks off ({cause})", remedy=LATER) from error
+        except (openai.APIConnectionError, aiohttp.ClientError) as error:
+            raise Again(f"no connection, or one that breaks off ({_first_cause(error)})", remedy=LATER) from error
         except openai.APIStatusError as error:
             refused = wire.refusal(error.status_code, error.body)
             if refused is not None:
@@ -374,7 +400,15 @@ class ServerModel:
                 f"of {self.base_url} into it."
             )
         return openai.AsyncOpenAI(
-            api_key=key, base_url=self.base_url, max_retries=0, timeout=self.rules.timeout, organization="", project=""
+            api_key=key,
+            base_url=self.base_url,
+            max_retries=0,
+            timeout=None,  # a request has one time limit, and traffic keeps it
+            organization="",
+            project="",
+            http_client=openai.DefaultAioHttpClient(
+                timeout=None, limits=httpx2.Limits(max_connections=self.rules.concurrency)
+            ),
         )
 
     @property
@@ -409,6 +443,19 @@ def _answered(
 def _named(prompt: SlottedPrompt, answer: Answer, reading: LevelReading) -> LevelReading:
     """``reading``, or where no slot of it has a level, what became of the request."""
     return reading if any(reading.seen) else missing(prompt, answer.outcome, reading.usage)
+
+
+def _beginning(prompt: CompletionPrompt | SlottedPrompt) -> tuple[str, ...]:
+    """The texts of a prompt, by which those that begin alike stand together."""
+    texts = tuple(message.content for message in prompt.messages)
+    return texts + prompt.parts if isinstance(prompt, SlottedPrompt) else texts
+
+
+def _first_cause(error: BaseException) -> str:
+    """The name of what went wrong first: the client's own names for it are wrong for some of aiohttp's errors."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 def _tokens(usage: Usage) -> int:

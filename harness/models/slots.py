@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.models.prompts import load
-from harness.models.wire import Position, plain_text, valid
+from harness.models.wire import UNREADABLE, Answer, Position, plain_text, valid
 from harness.types import LevelReading, Message, NeuroglossError, SlottedPrompt, Usage
 
 PROMPTS = Path(__file__).parent / "server_prompts"
@@ -89,14 +89,19 @@ def schema(count: int) -> dict[str, Any]:
     return _object({"lines": {"type": "array", "items": line, "minItems": count, "maxItems": count}})
 
 
-def echoed(prompt: SlottedPrompt) -> tuple[str, tuple[int, ...]]:
-    """The whole text of ``prompt`` without a chat template, placeholders in all slots, and the byte of each slot."""
+def turn(prompt: SlottedPrompt) -> tuple[str, tuple[int, ...]]:
+    """The assistant's turn with placeholders in all slots, and the byte of each slot."""
     filler = _placeholder(prompt)
-    before = plain_text(prompt.messages)
-    ends = list(accumulate(len(valid(part + filler).encode()) for part in prompt.parts))
-    start, width = len(before.encode()), len(filler.encode())
-    text = before + valid("".join(part + filler for part in prompt.parts))
-    return text, tuple(start + end - width for end in ends)
+    cells = [valid(part + filler) for part in prompt.parts]
+    width = len(filler.encode())
+    return "".join(cells), tuple(end - width for end in accumulate(len(cell.encode()) for cell in cells))
+
+
+def echoed(prompt: SlottedPrompt) -> tuple[str, tuple[int, ...]]:
+    """The same behind the whole conversation, without a chat template."""
+    before, (text, places) = plain_text(prompt.messages), turn(prompt)
+    start = len(before.encode())
+    return before + text, tuple(start + place for place in places)
 
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -186,19 +191,64 @@ def _matched(text: bytes, lines: Sequence[str]) -> Iterable[tuple[int, bytes, st
     return zip(starts, rows, lines, strict=False)
 
 
-def positions_of_echo(positions: Sequence[Position], text: str, slots: Sequence[int]) -> list[Position | None]:
-    """The token of an echoed prompt that begins at each slot [slots]; None where no token begins there.
+def positions_of_prompt(answer: Answer, prompt: SlottedPrompt) -> list[Position | None] | None:
+    """The token of the prompt that begins at each slot [slots]; None for one at which no token begins, and in place of
+    all where the tokens of ``answer`` are not those of the prompt.
 
-    Args:
-        positions: the tokens of the prompt, and perhaps of a reply behind it.
-        text: the prompt.
-        slots: the byte at which each slot's placeholder stands.
+    An echo begins with the prompt, and a reply may stand behind it. What ``prompt_logprobs`` gives ends with it; the
+    text before the assistant's turn is the server's, by its chat template.
     """
-    if not b"".join(one.text for one in positions).startswith(text.encode()):
-        return [None] * len(slots)
-    starts = accumulate((len(one.text) for one in positions), initial=0)
-    at = dict(zip(starts, positions, strict=False))
-    return [at.get(slot) for slot in slots]
+    text, places = echoed(prompt) if answer.prompt is None else turn(prompt)
+    data = text.encode()
+    squeezed, at = _squeezed(data), [place - data.count(b" ", 0, place) for place in places]
+    if answer.prompt is None:
+        positions = answer.positions or ()
+        found = _starts([_squeezed(one.text) for one in positions], squeezed)
+    else:
+        positions = answer.prompt[::-1]
+        tokens = [_squeezed(one.text)[::-1] for one in positions]
+        ends = _starts(tokens, squeezed[::-1], UNREADABLE[::-1])
+        found = {len(squeezed) - end - len(tokens[index]): index for end, index in ends.items()}
+    return [positions[found[place]] if place in found else None for place in at] if found else None
+
+
+def _squeezed(text: bytes) -> bytes:
+    """``text`` without spaces: some tokenizers lose those within a token when they decode it alone."""
+    return text.replace(b" ", b"")
+
+
+def _starts(tokens: Sequence[bytes], text: bytes, unreadable: bytes = UNREADABLE) -> dict[int, int]:
+    """Which token begins at which byte of ``text``; none where the text does not begin with the tokens.
+
+    A token that is no whole character is known by its neighbours alone. The last one may go on beyond the text.
+    """
+    found: dict[int, int] = {}
+    at, lost = 0, b""
+    for index, token in enumerate(tokens):
+        if unreadable in token or not token:
+            lost += token
+            continue
+        if lost:
+            match = _lost(lost, unreadable, token).match(text, at)
+            at = match.start(1) if match else -1
+        if at == len(text):
+            return found
+        if at < 0 or not (text.startswith(token, at) or token.startswith(text[at:])):
+            return {}
+        found[at], at, lost = index, at + len(token), b""
+        if at >= len(text):
+            return found
+    return {}
+
+
+def _lost(tokens: bytes, unreadable: bytes, following: bytes) -> re.Pattern[bytes]:
+    """What ``tokens`` may stand for, each mark in them for 1 to 3 bytes of a character, and the token after them, which
+    may be beyond the text."""
+    pieces = re.split(b"((?:" + re.escape(unreadable) + b")+)", tokens)
+    counts = [len(marks) // len(unreadable) for marks in pieces[1::2]]
+    pieces[::2] = map(re.escape, pieces[::2])
+    pieces[1::2] = [b"[\x80-\xff]{%d,%d}?" % (count, 3 * count) for count in counts]
+    return re.compile(b"".join(pieces) + b"(" + re.escape(following) + b"|\\Z)")
 
 
 def reading(found: Sequence[Position | None], levels: int, usage: Usage) -> LevelReading:

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -246,9 +247,15 @@ def _asked(
 
 
 def _fields(value: object) -> dict[str, Any]:
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        raise TypeError(f"{type(value).__name__} has no canonical form")
-    return {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    return {name: getattr(value, name) for name in _names(type(value))}
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The fields of a dataclass; a run asks for those of a few, hundreds of thousands of times."""
+    if not dataclasses.is_dataclass(kind):
+        raise TypeError(f"{kind.__name__} has no canonical form")
+    return tuple(item.name for item in dataclasses.fields(kind))
 
 
 _CANONICAL = json.JSONEncoder(default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)

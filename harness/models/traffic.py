@@ -12,7 +12,7 @@ import random
 import signal
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -57,17 +57,18 @@ class Delivered(Generic[Reply]):
 
 
 @dataclass(slots=True)
-class _Errand:
+class _Errand(Generic[Request]):
     """A request that is not answered yet, and what its attempts so far have told."""
 
     index: int
+    request: Request
     failures: int = 0
     wasted: Usage = field(default_factory=Usage)
     sent: float = 0.0
 
 
 def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is counted
-    requests: Sequence[Request],
+    requests: Iterable[Request],
     send: Callable[[Request], Awaitable[Reply]],
     rules: Rules,
     *,
@@ -79,7 +80,7 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
     """Send each request until it is answered or given up; replies are yielded as they come.
 
     Args:
-        requests: what to send, first ones first.
+        requests: what to send, first ones first; each is taken when its turn comes, and dropped when it is settled.
         send: one attempt; it raises :class:`Again` where another may help.
         rules: how many at once, how often, how long.
         where: who is asked, for messages.
@@ -129,7 +130,7 @@ class _Traffic(Generic[Request, Reply]):
 
     def __init__(  # noqa: PLR0913, PLR0917  # those of deliver
         self,
-        requests: Sequence[Request],
+        requests: Iterable[Request],
         send: Callable[[Request], Awaitable[Reply]],
         rules: Rules,
         where: str,
@@ -138,29 +139,36 @@ class _Traffic(Generic[Request, Reply]):
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.error: BaseException | None = None
-        self._requests = requests
         self._send = send
         self._rules = rules
         self._where = where
         self._tokens = tokens
         self._used = used
         self._loop = loop
-        self._fresh = iter(range(len(requests)))
-        self._ready: deque[_Errand] = deque()
-        self._waiting: list[tuple[float, int, _Errand]] = []
+        self._fresh = (_Errand(index, request) for index, request in enumerate(requests))
+        self._coming = next(self._fresh, None)
+        self._ready: deque[_Errand[Request]] = deque()
+        self._waiting: list[tuple[float, int, _Errand[Request]]] = []
         self._under_way: dict[int, asyncio.Task[None]] = {}
-        self._came: asyncio.Queue[tuple[_Errand, Reply | BaseException] | None] = asyncio.Queue()
+        self._came: asyncio.Queue[tuple[_Errand[Request], Reply | BaseException] | None] = asyncio.Queue()
         self._window = Window(rules.concurrency)
         self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
         self._in_vain = 0
+        self._answered = False
         self._chance = random.Random()  # jitter is no secret, and never part of a result
-        self._left = len(requests)
         self._hurried = False
 
     @property
     def open(self) -> bool:
         """Whether anything is still to come."""
-        return bool(self._left) if self.error is None else bool(self._under_way) and not self._hurried
+        if self.error is not None:
+            return bool(self._under_way) and not self._hurried
+        return bool(self._under_way or self._waiting or self._unsent)
+
+    @property
+    def _unsent(self) -> bool:
+        """Whether a request could be sent now, if only the server bore it."""
+        return bool(self._ready) or self._coming is not None
 
     def interrupt(self) -> None:
         """Stop sending; the second time, do not wait for what is under way either."""
@@ -196,26 +204,26 @@ class _Traffic(Generic[Request, Reply]):
                 return
             self._start(errand)
 
-    def _due(self) -> _Errand | None:
+    def _due(self) -> _Errand[Request] | None:
         while self._waiting and self._waiting[0][0] <= self._loop.time():
             self._ready.append(heapq.heappop(self._waiting)[2])
         if self._ready:
             return self._ready.popleft()
-        index = next(self._fresh, None)
-        return None if index is None else _Errand(index)
+        errand, self._coming = self._coming, next(self._fresh, None)
+        return errand
 
-    def _start(self, errand: _Errand) -> None:
+    def _start(self, errand: _Errand[Request]) -> None:
         errand.sent = self._loop.time()
         requests, tokens = self._rates
         requests.take(1, errand.sent)
-        tokens.take(self._tokens(self._requests[errand.index]), errand.sent)
+        tokens.take(self._tokens(errand.request), errand.sent)
         self._under_way[errand.index] = self._loop.create_task(self._attempt(errand))
 
-    async def _attempt(self, errand: _Errand) -> None:
+    async def _attempt(self, errand: _Errand[Request]) -> None:
         came: Reply | BaseException
         try:
             async with asyncio.timeout(self._rules.timeout):
-                came = await self._send(self._requests[errand.index])
+                came = await self._send(errand.request)
         except TimeoutError:
             came = Again(f"no reply in {self._rules.timeout:g} seconds", congested=True, remedy=LATER)
         except Exception as error:  # noqa: BLE001  # it is raised again, where the caller iterates
@@ -230,13 +238,13 @@ class _Traffic(Generic[Request, Reply]):
         if self.error is not None or len(self._under_way) >= self._window.size:
             return None
         held = max(rate.ready() for rate in self._rates)
-        if self._left > len(self._under_way) + len(self._waiting):
+        if self._unsent:
             return held
         return max(held, self._waiting[0][0]) if self._waiting else None
 
     # ------------------------------------------------------------------------------------------------------ settling
 
-    def _settle(self, errand: _Errand, came: Reply | BaseException) -> Delivered[Reply] | None:
+    def _settle(self, errand: _Errand[Request], came: Reply | BaseException) -> Delivered[Reply] | None:
         del self._under_way[errand.index]
         if isinstance(came, Again):
             return self._failed(errand, came)
@@ -244,11 +252,11 @@ class _Traffic(Generic[Request, Reply]):
             self.error = self.error or came
             return None
         self._window.succeeded()
-        self._in_vain = 0
-        self._rates[1].give_back(self._tokens(self._requests[errand.index]) - self._used(came))
-        return self._settled(errand, came)
+        self._in_vain, self._answered = 0, True
+        self._rates[1].give_back(self._tokens(errand.request) - self._used(came))
+        return Delivered(errand.index, came, errand.wasted)
 
-    def _failed(self, errand: _Errand, again: Again) -> Delivered[Reply] | None:
+    def _failed(self, errand: _Errand[Request], again: Again) -> Delivered[Reply] | None:
         now = self._loop.time()
         errand.failures += 1
         errand.wasted += again.usage
@@ -259,14 +267,10 @@ class _Traffic(Generic[Request, Reply]):
             heapq.heappush(self._waiting, (now + wait, errand.index, errand))
             return None
         self._in_vain += 1
-        if again.remedy and self._in_vain >= min(_IN_VAIN, len(self._requests)):
+        if again.remedy and (self._in_vain >= _IN_VAIN or not (self._answered or self.open)):
             self.error = self.error or NeuroglossError(
                 f"{self._where} gives {again.reason}, {errand.failures} times in a row, and nothing else meanwhile; "
                 f"{again.remedy}."
             )
             return None
-        return self._settled(errand, again)
-
-    def _settled(self, errand: _Errand, reply: Reply | Again) -> Delivered[Reply]:
-        self._left -= 1
-        return Delivered(errand.index, reply, errand.wasted)
+        return Delivered(errand.index, again, errand.wasted)

@@ -7,7 +7,7 @@ with its reason, never an empty answer and never a zero.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ from harness.types import Message, NeuroglossError, Outcome, Usage
 CHAT, COMPLETIONS = "chat", "completions"
 
 PATHS = {CHAT: "/chat/completions", COMPLETIONS: "/completions"}
+
+UNREADABLE = "\ufffd".encode()
+"""What servers write in place of a token that is no whole character."""
 
 LATER = "what was answered is kept, so run again when it is better"
 
@@ -70,13 +73,21 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply that could be read: ``positions`` is None where it holds no log-probabilities; ``usage`` has no price
-    yet, and is None where the server does not count."""
+    """A reply that could be read.
+
+    Attributes:
+        text: what the model wrote; with ``echo``, behind the prompt.
+        outcome: what became of the request.
+        positions: the tokens of ``text``; None where the reply holds no log-probabilities.
+        usage: what it cost, without a price; None where the server does not count.
+        prompt: the tokens of the prompt, from vLLM's ``prompt_logprobs``; None where the reply holds none.
+    """
 
     text: str
     outcome: Outcome
     positions: tuple[Position, ...] | None = None
     usage: Usage | None = None
+    prompt: tuple[Position, ...] | None = None
 
 
 # ---------------------------------------------------------------------------------------------------------- requests
@@ -146,7 +157,9 @@ def _choice(document: Any, api: str) -> Answer:
     positions = None if logprobs is None else _positions(logprobs)
     if positions is not None and not refusal:
         _check_whole(text, positions)
-    return Answer(text, _outcome(text, finish, bool(refusal)), positions, usage_of(document))
+    rows = document.get("prompt_logprobs", first.get("prompt_logprobs"))
+    prompt = None if rows is None else tuple(_prompt_position(row) for row in rows)
+    return Answer(text, _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
 
 
 def _text(content: object) -> str:
@@ -193,7 +206,7 @@ def _chat_position(entry: Mapping[str, Any]) -> Position:
     likeliest = {_bytes(one): _logprob(one["logprob"]) for one in entry["top_logprobs"]}
     text = _bytes(entry)
     likeliest.setdefault(text, _logprob(entry["logprob"]))
-    return Position(text, _measured(likeliest))
+    return Position(text, _measured(likeliest.items()))
 
 
 def _bytes(entry: Mapping[str, Any]) -> bytes:
@@ -206,7 +219,16 @@ def _text_position(token: str, own: float | None, top: Mapping[str, float] | Non
         return Position(token.encode(), ())
     likeliest = {text.encode(): _logprob(value) for text, value in top.items()}
     likeliest.setdefault(token.encode(), _logprob(own))
-    return Position(token.encode(), _measured(likeliest))
+    return Position(token.encode(), _measured(likeliest.items()))
+
+
+def _prompt_position(row: Mapping[str, Any] | None) -> Position:
+    """A token of vLLM's ``prompt_logprobs``: its entries are by token id, the prompt's own token first, and tokens that
+    differ may be written alike; of the first token of all there are none, not even what it is."""
+    if row is None:
+        return Position(UNREADABLE, ())
+    entries = [(str(entry["decoded_token"]).encode(), _logprob(entry["logprob"])) for entry in row.values()]
+    return Position(entries[0][0], _measured(entries))
 
 
 def _logprob(value: object) -> float:
@@ -215,14 +237,20 @@ def _logprob(value: object) -> float:
     return float(value)
 
 
-def _measured(likeliest: Mapping[bytes, float]) -> tuple[tuple[bytes, float], ...]:
-    return tuple((text, value) for text, value in likeliest.items() if value > _NEVER)
+def _measured(likeliest: Iterable[tuple[bytes, float]]) -> tuple[tuple[bytes, float], ...]:
+    return tuple((text, value) for text, value in likeliest if value > _NEVER)
 
 
 def _check_whole(text: str, positions: Sequence[Position]) -> None:
-    """Log-probabilities must cover the text; they may cover more (an end token), and the server may trim the text."""
-    covered = b"".join(position.text for position in positions).strip()
-    if not covered.startswith(text.strip().rstrip("\ufffd").encode("utf-8", "replace")):
+    """Log-probabilities must cover the text; they may cover more (an end token), and the server may trim the text.
+
+    Spaces do not count: some tokenizers lose them where tokens are decoded one by one; nor what comes after a token
+    that is no whole character.
+    """
+    covered = b"".join(position.text for position in positions).replace(b" ", b"").strip()
+    said = text.strip().rstrip("\ufffd").replace(" ", "").encode("utf-8", "replace")
+    readable, unreadable, _ = covered.partition(UNREADABLE)
+    if not covered.startswith(said) and not (unreadable and said.startswith(readable)):
         raise Again(f"log-probabilities of {len(positions)} tokens, which are not those of the text")
 
 

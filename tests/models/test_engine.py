@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, Mistra
 
 from harness import weights
 from harness.models.engine import Engine, Scores
+from harness.types import NeuroglossError
 
 FAMILIES = ["tiny_llama", "tiny_gpt2", "tiny_neox"]
 TOKENS = range(20, 30)
@@ -155,3 +156,58 @@ def test_batches_are_of_like_length_and_bounded(tiny_llama: Path, monkeypatch: p
     lengths = [40, 10, 12, 90, 9, 11]
     batches = shared.batches([[0] * length for length in lengths], room=10)
     assert [[lengths[index] for index in batch] for batch in batches] == [[9, 10, 11, 12], [40], [90]]
+
+
+def short_of_memory(shared: Engine, most: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a pass of more than ``most`` tokens run out of memory; the sizes of all passes are noted."""
+    run, sizes = shared.run, []
+
+    def limited(tokens: torch.Tensor, *others: Any) -> torch.Tensor:
+        sizes.append(tokens.numel())
+        if tokens.numel() > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return run(tokens, *others)
+
+    monkeypatch.setattr(shared, "run", limited)
+    return sizes
+
+
+def test_a_pass_is_halved_until_memory_does(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = sequences(7, 512, count=30)
+    expected = dict(engine(tiny_llama).read(ids, places(ids), TOKENS))
+    shared = engine(tiny_llama, pack_tokens=512)
+    sizes = short_of_memory(shared, 130, monkeypatch)
+    found = list(shared.read(ids, places(ids), TOKENS))
+    assert shared.pack_tokens == 128
+    assert sorted(index for index, _ in found) == list(range(len(ids))), "none is lost, and none is read twice"
+    assert all(apart(scores, expected[index]) < 1e-4 for index, scores in found)
+    assert max(sizes) > 130
+
+
+def test_what_a_pass_has_read_before_memory_ran_out_is_kept(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = sequences(8, 512, count=30)
+    shared = engine(tiny_llama, pack_tokens=128)
+    run, passes = shared.run, iter(range(100))
+
+    def once(*arguments: Any) -> torch.Tensor:
+        if next(passes) == 2:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return run(*arguments)
+
+    monkeypatch.setattr(shared, "run", once)
+    assert sorted(index for index, _ in shared.read(ids, places(ids), TOKENS)) == list(range(len(ids)))
+    assert shared.pack_tokens == 64
+
+
+def test_a_model_that_fits_no_pass_is_one_sentence(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = engine(tiny_llama)
+    short_of_memory(shared, 0, monkeypatch)
+    with pytest.raises(NeuroglossError, match="too little memory for this model, even with 64 tokens"):
+        dict(shared.read([[1, 2]], [[0]], TOKENS))
+
+
+def test_any_other_error_is_no_want_of_memory(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = engine(tiny_llama)
+    monkeypatch.setattr(shared, "run", lambda *_: (_ for _ in ()).throw(RuntimeError("shapes")))
+    with pytest.raises(RuntimeError, match="shapes"):
+        dict(shared.read([[1, 2]], [[0]], TOKENS))

@@ -110,7 +110,8 @@ def test_all_at_once_is_written_as_json(url: str, store: Store) -> None:
     assert any(not math.isnan(value) for value in found.expected)
 
 
-def test_its_missing_echo_is_found_out(url: str, store: Store) -> None:
+@pytest.mark.parametrize("api", ["completions", "chat"])
+def test_its_missing_prompt_log_probabilities_are_found_out(url: str, store: Store, api: str) -> None:
     with pytest.raises(NeuroglossError, match=NO_ECHO):
-        StoredModel(model(url, transport="prompt"), store).levels()
+        StoredModel(model(url, api=api, transport="prompt"), store).levels()
     assert len(store) == 0

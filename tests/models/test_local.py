@@ -9,6 +9,7 @@ import torch
 
 from harness import weights
 from harness.models.backend import Backend
+from harness.models.engine import Decoder
 from harness.models.local import LocalModel
 from harness.types import CompletionPrompt, Message, NeuroglossError, Outcome, SlottedPrompt
 
@@ -88,6 +89,25 @@ def test_a_reply_does_not_depend_on_what_else_is_asked(tiny_llama: Path) -> None
     for index in (0, 5, 23):
         ((_, alone),) = model.complete([prompts[index]])
         assert alone == together[index]
+
+
+def test_replies_are_continued_in_halves_where_memory_runs_out(
+    tiny_llama: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [CompletionPrompt((Message("user", f"Say {word}"),), max_tokens=6) for word in WORDS]
+    expected = dict(LocalModel(str(tiny_llama), dtype="float32").complete(prompts))
+    model = LocalModel(str(tiny_llama), dtype="float32", batch_tokens=2048)
+    start, rows = model.engine.start, []
+
+    def limited(sequences: list[list[int]], room: int) -> Decoder:
+        rows.append(len(sequences))
+        if len(sequences) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return start(sequences, room)
+
+    monkeypatch.setattr(model.engine, "start", limited)
+    assert dict(model.complete(prompts)) == expected
+    assert rows == [12, 6, 3, 3, 6, 3, 3]
 
 
 def test_a_reply_that_is_cut_says_so(tiny_llama: Path) -> None:

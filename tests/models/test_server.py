@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness import weights
 from harness.models.backend import Backend, Probing, StoredModel
 from harness.models.capabilities import NO_ECHO, NO_LOGPROBS, NO_SCHEMA
 from harness.models.server import ServerModel
@@ -269,7 +270,7 @@ def echo(body: dict[str, Any], top: bool = True) -> dict[str, Any]:
 
 def test_levels_are_read_from_an_echoed_prompt(loopback: Any, act: Any) -> None:
     loopback.script = lambda path, body: act(echo(body))
-    asked = model(loopback.url, transport="prompt")
+    asked = model(loopback.url, transport="prompt", api="completions")
     assert asked.levels() == 11
     ((_, reading),) = asked.read_levels([LINES])
     assert reading.seen == (2, 2, 2)
@@ -288,13 +289,13 @@ def test_a_server_that_ignores_echo_is_found_out(loopback: Any, act: Any) -> Non
 
     loopback.script = script
     with pytest.raises(NeuroglossError, match=NO_ECHO):
-        dict(model(loopback.url, transport="prompt").read_levels([LINES]))
+        dict(model(loopback.url, transport="prompt", api="completions").read_levels([LINES]))
 
 
 def test_a_server_that_refuses_echo_gives_the_same_sentence(loopback: Any, act: Any) -> None:
     loopback.script = lambda path, body: act({"error": {"message": "echo is not supported"}}, 400)
     with pytest.raises(NeuroglossError, match=f"{NO_ECHO}.*echo is not supported"):
-        model(loopback.url, transport="prompt").levels()
+        model(loopback.url, transport="prompt", api="completions").levels()
 
 
 # ------------------------------------------------------------------------------------------------------ written levels
@@ -353,6 +354,7 @@ def test_whatever_can_change_a_reply_changes_its_key() -> None:
         "concurrency": 1,
         "requests_per_minute": 1.0,
         "tokens_per_minute": 1.0,
+        "tokenizer": "somewhere",
         "usd_per_million_prompt_tokens": 1.0,
         "usd_per_million_completion_tokens": 1.0,
     }
@@ -373,6 +375,18 @@ def test_the_cost_is_a_bound_that_needs_no_server(prompt: Any, transport: str) -
     texts = [message.content for message in prompt.messages]
     assert cost.prompt_tokens >= sum(len(text.encode()) for text in texts)
     assert cost.usd == pytest.approx(cost.prompt_tokens / 1e6)
+
+
+@pytest.mark.parametrize("transport", ["prompt", "generated", "text"])
+def test_a_prompt_is_counted_in_tokens_where_the_tokenizer_is_named(tiny_llama: Path, transport: str) -> None:
+    bound, counted = (
+        model("http://127.0.0.1:9/v1", transport=transport, tokenizer=name).cost(LINES)
+        for name in (None, str(tiny_llama))
+    )
+    tokenizer = weights.load_tokenizer(str(tiny_llama))
+    fewest = sum(len(tokenizer(message.content)["input_ids"]) for message in LINES.messages)
+    assert fewest < counted.prompt_tokens < bound.prompt_tokens
+    assert counted.completion_tokens == bound.completion_tokens
 
 
 @pytest.mark.parametrize(

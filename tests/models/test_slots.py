@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import random
+import re
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.models import slots
 from harness.models.prompts import visible
-from harness.models.wire import Position
+from harness.models.wire import Answer, Position
 from harness.types import Message, NeuroglossError, Outcome, SlottedPrompt, Usage
 
 WORDS = st.lists(
@@ -103,8 +105,46 @@ def test_the_slots_of_an_echo_are_where_its_placeholders_are(words: list[str]) -
     data = text.encode()
     assert all(data[place : place + 1] == b"-" and data[place - 1 : place] == b"\t" for place in places)
     positions = [Position(bytes([byte]), ((bytes([byte]), -0.5),)) for byte in data]
-    assert [one and one.text for one in slots.positions_of_echo(positions, text, places)] == [b"-"] * len(words)
-    assert slots.positions_of_echo(positions[1:], text, places) == [None] * len(words)
+    found = slots.positions_of_prompt(echo(positions), prompt(words))
+    assert [one and one.text for one in found or ()] == [b"-"] * len(words)
+    assert slots.positions_of_prompt(echo(positions[1:]), prompt(words)) is None
+
+
+def echo(positions: Sequence[Position]) -> Answer:
+    return Answer("", Outcome.OK, tuple(positions))
+
+
+def decoded(text: str, cuts: random.Random) -> list[Position]:
+    """``text`` cut anywhere but beside a slot, each piece decoded apart: perhaps without a space before it, and with
+    marks where it is no whole character."""
+    found = []
+    for run in re.split(r"(?<=\t)(-)", text):
+        rest = run.encode()
+        while rest:
+            width = cuts.randint(1, 4)
+            piece = rest[:width].decode(errors="replace")
+            found.append(Position((piece[1:] if piece[:1] == " " and cuts.random() < 0.5 else piece).encode(), ()))
+            rest = rest[width:]
+    return found
+
+
+@given(WORDS.filter(lambda words: "\ufffd" not in "".join(words)), st.randoms(use_true_random=False))
+def test_slots_are_found_though_tokens_are_decoded_one_by_one(words: list[str], cuts: random.Random) -> None:
+    text, _ = slots.echoed(prompt(words))
+    turn, places = slots.turn(prompt(words))
+    head = [Position(b"<|start|>", ()), *decoded("system\na\t9", cuts)]
+    answers = (
+        echo([*decoded(text, cuts), Position(b"7", ())]),
+        Answer("", Outcome.OK, prompt=(*head, *decoded(turn, cuts))),
+    )
+    assert turn.encode()[places[-1] :] == b"-"
+    for answer in answers:
+        tokens = answer.prompt or answer.positions or ()
+        found = slots.positions_of_prompt(answer, prompt(words))
+        wanted = [one for one, before in zip(tokens[1:], tokens, strict=False) if one.text == b"-"]
+        assert found is not None
+        assert all(one is not None and one.text == b"-" for one in found)
+        assert [id(one) for one in found] == [id(one) for one in wanted[-len(words) :]]
 
 
 @pytest.mark.parametrize(
