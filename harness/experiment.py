@@ -42,6 +42,7 @@ from harness.models.store import Store, answered, numbers
 from harness.puzzle_results import PuzzleResults
 from harness.report import board
 from harness.types import (
+    Effect,
     Explainer,
     Identity,
     Knowing,
@@ -291,11 +292,19 @@ def instruments_of(settings: RunSettings, task: Task, store: Store, meter: Meter
     if settings.scores.ablation or any(map(instruments.needs_subject, settings.explainer.values())):
         _check_subject(task, subject.identity)
 
-    def divergences(replacements: Sequence[Replacement]) -> list[float]:
-        kind = numbers("divergences")
-        return answered(store, subject.identity, kind, replacements, subject.divergences, meter=meter)
+    return pipeline.Instruments(explainers, simulator, remembered_effects(subject, store, meter))
 
-    return pipeline.Instruments(explainers, simulator, divergences)
+
+def remembered_effects(subject: Subject, store: Store, meter: Meter) -> pipeline.Effects:
+    """The effects of replacements in a subject, from the store where it has them."""
+
+    def effects(replacements: Sequence[Replacement]) -> list[Effect]:
+        return answered(store, subject.identity, _EFFECTS, replacements, subject.effects, meter=meter)
+
+    return effects
+
+
+_EFFECTS = numbers("ablations", Effect)
 
 
 def _check_subject(task: Task, subject: Identity) -> None:

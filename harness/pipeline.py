@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 
 from harness import tasks
 from harness.scores import ScoreSettings, ablation, correlation, score
+from harness.scores.ablation import Way
 from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
 from harness.types import (
     Calibration,
     CalibrationMethod,
+    Effect,
     Evidence,
     Excerpt,
     ExcerptKind,
@@ -34,8 +36,10 @@ from harness.types import (
     Truth,
 )
 
-Divergences = Callable[[Sequence[Replacement]], list[float]]
-"""The subject, asked through the store: for each replacement the divergence of its output, in order."""
+Effects = Callable[[Sequence[Replacement]], list[Effect]]
+"""The subject, asked through the store: what each replacement does to its output, in order."""
+Ablated = Mapping[Way, Sequence[Effect]]
+"""What each way of replacing a neuron does, excerpt by excerpt; empty where it can not be replaced."""
 
 Begin = Callable[[str], None]
 """Told the name of each stage as it begins."""
@@ -64,11 +68,11 @@ class Calibrated:
 @dataclass(frozen=True)
 class Instruments:
     """What the stages work with: ``explainers`` by their name on the board, a ``simulator`` for texts (a table is
-    always scored by the lookup simulator), and the subject's ``divergences``."""
+    always scored by the lookup simulator), and the ``effects`` of replacements in the subject."""
 
     explainers: Mapping[str, Explainer | Knowing]
     simulator: Simulator
-    divergences: Divergences
+    effects: Effects
 
 
 def run(
@@ -93,7 +97,7 @@ def run(
     begin("calibrate")
     calibrated = [calibrate(item, CalibrationMethod(settings.calibration)) for item in simulated]
     begin("ablate")
-    measured = ablate(instruments.divergences, calibrated, settings) if settings.ablation else [None] * len(calibrated)
+    measured = ablate(instruments.effects, calibrated, settings) if settings.ablation else [None] * len(calibrated)
     begin("score")
     scored = [
         ScoredExplanation(item.explanation, item.excerpts, item.calibration, score(item.excerpts, measure, settings))
@@ -222,17 +226,21 @@ def _in_activation_units(line: Calibration | None, simulation: Simulation) -> tu
     return tuple(calibration.apply(line, simulation.expected).tolist())
 
 
-def ablate(divergences: Divergences, items: Sequence[Calibrated], settings: ScoreSettings) -> list[list[float]]:
-    """The subject's divergences for each item, in the order of :func:`harness.scores.ablation.requests`."""
+def ablate(effects: Effects, items: Sequence[Calibrated], settings: ScoreSettings) -> list[Ablated]:
+    """The effects of each item's replacements, see :func:`harness.scores.ablation.requests`; all are asked in one call.
+
+    What a neuron is resampled from are the random excerpts of its calibration split, which nothing is reported on.
+    """
     requests = [
         ablation.requests(
             item.record.neuron,
             item.excerpts,
             item.record.moments.mean,
+            [one for one in tasks.split_record(item.record).calibration if one.kind is ExcerptKind.RANDOM],
             top=settings.ablation_top,
             random=settings.ablation_random,
         )
         for item in items
     ]
-    answers = iter(divergences([request for some in requests for request in some]))
-    return [[next(answers) for _ in some] for some in requests]
+    answers = iter(effects([request for ways in requests for some in ways.values() for request in some]))
+    return [{way: [next(answers) for _ in some] for way, some in ways.items()} for ways in requests]

@@ -796,6 +796,20 @@ class Replacement:
     leading: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a replacement does to a subject's next-token distributions, averaged over the positions of the sequence.
+
+    Attributes:
+        divergence: the Jensen-Shannon divergence (nats) between the distributions with and without it.
+        loss_change: next-token loss with it less that without it (nats), over the positions that have a next token; NaN
+            where the sequence has one token.
+    """
+
+    divergence: float
+    loss_change: float
+
+
 @runtime_checkable
 class Subject(Protocol):
     """A causal language model whose MLP neurons can be read and replaced."""
@@ -814,9 +828,8 @@ class Subject(Protocol):
         """The neuron's activation on each token of each sequence [sequences][tokens]."""
         ...
 
-    def divergences(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
-        """For each replacement its index and the Jensen-Shannon divergence (nats) between the next-token distributions
-        with and without it, averaged over positions; yielded as they are computed, in any order."""
+    def effects(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, Effect]]:
+        """For each replacement its index and what it does; yielded as they are computed, in any order."""
         ...
 
 

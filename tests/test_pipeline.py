@@ -14,6 +14,7 @@ from harness.explainers.oracle import Oracle as QuantisedOracle
 from harness.scores import ScoreSettings, correlation
 from harness.types import (
     Candidate,
+    Effect,
     Evidence,
     Explanation,
     NeuronId,
@@ -71,8 +72,8 @@ class Oracle:
         return Simulation(tuple(value / 3 + 1 for value in real))
 
 
-def _divergences(replacements: Sequence[Replacement]) -> list[float]:
-    return [0.25] * len(replacements)
+def _effects(replacements: Sequence[Replacement]) -> list[Effect]:
+    return [Effect(0.25, 0.5)] * len(replacements)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def records(tiny_task: Path) -> list[NeuronRecord]:
 
 
 def test_a_perfect_simulation_gets_a_perfect_score_in_activation_units(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), _divergences)
+    tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), _effects)
     begun: list[str] = []
     found = pipeline.run(records, tools, SETTINGS, begun.append)["naming"]
     assert begun == ["explain", "simulate", "calibrate", "ablate", "score"]
@@ -117,14 +118,14 @@ def test_the_excerpts_used_are_a_few_to_calibrate_and_all_valid_ones(records: li
 
 
 def test_a_neuron_without_an_explanation_has_no_score(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"silent": Silent(), "naming": Naming()}, Oracle(records), _divergences)
+    tools = pipeline.Instruments({"silent": Silent(), "naming": Naming()}, Oracle(records), _effects)
     found = pipeline.run(records, tools, SETTINGS, lambda _: None)
     assert all(not one.scores.values and "correlation" in one.scores.missing for one in found["silent"])
     assert all(one.scores.values for one in found["naming"])
 
 
 def test_the_subject_is_left_alone_when_ablation_is_off(records: list[NeuronRecord]) -> None:
-    def never(replacements: Sequence[Replacement]) -> list[float]:
+    def never(replacements: Sequence[Replacement]) -> list[Effect]:
         raise AssertionError("the subject was asked")
 
     tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), never)
@@ -191,7 +192,7 @@ def test_the_best_candidate_is_chosen_on_calibration_excerpts_alone(records: lis
 
 
 def test_a_run_chooses_before_it_reports(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"guessing": Guessing(), "naming": Naming()}, Choosy(records), _divergences)
+    tools = pipeline.Instruments({"guessing": Guessing(), "naming": Naming()}, Choosy(records), _effects)
     found = pipeline.run(records, tools, SETTINGS, lambda _: None)
     assert all(one.scores.values["correlation"] == pytest.approx(1.0) for one in found["guessing"])
     assert all(not one.explanation.candidates for one in found["naming"])
@@ -205,7 +206,7 @@ def test_without_a_score_nothing_is_chosen(records: list[NeuronRecord]) -> None:
 
 
 def test_a_control_that_knows_the_truth_is_told_what_it_is_scored_on(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"oracle": QuantisedOracle()}, Oracle(records), _divergences)
+    tools = pipeline.Instruments({"oracle": QuantisedOracle()}, Oracle(records), _effects)
     found = pipeline.run(records, tools, SETTINGS, lambda _: None)["oracle"]
     for record, one in zip(records, found, strict=True):
         used = [excerpt for _, excerpt in pipeline.excerpts_used(record, SETTINGS)]

@@ -16,8 +16,13 @@ explained_variance  calibrated values                                           
 
 Each is computed over four sets of tokens, and named by them: ``correlation`` (the headline) over top and random
 excerpts together, ``correlation_random`` and ``correlation_top`` over one half, ``correlation_population`` over both,
-each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text. ``ablation``
-alone is what the subject's divergences under calibrated values are worth, on a few excerpts of each kind.
+each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text.
+
+On a few excerpts of each kind the subject is run with the calibrated values in the neuron's place. ``ablation``,
+``ablation_zero`` and ``ablation_resample`` are what the divergence of its output is worth beside that of a neuron
+silenced in each way, ``ablation_loss`` what its change in next-token loss is worth beside that of mean-ablation: 1 at
+most, 0 for silence, undefined (and missing) where silence changes nothing. ``loss_change`` is that change itself in
+nats a token: no score, for it is best at 0.
 
 A token is *active* where its real level is ``active_level`` or more: where its activation is at least that many tenths
 of the neuron's largest over the valid excerpts.
@@ -30,6 +35,7 @@ counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,7 +44,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.scores import ablation, metrics, ranking
-from harness.types import CalibrationMethod, ExcerptKind, FloatArray, NeuroglossError, Scores, SimulatedExcerpt
+from harness.types import CalibrationMethod, Effect, ExcerptKind, FloatArray, NeuroglossError, Scores, SimulatedExcerpt
 
 AS_SIMULATED = ("correlation", "spearman", "cosine", "auroc", "auprc")
 """The metrics of values as the simulator gave them."""
@@ -46,7 +52,9 @@ AS_CALIBRATED = ("f1", "r2_uncentred", "abs_dev", "explained_variance")
 """The metrics of values in activation units."""
 SAMPLES = ("", "_random", "_top", "_population")
 """What the name of a metric ends in, by the tokens that it is over."""
-METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), "ablation")
+ABLATION = (*ablation.AGAINST, "ablation_loss", "loss_change")
+"""What is computed from the subject's output, see :mod:`harness.scores.ablation`."""
+METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), *ABLATION)
 
 
 @dataclass(frozen=True)
@@ -109,18 +117,18 @@ DEFAULT = ScoreSettings()
 
 def score(
     simulated: Sequence[SimulatedExcerpt],
-    divergences: Sequence[float] | None = None,
+    effects: Mapping[ablation.Way, Sequence[Effect]] | None = None,
     settings: ScoreSettings = DEFAULT,
 ) -> Scores:
     """All scores of one explained neuron.
 
     Args:
         simulated: its simulated excerpts; only those of the valid split count.
-        divergences: the subject's answers to :func:`harness.scores.ablation.requests`; None where it was not asked.
+        effects: the subject's answers to :func:`harness.scores.ablation.requests`; None where it was not asked.
         settings: which metrics, and how many missing tokens are too many.
 
     Returns:
-        A value for each metric of :data:`METRICS` (``ablation`` only where the settings ask for it), or its name in
+        A value for each metric of :data:`METRICS` (of ablation only where the settings ask for it), or its name in
         ``missing`` with a sentence that says why.
 
     Raises:
@@ -138,13 +146,13 @@ def score(
     for suffix, sample in _samples(pool.only(given)).items():
         panel.add(suffix, sample)
     if settings.ablation:
-        _ablation(panel, divergences)
+        _ablation(panel, effects)
     return Scores(panel.values, tuple(panel.degenerate), panel.missing, panel.tokens, panel.missing_tokens)
 
 
 def unscored(reason: str, settings: ScoreSettings = DEFAULT, missing_tokens: int = 0) -> Scores:
     """Scores of a neuron that has none, for ``reason``: no explanation, or no simulation to score."""
-    names = [name for name in METRICS if name != "ablation" or settings.ablation]
+    names = [name for name in METRICS if name not in ABLATION or settings.ablation]
     return Scores({}, (), dict.fromkeys(names, reason), 0, missing_tokens)
 
 
@@ -288,10 +296,22 @@ _BY_CONVENTION = {
 """The metrics that are 0 by convention where they are undefined, and what tells that they are."""
 
 
-def _ablation(panel: _Panel, divergences: Sequence[float] | None) -> None:
-    if divergences is None:
-        panel.missing["ablation"] = "the subject was not asked"
-    elif not divergences:
-        panel.missing["ablation"] = "an excerpt to ablate lacks token ids or calibrated values"
-    else:
-        panel.attempt("ablation", partial(ablation.score, divergences))
+def _ablation(panel: _Panel, effects: Mapping[ablation.Way, Sequence[Effect]] | None) -> None:
+    if not effects:
+        asked = effects is not None
+        reason = "an excerpt to ablate lacks token ids or calibrated values" if asked else "the subject was not asked"
+        panel.missing.update(dict.fromkeys(ABLATION, reason))
+        return
+    simulated = effects[ablation.Way.SIMULATION]
+    for name, way in ablation.AGAINST.items():
+        if way in effects:
+            sides = [[effect.divergence for effect in some] for some in (simulated, effects[way])]
+            panel.attempt(name, partial(ablation.score, *sides))
+        else:
+            panel.missing[name] = "there is no random calibration excerpt to resample from"
+    if any(math.isnan(effect.loss_change) for effect in simulated):
+        panel.missing.update(dict.fromkeys(("ablation_loss", "loss_change"), "an excerpt of one token has no loss"))
+        return
+    changes = [[effect.loss_change for effect in some] for some in (simulated, effects[ablation.Way.MEAN])]
+    panel.attempt("ablation_loss", partial(ablation.loss_score, *changes))
+    panel.values["loss_change"] = math.fsum(changes[0]) / len(changes[0])
