@@ -35,7 +35,7 @@ from harness import (
     trust,
 )
 from harness.config import CollectSettings, Plan, RunSettings
-from harness.instruments import explainer_info, simulator_info
+from harness.instruments import explainer_info, judge_info, simulator_info
 from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
@@ -45,6 +45,7 @@ from harness.types import (
     Effect,
     Explainer,
     Identity,
+    Judge,
     Knowing,
     NeuroglossError,
     Progress,
@@ -71,6 +72,8 @@ def prepare(composed: DictConfig) -> Plan:
     build.check(settings.simulator, "simulator")
     for name, node in settings.task.controls.items():
         build.check(node, f"task.controls.{name}")
+    for name, node in settings.scores.judges.items():
+        build.check(node, f"scores.judges.{name}")
     build.check(settings.subject, "subject")
     track.check(settings.track)
     publish.check(settings.publish)
@@ -292,7 +295,8 @@ def instruments_of(settings: RunSettings, task: Task, store: Store, meter: Meter
     if settings.scores.ablation or any(map(instruments.needs_subject, settings.explainer.values())):
         _check_subject(task, subject.identity)
 
-    return pipeline.Instruments(explainers, simulator, remembered_effects(subject, store, meter))
+    judges: list[Judge] = [build.assemble(node, remembering) for node in settings.scores.judges.values()]
+    return pipeline.Instruments(explainers, simulator, remembered_effects(subject, store, meter), judges)
 
 
 def remembered_effects(subject: Subject, store: Store, meter: Meter) -> pipeline.Effects:
@@ -348,6 +352,7 @@ def _results(
         task=results.TaskInfo(task.name, task.digest, len(task.records), neurons),
         subject=task.subject,
         simulator=simulator,
+        judges=tuple(map(judge_info, tools.judges)),
         explainers=tuple(explainer_info(name, tools.explainers[name], found) for name, found in scored.items()),
         summaries=summaries,
         scored={name: tuple(found) for name, found in scored.items()},

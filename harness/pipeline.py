@@ -1,4 +1,4 @@
-"""The stages, in order: task -> explain -> choose -> simulate -> calibrate -> ablate -> score.
+"""The stages, in order: task -> explain -> choose -> simulate -> calibrate -> ablate -> judge -> score.
 
 Each stage takes the previous one's plain values and returns its own; nothing flows back. What has to be asked of a
 model goes through the store, so that running again resumes, and nothing is asked twice.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness import tasks
-from harness.scores import ScoreSettings, ablation, correlation, score
+from harness.scores import ScoreSettings, ablation, correlation, judged, score, with_judgements
 from harness.scores.ablation import Way
 from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
@@ -24,7 +24,11 @@ from harness.types import (
     ExcerptKind,
     Explainer,
     Explanation,
+    Judge,
+    Judged,
+    JudgeQuery,
     Knowing,
+    LanguageModel,
     NeuronId,
     NeuronRecord,
     Query,
@@ -68,11 +72,12 @@ class Calibrated:
 @dataclass(frozen=True)
 class Instruments:
     """What the stages work with: ``explainers`` by their name on the board, a ``simulator`` for texts (a table is
-    always scored by the lookup simulator), and the ``effects`` of replacements in the subject."""
+    always scored by the lookup simulator), the ``effects`` of replacements in the subject, and ``judges``, if any."""
 
     explainers: Mapping[str, Explainer | Knowing]
     simulator: Simulator
     effects: Effects
+    judges: Sequence[Judge] = ()
 
 
 def run(
@@ -98,10 +103,20 @@ def run(
     calibrated = [calibrate(item, CalibrationMethod(settings.calibration)) for item in simulated]
     begin("ablate")
     measured = ablate(instruments.effects, calibrated, settings) if settings.ablation else [None] * len(calibrated)
+    if settings.judges:
+        begin("judge")
+    cases = judge(instruments.judges, explanations, records, settings)
     begin("score")
+    says = {one.name: gives_probabilities(one) for one in instruments.judges}
     scored = [
-        ScoredExplanation(item.explanation, item.excerpts, item.calibration, score(item.excerpts, measure, settings))
-        for item, measure in zip(calibrated, measured, strict=True)
+        ScoredExplanation(
+            item.explanation,
+            item.excerpts,
+            item.calibration,
+            with_judgements(score(item.excerpts, measure, settings), some, settings, says),
+            some,
+        )
+        for item, measure, some in zip(calibrated, measured, cases, strict=True)
     ]
     return {name: [one for one in scored if one.explanation.explainer == name] for name in instruments.explainers}
 
@@ -224,6 +239,49 @@ def _in_activation_units(line: Calibration | None, simulation: Simulation) -> tu
     if line is None:
         return (float("nan"),) * len(simulation.expected)
     return tuple(calibration.apply(line, simulation.expected).tolist())
+
+
+def judge(
+    judges: Sequence[Judge],
+    explanations: Sequence[Explanation],
+    records: Sequence[NeuronRecord],
+    settings: ScoreSettings,
+) -> list[tuple[Judged, ...]]:
+    """Put each judge its cases on excerpts that nothing was explained or calibrated on; none without words to judge.
+
+    All of a judge's cases are asked in one call.
+    """
+    by_neuron = {record.neuron: judged_excerpts(record, settings) for record in records}
+    found: list[tuple[Judged, ...]] = [() for _ in explanations]
+    for one in judges:
+        put = judged.CASES[one.name]
+        cases = [put(by_neuron[said.neuron], settings.active_level) if said.in_words else [] for said in explanations]
+        answers = iter(
+            one.judge(
+                [
+                    JudgeQuery(said, case.excerpt.tokens, case.marked)
+                    for said, some in zip(explanations, cases, strict=True)
+                    for case in some
+                ]
+            )
+        )
+        found = [
+            (*before, *(Judged(one.name, case.excerpt, case.marked, case.truth, next(answers)) for case in some))
+            for before, some in zip(found, cases, strict=True)
+        ]
+    return found
+
+
+def judged_excerpts(record: NeuronRecord, settings: ScoreSettings) -> tuple[Excerpt, ...]:
+    """The excerpts that judges are asked about."""
+    splits = tasks.split_record(record)
+    return splits.valid if settings.judged_split == "valid" else splits.test
+
+
+def gives_probabilities(judge: Judge) -> bool:
+    """Whether a judge's model says how likely a yes is, and not only yes or no."""
+    model: LanguageModel | None = getattr(judge, "model", None)
+    return model is None or model.identity.transport != "text"
 
 
 def ablate(effects: Effects, items: Sequence[Calibrated], settings: ScoreSettings) -> list[Ablated]:

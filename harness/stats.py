@@ -321,6 +321,9 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
         missing_tokens=sum(item.scores.missing_tokens for item in scored),
         explain_usage=sum((item.explanation.usage for item in scored), Usage()),
         simulate_usage=sum((part.simulation.usage for item in scored for part in item.simulated), Usage()),
+        judge_usage=sum((one.judgement.usage for item in scored for one in item.judged), Usage()),
+        judgements=sum(item.scores.judgements for item in scored),
+        missing_judgements=sum(item.scores.missing_judgements for item in scored),
     )
 
 

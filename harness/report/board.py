@@ -234,7 +234,7 @@ def _control_name(row: Summary, results: Results) -> str:
 
 def _row(row: Summary, name: tuple[str, str], results: Results) -> Row:
     """The cells of a row, ``name`` being the first two."""
-    usage = row.explain_usage + row.simulate_usage
+    usage = row.usage
     averages = _averages(row) if _is_whole(row, results) else ("–", _why_none(row), *["–"] * 4)
     return (
         *name,

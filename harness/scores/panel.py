@@ -24,6 +24,8 @@ silenced in each way, ``ablation_loss`` what its change in next-token loss is wo
 most, 0 for silence, undefined (and missing) where silence changes nothing. ``loss_change`` is that change itself in
 nats a token: no score, for it is best at 0.
 
+``detection`` and ``fuzzing`` (:mod:`harness.scores.judged`) join the panel where the settings name judges.
+
 A token is *active* where its real level is ``active_level`` or more: where its activation is at least that many tenths
 of the neuron's largest over the valid excerpts.
 
@@ -39,17 +41,29 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.scores import ablation, metrics, ranking
-from harness.types import CalibrationMethod, Effect, ExcerptKind, FloatArray, NeuroglossError, Scores, SimulatedExcerpt
+from harness.scores import ablation, judged, metrics, ranking
+from harness.types import (
+    CalibrationMethod,
+    Effect,
+    ExcerptKind,
+    FloatArray,
+    Judged,
+    NeuroglossError,
+    Scores,
+    SimulatedExcerpt,
+)
 
 AS_SIMULATED = ("correlation", "spearman", "cosine", "auroc", "auprc")
 """The metrics of values as the simulator gave them."""
 AS_CALIBRATED = ("f1", "r2_uncentred", "abs_dev", "explained_variance")
 """The metrics of values in activation units."""
+JUDGED_SPLITS = ("test", "valid")
+"""The splits that may be judged: nothing of them was explained or calibrated on."""
 SAMPLES = ("", "_random", "_top", "_population")
 """What the name of a metric ends in, by the tokens that it is over."""
 ABLATION = (*ablation.AGAINST, "ablation_loss", "loss_change")
@@ -72,7 +86,11 @@ class ScoreSettings:
         resamples: bootstrap resamples behind each interval, rank and p-value.
         by_layer: whether they draw whole layers, for neurons of one layer may be alike.
         minimum_coverage: share of the neurons asked for that must have a headline score for a row to be ranked.
-        maximum_missing: share of a neuron's tokens that may lack a simulation before the neuron has no score.
+        maximum_missing: share of a neuron's tokens that may lack a simulation before the neuron has no score; and of a
+            judge's cases that may lack an answer.
+        judges: what is asked about excerpts, yes or no, by its name: ``detection`` and ``fuzzing``, each a node of the
+            config; none where it is empty.
+        judged_split: the excerpts that they are asked about, ``test`` or ``valid``.
     """
 
     calibration: str = CalibrationMethod.LINEAR.value
@@ -86,6 +104,8 @@ class ScoreSettings:
     by_layer: bool = False
     minimum_coverage: float = 0.9
     maximum_missing: float = 0.05
+    judges: dict[str, Any] = field(default_factory=dict)
+    judged_split: str = "test"
 
     def __post_init__(self) -> None:
         methods = [method.value for method in CalibrationMethod]
@@ -98,6 +118,7 @@ class ScoreSettings:
             raise NeuroglossError(f"scores.active_level is {self.active_level}; write a level from 1 to 10.")
         if self.resamples < 100:
             raise NeuroglossError(f"scores.resamples is {self.resamples}; an interval needs at least 100.")
+        _check_judges(self.judges, self.judged_split)
         for name, share in (("minimum_coverage", self.minimum_coverage), ("maximum_missing", self.maximum_missing)):
             if not 0.0 <= share <= 1.0:
                 raise NeuroglossError(f"scores.{name} is {share}; it is a share, so write a number from 0 to 1.")
@@ -109,6 +130,17 @@ def _some(name: str, top: int, random: int, otherwise: str) -> None:
         raise NeuroglossError(
             f"scores.{name}_top={top} and scores.{name}_random={random} leave no excerpts for {name}; "
             f"set one of them above 0{otherwise}."
+        )
+
+
+def _check_judges(judges: Mapping[str, Any], split: str) -> None:
+    unknown = [name for name in judges if name not in judged.CASES]
+    if unknown:
+        raise NeuroglossError(f"there is no judge {unknown[0]}; scores.judges can have: {', '.join(judged.CASES)}.")
+    if split not in JUDGED_SPLITS:
+        raise NeuroglossError(
+            f"scores.judged_split is {split!r}; write {' or '.join(JUDGED_SPLITS)}: what was explained or calibrated "
+            "on is never judged."
         )
 
 
@@ -148,6 +180,27 @@ def score(
     if settings.ablation:
         _ablation(panel, effects)
     return Scores(panel.values, tuple(panel.degenerate), panel.missing, panel.tokens, panel.missing_tokens)
+
+
+def with_judgements(
+    scores: Scores, found: Sequence[Judged], settings: ScoreSettings, probabilities: Mapping[str, bool]
+) -> Scores:
+    """Scores with the figures of each judge added, see :mod:`harness.scores.judged`.
+
+    Args:
+        scores: of the same explanation.
+        found: its cases, of all judges; none where the explanation has no words to judge.
+        settings: which judges there are, and how many answers may be missing.
+        probabilities: whether each judge gives probabilities.
+    """
+    values, missing = dict(scores.values), dict(scores.missing)
+    for name in settings.judges:
+        own = [one for one in found if one.judge == name]
+        more, absent = judged.figures(name, own, settings.maximum_missing, probabilities[name])
+        values |= more
+        missing |= absent
+    silent = sum(math.isnan(one.judgement.probability) for one in found)
+    return replace(scores, values=values, missing=missing, judgements=len(found), missing_judgements=silent)
 
 
 def unscored(reason: str, settings: ScoreSettings = DEFAULT, missing_tokens: int = 0) -> Scores:

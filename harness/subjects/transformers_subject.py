@@ -221,6 +221,10 @@ class TransformersSubject:
         residuals: dict[int, torch.Tensor] = {}
         activations: dict[int, torch.Tensor] = {}
         ids = self._tensor(sequences)
+
+        def keep(layer: int, seen: torch.Tensor) -> None:
+            activations[layer] = seen.clone()  # it stands in the model's own memory
+
         with ExitStack() as hooks:
             for start in {self._start(layer) for layer in columns} - {self.shape[0]}:
                 hooks.enter_context(self._model.keeping_input(start, residuals))
