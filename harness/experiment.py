@@ -296,10 +296,17 @@ def instruments_of(settings: RunSettings, task: Task, store: Store, meter: Meter
         _check_subject(task, subject.identity)
 
     judges: list[Judge] = [build.assemble(node, remembering) for node in settings.scores.judges.values()]
-    return pipeline.Instruments(explainers, simulator, remembered_effects(subject, store, meter), judges)
+    return pipeline.Instruments(explainers, simulator, effects_of(subject, store, meter), judges)
 
 
-def remembered_effects(subject: Subject, store: Store, meter: Meter) -> pipeline.Effects:
+def subject_of(settings: RunSettings, task: Task) -> Subject:
+    """The subject of a run, which is the one that its task was recorded from."""
+    subject: Subject = build.assemble(settings.subject)
+    _check_subject(task, subject.identity)
+    return subject
+
+
+def effects_of(subject: Subject, store: Store, meter: Meter) -> pipeline.Effects:
     """The effects of replacements in a subject, from the store where it has them."""
 
     def effects(replacements: Sequence[Replacement]) -> list[Effect]:
