@@ -70,8 +70,8 @@ JUDGED = (
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, what judges said of
-    both (``judged``), their ``comparisons`` two by two, and ``sentences`` on all of it."""
+    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, what is
+    ``judged`` of both, their ``comparisons`` two by two, and ``sentences`` on all of it."""
 
     title: str
     metric: str
