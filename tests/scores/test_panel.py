@@ -146,8 +146,9 @@ def test_constant_input_is_0_and_flagged(excerpt: Make) -> None:
 
 
 def test_undefined_scores_are_named_and_have_no_value(excerpt: Make) -> None:
-    found = scores.score([excerpt([0, 0], [1, 2]), excerpt([0, 0], [3, 4], RANDOM)], [0.1, 0.0])
-    assert set(found.missing) == set(METRICS) - {
+    still = {way: [Effect(0.0, 0.0)] * 2 for way in Way}
+    found = scores.score([excerpt([0, 0], [1, 2]), excerpt([0, 0], [3, 4], RANDOM)], still)
+    assert set(found.missing) == set(METRICS) - {"loss_change"} - {
         metric + sample for metric in ("correlation", "spearman", "cosine") for sample in SAMPLES
     }
     assert not set(found.missing) & set(found.values)
@@ -251,6 +252,8 @@ def test_values_that_do_not_fit_the_excerpt_are_refused_by_name(excerpt: Make) -
         ({"resamples": 10}, "resamples is 10"),
         ({"minimum_coverage": 90}, "minimum_coverage is 90"),
         ({"maximum_missing": -0.1}, "maximum_missing is -0.1"),
+        ({"judges": {"guessing": {}}}, "no judge guessing; scores.judges can have: detection, fuzzing"),
+        ({"judged_split": "train"}, "judged_split is 'train'; write test or valid"),
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
