@@ -90,7 +90,7 @@ def _check_kind(settings: RunSettings, kind: str) -> None:
         raise NeuroglossError(f"explainer.{inside[0]} looks into the subject, and a puzzle has none; leave it out.")
     if kind != tasks.KIND and settings.scores.judges:
         raise NeuroglossError(
-            "judges are asked about excerpts of neurons, and a puzzle has none; write scores=default."
+            "judges are asked about neurons, and a puzzle has none; write scores=default."
         )
     if kind != tasks.KIND and (settings.track.enabled or settings.publish.to != "run"):
         raise NeuroglossError("a run of puzzles is neither tracked nor published; write track=none publish=none.")
