@@ -89,9 +89,7 @@ def _check_kind(settings: RunSettings, kind: str) -> None:
     if kind != tasks.KIND and inside:
         raise NeuroglossError(f"explainer.{inside[0]} looks into the subject, and a puzzle has none; leave it out.")
     if kind != tasks.KIND and settings.scores.judges:
-        raise NeuroglossError(
-            "judges are asked about neurons, and a puzzle has none; write scores=default."
-        )
+        raise NeuroglossError("judges are asked about neurons, and a puzzle has none; write scores=default.")
     if kind != tasks.KIND and (settings.track.enabled or settings.publish.to != "run"):
         raise NeuroglossError("a run of puzzles is neither tracked nor published; write track=none publish=none.")
 

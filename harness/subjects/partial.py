@@ -115,7 +115,7 @@ class PartialModel:
         projection = self._projections[layer]
         dtype = next(projection.parameters()).dtype
         units = torch.zeros(len(columns) + 1, self.shape[1], dtype=dtype, device=self.device)
-        units[range(len(columns)), columns] = 1
+        units[list(range(len(columns))), list(columns)] = 1
         *ones, none = projection(units)
         return torch.stack(ones) - none
 

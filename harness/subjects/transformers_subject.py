@@ -229,10 +229,7 @@ class TransformersSubject:
             for start in {self._start(layer) for layer in columns} - {self.shape[0]}:
                 hooks.enter_context(self._model.keeping_input(start, residuals))
             for layer, some in columns.items():
-                keep = partial(activations.__setitem__, layer)
-                hooks.enter_context(
-                    self._model.reading(layer, some, ids.shape, lambda seen, keep=keep: keep(seen.clone()))
-                )
+                hooks.enter_context(self._model.reading(layer, some, ids.shape, partial(keep, layer)))
             final = residuals[self.shape[0]] = self._model.run(ids)
         kept = [torch.cat([few for _, few in self._model.log_probabilities(row)]) for row in final]
         return _Originals({tokens: row for row, tokens in enumerate(sequences)}, kept, residuals, activations)
