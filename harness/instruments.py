@@ -41,7 +41,7 @@ def simulator_info(simulator: Simulator) -> SimulatorInfo:
 def judge_info(judge: Judge) -> JudgeInfo:
     """Which judge it is, exactly."""
     model: LanguageModel | None = getattr(judge, "model", None)
-    return JudgeInfo(judge.name, model and model.identity, getattr(judge, "prompt_version", ""))
+    return JudgeInfo(judge.name, None if model is None else model.identity, getattr(judge, "prompt_version", ""))
 
 
 def explainer_info(name: str, explainer: Explainer | Knowing, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
