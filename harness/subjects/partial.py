@@ -136,10 +136,11 @@ class PartialModel:
         with self.reading(layer, [0], ids.shape, seen.append):
             before = self.run(ids, stop=layer + 1).float()
         direction = self.directions(layer, [0])[0].float()
-        far = before.norm() / direction.norm()
+        length = before.norm().clamp(min=1.0)  # a padding token may have no embedding, and so leave nothing
+        far = length / direction.norm()
         with self.replacing(layer, ids[0], seen[0][..., 0] + far, ids[0]):  # column 0, no leading position
             after = self.run(ids, stop=layer + 1).float()
-        return bool((after - before - far * direction).norm() < STRAIGHT * before.norm())
+        return bool((after - before - far * direction).norm() < STRAIGHT * length)
 
     # --------------------------------------------------------------------------------------- what is done on the way
 
