@@ -58,7 +58,7 @@ class LabelSettings:
         level: tokens of at least this level, of 10, are labelled; at 1 a token counts as firing for explainers too. The
             higher, the rarer labels are, and the fewer extra ones the excerpts of a task show.
         draws: how often labels are corrupted, for each neuron.
-        ablation_draws: for how many of these draws the subject is asked; 0 leaves ablation out.
+        ablation_draws: for how many of these draws, at most, the subject is asked; 0 leaves ablation out.
         least_drop: a score has dropped where it is lower by more than this.
         seed: of the draws.
     """
@@ -74,10 +74,8 @@ class LabelSettings:
             raise NeuroglossError(f"labels.level is {self.level}; a level at which a token fires is 1 to 10.")
         if self.draws < 1:
             raise NeuroglossError(f"labels.draws is {self.draws}; write 1 or more.")
-        if not 0 <= self.ablation_draws <= self.draws:
-            raise NeuroglossError(
-                f"labels.ablation_draws is {self.ablation_draws}; write 0 to labels.draws, which is {self.draws}."
-            )
+        if self.ablation_draws < 0:
+            raise NeuroglossError(f"labels.ablation_draws is {self.ablation_draws}; write 0 or more.")
         if not 0.0 <= self.least_drop < math.inf:
             raise NeuroglossError(f"labels.least_drop is {self.least_drop}; write 0 or more.")
 
@@ -173,7 +171,7 @@ def draw(
     rng = np.random.default_rng(seed_of(record.neuron, settings.seed))
     less = [missing(true, excerpts, rng) for _ in range(settings.draws)]
     more = [extra(true, excerpts, probability, rng) for _ in range(settings.draws)]
-    first = settings.ablation_draws if effects else 0
+    first = min(settings.ablation_draws, settings.draws) if effects else 0
     asked, unasked = [true, *less[:first], *more[:first]], [*less[first:], *more[first:]]
     scored = _scored(record, asked, scored_by, effects if first else None) + _scored(record, unasked, scored_by, None)
     drawn, rest = scored[1 : len(asked)], scored[len(asked) :]

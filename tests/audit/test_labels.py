@@ -165,7 +165,11 @@ def test_the_subject_is_asked_under_the_true_labels_and_the_first_draws(record: 
     assert set(drops.shares) == {one.neuron}
 
 
-@pytest.mark.parametrize("wrong", [-1, 9])
-def test_more_ablation_draws_than_draws_are_refused(wrong: int) -> None:
-    with pytest.raises(NeuroglossError, match=f"ablation_draws is {wrong}; write 0 to labels.draws, which is 8"):
-        LabelSettings(draws=8, ablation_draws=wrong)
+def test_fewer_draws_than_those_of_ablation_are_all_asked(record: Make) -> None:
+    by = ScoreSettings(ablation_top=1, ablation_random=1)
+    few = dataclasses.replace(SETTINGS, draws=1, ablation_draws=2)
+    found = labels.draw(record(), few, by, lambda asked: [Effect(0.5, 0.1)] * len(asked))
+    assert (len(found.missing), len(found.extra)) == (1, 1)
+    assert all("ablation" in some.scores.values for some in (*found.missing, *found.extra))
+    with pytest.raises(NeuroglossError, match="ablation_draws is -1"):
+        LabelSettings(ablation_draws=-1)
