@@ -117,7 +117,8 @@ class PartialModel:
         units = torch.zeros(len(columns) + 1, self.shape[1], dtype=dtype, device=self.device)
         units[list(range(len(columns))), list(columns)] = 1
         *ones, none = projection(units)
-        return torch.stack(ones) - none
+        added: torch.Tensor = torch.stack(ones) - none
+        return added
 
     def writes_straight(self, layer: int) -> bool:
         """Whether what a neuron adds to its down projection reaches the residual stream as it is.
