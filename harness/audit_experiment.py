@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ from harness.ledger import Ledger
 from harness.models.store import Store
 from harness.report import audit_page, page
 from harness.results import Results
+from harness.scores import ScoreSettings
+from harness.scores.panel import ABLATION
 from harness.types import (
     Explainer,
     Explanation,
@@ -35,6 +37,7 @@ from harness.types import (
     Progress,
     Role,
     ScoredExplanation,
+    Scores,
     Task,
 )
 
@@ -109,6 +112,7 @@ def run(plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> Audit:
         simulator=plan.found.simulator,
         explainer=plan.explainer,
         verdicts=tuple(judged),
+        by_layer=plan.run.scores.by_layer,
         settings=plan.config,
         provenance=provenance.provenance(overrides),
         seconds=ledger.seconds,
@@ -166,29 +170,38 @@ def _judged(plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress) -> 
     """The verdicts of all tests, metric by metric."""
     wanted = set(plan.found.task.neurons)
     records = [record for record in task.records if record.neuron in wanted]
-    by = Resampling(plan.settings.seed, plan.run.scores.resamples)
+    by = Resampling(plan.settings.seed, plan.run.scores.resamples, plan.run.scores.by_layer)
     found: list[Verdict] = []
-    if set(plan.tests) & set(LABELS):
-        ledger.begin("labels")
-        found += _label_verdicts(plan, records, by, progress)
-    if plan.explainer:
-        found += _model_verdicts(plan, task, records, by, ledger, progress)
+    with Store(Path(plan.settings.store or plan.run.store).expanduser()) as store:
+        if set(plan.tests) & set(LABELS):
+            ledger.begin("labels")
+            found += _label_verdicts(plan, task, records, by, store, ledger, progress)
+        if plan.explainer:
+            found += _model_verdicts(plan, task, records, by, store, ledger, progress)
     return _in_order(plan, found)
 
 
-def _label_verdicts(
-    plan: AuditPlan, records: Sequence[NeuronRecord], by: Resampling, progress: Progress
+def _label_verdicts(  # noqa: PLR0913, PLR0917  # what an audit works with
+    plan: AuditPlan,
+    task: Task,
+    records: Sequence[NeuronRecord],
+    by: Resampling,
+    store: Store,
+    ledger: Ledger,
+    progress: Progress,
 ) -> Iterator[Verdict]:
     settings = plan.settings.labels
+    asks = _scores(plan).ablation and settings.ablation_draws > 0
+    effects = experiment.effects_of(experiment.subject_of(plan.run, task), store, ledger.meter) if asks else None
     drawn: list[Drawn] = []
     for record in records:
-        drawn.append(labels.draw(record, settings, plan.run.scores))
+        drawn.append(labels.draw(record, settings, plan.run.scores, effects))
         progress("labels, neurons", len(drawn), len(records))
     corrupted: Mapping[Test, Callable[[Drawn], Any]] = {
         Test.MISSING_LABELS: lambda one: one.missing,
         Test.EXTRA_LABELS: lambda one: one.extra,
     }
-    metrics = dict.fromkeys(name for one in drawn for name in (*one.true.scores.values, *one.true.scores.missing))
+    metrics = _metrics(one.true.scores for one in drawn)
     for test in LABELS:
         if test in plan.tests:
             for metric in metrics:
@@ -197,27 +210,37 @@ def _label_verdicts(
 
 
 def _model_verdicts(  # noqa: PLR0913, PLR0917  # what an audit works with
-    plan: AuditPlan, task: Task, records: Sequence[NeuronRecord], by: Resampling, ledger: Ledger, progress: Progress
+    plan: AuditPlan,
+    task: Task,
+    records: Sequence[NeuronRecord],
+    by: Resampling,
+    store: Store,
+    ledger: Ledger,
+    progress: Progress,
 ) -> Iterator[Verdict]:
     """The tests that ask the run's simulator, each stage of which is counted under its own name."""
     told = nulls.own(plan.found.scored[plan.explainer])
-    with Store(Path(plan.settings.store or plan.run.store).expanduser()) as store:
-        tools = experiment.instruments_of(plan.run, task, store, ledger.meter)
-        rows = {_OWN: [told], **_null_explanations(plan, told, records)}
-        scored = _scored(rows, records, tools, plan, ledger)
-        own = scored[_OWN]
-        for test in (Test.SHUFFLED, Test.RANDOM):
-            if test in plan.tests:
-                yield from verdicts.of_null(test, own, scored[test], by)
-        if Test.REINITIALISED in plan.tests:
-            null = _of_reinitialised(plan, records, tools, ledger, progress)
-            yield from verdicts.of_null(Test.REINITIALISED, own, null, by)
+    tools = experiment.instruments_of(plan.run, task, store, ledger.meter)
+    rows = {_OWN: [told], **_null_explanations(plan, told, records)}
+    scored = _scored(rows, records, tools, plan, ledger)
+    own = scored[_OWN]
+    for test in (Test.SHUFFLED, Test.RANDOM):
+        if test in plan.tests:
+            yield from verdicts.of_null(test, own, scored[test], by)
+    if Test.REINITIALISED in plan.tests:
+        null = _of_reinitialised(plan, records, tools, store, ledger, progress)
+        yield from verdicts.of_null(Test.REINITIALISED, own, null, by)
     if Test.RETEST in plan.tests:
-        repeats = [own, *_repeats(plan, task, told, records, ledger)]
+        repeats = [own, *_repeats(plan, task, told, records, tools, ledger)]
         for metric in own:
             seen = [one.get(metric, {}) for one in repeats]
             if all(seen):
                 yield verdicts.of_repeats(metric, seen, retest.has_seed(plan.run.simulator), by)
+
+
+def _scores(plan: AuditPlan) -> ScoreSettings:
+    """How the run was scored; without ablation where the audit is not to ask the subject."""
+    return dataclasses.replace(plan.run.scores, ablation=plan.run.scores.ablation and plan.settings.ablation)
 
 
 def _null_explanations(
@@ -245,16 +268,20 @@ def _scored(
         f"{name} {draw}": Told(explanations) for name, some in rows.items() for draw, explanations in enumerate(some)
     }
     asked = dataclasses.replace(tools, explainers=explainers)
-    settings = dataclasses.replace(plan.run.scores, ablation=plan.run.scores.ablation and plan.settings.ablation)
-    found = pipeline.run(records, asked, settings, _staged(ledger, "nulls"))
+    found = pipeline.run(records, asked, _scores(plan), _staged(ledger, "nulls"))
     return {
         name: _values([one for draw in range(len(some)) for one in found[f"{name} {draw}"]])
         for name, some in rows.items()
     }
 
 
-def _of_reinitialised(
-    plan: AuditPlan, records: Sequence[NeuronRecord], tools: pipeline.Instruments, ledger: Ledger, progress: Progress
+def _of_reinitialised(  # noqa: PLR0913, PLR0917  # what an audit works with
+    plan: AuditPlan,
+    records: Sequence[NeuronRecord],
+    tools: pipeline.Instruments,
+    store: Store,
+    ledger: Ledger,
+    progress: Progress,
 ) -> dict[str, Values]:
     """The scores of the run's own explainer on the same coordinates of the subject with random weights."""
     from harness.audit.reinitialised import reread as read  # noqa: PLC0415  # torch takes seconds to import
@@ -263,27 +290,33 @@ def _of_reinitialised(
     ledger.begin("re-initialised, read")
     subject = ReinitialisedSubject(build.assemble(plan.run.subject), plan.settings.seed)
     reread = read(subject, records, plan.settings.seed, progress)
-    asked = dataclasses.replace(tools, explainers={plan.explainer: tools.explainers[plan.explainer]})
-    settings = dataclasses.replace(plan.run.scores, ablation=False)
-    found = pipeline.run(reread, asked, settings, _staged(ledger, "re-initialised"))
+    asked = dataclasses.replace(
+        tools,
+        explainers={plan.explainer: tools.explainers[plan.explainer]},
+        effects=experiment.effects_of(subject, store, ledger.meter),
+    )
+    found = pipeline.run(reread, asked, _scores(plan), _staged(ledger, "re-initialised"))
     return _values(found[plan.explainer])
 
 
-def _repeats(
+def _repeats(  # noqa: PLR0913, PLR0917  # what an audit works with
     plan: AuditPlan,
     task: Task,
     told: Mapping[NeuronId, Explanation],
     records: Sequence[NeuronRecord],
+    first: pipeline.Instruments,
     ledger: Ledger,
 ) -> Iterator[dict[str, Values]]:
-    """The scores of the same explanations, each time from a simulator that remembers nothing."""
-    settings = dataclasses.replace(plan.run.scores, ablation=False)
+    """The scores of the same explanations, each time from a simulator that remembers nothing.
+
+    The subject, which has nothing random, is that of the ``first`` asking.
+    """
     for repeat in range(1, plan.settings.repeats + 1):
-        again = dataclasses.replace(plan.run, simulator=retest.reseeded(plan.run.simulator, repeat), scores=settings)
+        again = dataclasses.replace(plan.run, simulator=retest.reseeded(plan.run.simulator, repeat))
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
             tools = experiment.instruments_of(again, task, store, ledger.meter)
-            asked = dataclasses.replace(tools, explainers={_OWN: Told(told)})
-            found = pipeline.run(records, asked, settings, _staged(ledger, f"repeat {repeat}"))
+            asked = dataclasses.replace(tools, explainers={_OWN: Told(told)}, effects=first.effects)
+            found = pipeline.run(records, asked, _scores(plan), _staged(ledger, f"repeat {repeat}"))
         yield _values(found[_OWN])
 
 
@@ -294,17 +327,21 @@ def _staged(ledger: Ledger, part: str) -> pipeline.Begin:
 
 def _values(scored: Sequence[ScoredExplanation]) -> dict[str, Values]:
     """Metric -> the score of each neuron, averaged over its explanations."""
-    metrics = dict.fromkeys(name for one in scored for name in one.scores.values)
-    return {metric: stats.by_neuron(scored, metric) for metric in metrics}
+    found = {metric: stats.by_neuron(scored, metric) for metric in _metrics(one.scores for one in scored)}
+    return {metric: values for metric, values in found.items() if values}
+
+
+def _metrics(scores: Iterable[Scores]) -> list[str]:
+    """The names of all scores, with a value or without, in order."""
+    names = dict.fromkeys(name for one in scores for name in (*one.values, *one.missing))
+    return [name for name in names if name not in stats.NO_SCORES]
 
 
 def _in_order(plan: AuditPlan, found: Sequence[Verdict]) -> list[Verdict]:
     """One verdict for each metric and each test that was asked for; what no test had a value of was not tested."""
     known = {(one.metric, one.test): one for one in found}
-    of_run = [one.scores for some in plan.found.scored.values() for one in some]
-    metrics = dict.fromkeys(
-        [name for one in of_run for name in (*one.values, *one.missing)] + [one.metric for one in found]
-    )
+    of_run = _metrics(one.scores for some in plan.found.scored.values() for one in some)
+    metrics = dict.fromkeys([*of_run, *(one.metric for one in found)])
     return [
         known.get((metric, test)) or verdicts.untested(metric, test, _why_untested(metric, test))
         for metric in metrics
@@ -313,6 +350,6 @@ def _in_order(plan: AuditPlan, found: Sequence[Verdict]) -> list[Verdict]:
 
 
 def _why_untested(metric: str, test: Test) -> str:
-    if metric == "ablation":
+    if metric in ABLATION:
         return f"the subject was not asked in the test of {test.words}"
     return "no neuron has a score of it on both sides"

@@ -88,6 +88,7 @@ class Audit:
         simulator: the run's.
         explainer: whose explanations the nulls were held against; empty where no test asked for them.
         verdicts: metric by metric, test by test.
+        by_layer: whether whole layers were drawn and flipped.
         settings: of the audit, as they were resolved.
         provenance: versions, commit and machine that made it.
         seconds, usage: of each stage, as in :class:`harness.results.Results`.
@@ -99,6 +100,7 @@ class Audit:
     simulator: SimulatorInfo
     explainer: str
     verdicts: tuple[Verdict, ...]
+    by_layer: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)

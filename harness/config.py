@@ -116,7 +116,7 @@ class AuditSettings:
         labels: how labels are made and judged.
         nulls: how many draws of each null.
         repeats: how often the simulator is asked again.
-        ablation: whether the subject is asked for the ablation of nulls, if the run asked it.
+        ablation: whether the subject is asked too, if the run asked it.
         budget: what the audit may spend on models.
         store: of the replies; the run's where it is None.
         seed: of shuffles, random words, the re-initialised weights and intervals.

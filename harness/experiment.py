@@ -35,15 +35,17 @@ from harness import (
     trust,
 )
 from harness.config import CollectSettings, Plan, RunSettings
-from harness.instruments import explainer_info, simulator_info
+from harness.instruments import explainer_info, judge_info, simulator_info
 from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
 from harness.puzzle_results import PuzzleResults
 from harness.report import board
 from harness.types import (
+    Effect,
     Explainer,
     Identity,
+    Judge,
     Knowing,
     NeuroglossError,
     Progress,
@@ -73,6 +75,8 @@ def prepare(composed: DictConfig) -> Plan:
     build.check(settings.simulator, "simulator")
     for name, node in settings.task.controls.items():
         build.check(node, f"task.controls.{name}")
+    for name, node in settings.scores.judges.items():
+        build.check(node, f"scores.judges.{name}")
     build.check(settings.subject, "subject")
     track.check(settings.track)
     publish.check(settings.publish)
@@ -87,6 +91,8 @@ def _check_kind(settings: RunSettings, kind: str) -> None:
     inside = [name for name, node in settings.explainer.items() if instruments.needs_subject(node)]
     if kind != tasks.KIND and inside:
         raise NeuroglossError(f"explainer.{inside[0]} looks into the subject, and a puzzle has none; leave it out.")
+    if kind != tasks.KIND and settings.scores.judges:
+        raise NeuroglossError("judges are asked about neurons, and a puzzle has none; write scores=default.")
     if kind != tasks.KIND and (settings.track.enabled or settings.publish.to != "run"):
         raise NeuroglossError("a run of puzzles is neither tracked nor published; write track=none publish=none.")
 
@@ -310,11 +316,27 @@ def instruments_of(settings: RunSettings, task: Task, store: Store, meter: Meter
     if settings.scores.ablation or any(map(instruments.needs_subject, settings.explainer.values())):
         _check_subject(task, subject.identity)
 
-    def divergences(replacements: Sequence[Replacement]) -> list[float]:
-        kind = numbers("divergences")
-        return answered(store, subject.identity, kind, replacements, subject.divergences, meter=meter)
+    judges: list[Judge] = [build.assemble(node, remembering) for node in settings.scores.judges.values()]
+    return pipeline.Instruments(explainers, simulator, effects_of(subject, store, meter), judges)
 
-    return pipeline.Instruments(explainers, simulator, divergences)
+
+def subject_of(settings: RunSettings, task: Task) -> Subject:
+    """The subject of a run, which is the one that its task was recorded from."""
+    subject: Subject = build.assemble(settings.subject)
+    _check_subject(task, subject.identity)
+    return subject
+
+
+def effects_of(subject: Subject, store: Store, meter: Meter) -> pipeline.Effects:
+    """The effects of replacements in a subject, from the store where it has them."""
+
+    def effects(replacements: Sequence[Replacement]) -> list[Effect]:
+        return answered(store, subject.identity, _EFFECTS, replacements, subject.effects, meter=meter)
+
+    return effects
+
+
+_EFFECTS = numbers("ablations", Effect)
 
 
 def _check_subject(task: Task, subject: Identity) -> None:
@@ -358,6 +380,7 @@ def _results(
         task=results.TaskInfo(task.name, task.digest, len(task.records), neurons),
         subject=task.subject,
         simulator=simulator,
+        judges=tuple(map(judge_info, tools.judges)),
         explainers=tuple(explainer_info(name, tools.explainers[name], found) for name, found in scored.items()),
         summaries=summaries,
         scored={name: tuple(found) for name, found in scored.items()},

@@ -9,8 +9,8 @@ from harness.explainers import cleaning
 from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
-from harness.results import ExplainerInfo, SimulatorInfo
-from harness.types import Explainer, Knowing, LanguageModel, ScoredExplanation, Simulator, Subject
+from harness.results import ExplainerInfo, JudgeInfo, SimulatorInfo
+from harness.types import Explainer, Judge, Knowing, LanguageModel, ScoredExplanation, Simulator, Subject
 
 
 def remembering(store: Store, meter: Meter) -> Callable[[Any], Any]:
@@ -37,6 +37,12 @@ def simulator_info(simulator: Simulator) -> SimulatorInfo:
         return SimulatorInfo(simulator.name, note=note)
     version = getattr(simulator, "prompt_version", "")
     return SimulatorInfo(simulator.name, model.identity, model.identity.transport, model.levels(), version, note)
+
+
+def judge_info(judge: Judge) -> JudgeInfo:
+    """Which judge it is, exactly."""
+    model: LanguageModel | None = getattr(judge, "model", None)
+    return JudgeInfo(judge.name, None if model is None else model.identity, getattr(judge, "prompt_version", ""))
 
 
 def explainer_info(name: str, explainer: Explainer | Knowing, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:

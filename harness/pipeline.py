@@ -1,4 +1,4 @@
-"""The stages, in order: task -> explain -> choose -> simulate -> calibrate -> ablate -> score.
+"""The stages, in order: task -> explain -> choose -> simulate -> calibrate -> ablate -> judge -> score.
 
 Each stage takes the previous one's plain values and returns its own; nothing flows back. What has to be asked of a
 model goes through the store, so that running again resumes, and nothing is asked twice.
@@ -11,18 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness import tasks
-from harness.scores import ScoreSettings, ablation, correlation, score
+from harness.scores import ScoreSettings, ablation, correlation, judged, score, with_judgements
+from harness.scores.ablation import Way
 from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
 from harness.types import (
     Calibration,
     CalibrationMethod,
+    Effect,
     Evidence,
     Excerpt,
     ExcerptKind,
     Explainer,
     Explanation,
+    Judge,
+    Judged,
+    JudgeQuery,
     Knowing,
+    LanguageModel,
     NeuroglossError,
     NeuronId,
     NeuronRecord,
@@ -35,8 +41,10 @@ from harness.types import (
     Truth,
 )
 
-Divergences = Callable[[Sequence[Replacement]], list[float]]
-"""The subject, asked through the store: for each replacement the divergence of its output, in order."""
+Effects = Callable[[Sequence[Replacement]], list[Effect]]
+"""The subject, asked through the store: what each replacement does to its output, in order."""
+Ablated = Mapping[Way, Sequence[Effect]]
+"""What each way of replacing a neuron does, excerpt by excerpt; empty where it can not be replaced."""
 
 Begin = Callable[[str], None]
 """Told the name of each stage as it begins."""
@@ -65,11 +73,12 @@ class Calibrated:
 @dataclass(frozen=True)
 class Instruments:
     """What the stages work with: ``explainers`` by their name on the board, a ``simulator`` for texts (a table is
-    always scored by the lookup simulator), and the subject's ``divergences``."""
+    always scored by the lookup simulator), the ``effects`` of replacements in the subject, and ``judges``, if any."""
 
     explainers: Mapping[str, Explainer | Knowing]
     simulator: Simulator
-    divergences: Divergences
+    effects: Effects
+    judges: Sequence[Judge] = ()
 
 
 def run(
@@ -94,11 +103,21 @@ def run(
     begin("calibrate")
     calibrated = [calibrate(item, CalibrationMethod(settings.calibration)) for item in simulated]
     begin("ablate")
-    measured = ablate(instruments.divergences, calibrated, settings) if settings.ablation else [None] * len(calibrated)
+    measured = ablate(instruments.effects, calibrated, settings) if settings.ablation else [None] * len(calibrated)
+    if settings.judges:
+        begin("judge")
+    cases = judge(instruments.judges, explanations, records, settings)
     begin("score")
+    says = {one.name: gives_probabilities(one) for one in instruments.judges}
     scored = [
-        ScoredExplanation(item.explanation, item.excerpts, item.calibration, score(item.excerpts, measure, settings))
-        for item, measure in zip(calibrated, measured, strict=True)
+        ScoredExplanation(
+            item.explanation,
+            item.excerpts,
+            item.calibration,
+            with_judgements(score(item.excerpts, measure, settings), some, settings, says),
+            some,
+        )
+        for item, measure, some in zip(calibrated, measured, cases, strict=True)
     ]
     return {name: [one for one in scored if one.explanation.explainer == name] for name in instruments.explainers}
 
@@ -238,17 +257,64 @@ def _in_activation_units(line: Calibration | None, simulation: Simulation) -> tu
     return tuple(calibration.apply(line, simulation.expected).tolist())
 
 
-def ablate(divergences: Divergences, items: Sequence[Calibrated], settings: ScoreSettings) -> list[list[float]]:
-    """The subject's divergences for each item, in the order of :func:`harness.scores.ablation.requests`."""
+def judge(
+    judges: Sequence[Judge],
+    explanations: Sequence[Explanation],
+    records: Sequence[NeuronRecord],
+    settings: ScoreSettings,
+) -> list[tuple[Judged, ...]]:
+    """Put each judge its cases on excerpts that nothing was explained or calibrated on; none without words to judge.
+
+    All of a judge's cases are asked in one call.
+    """
+    by_neuron = {record.neuron: judged_excerpts(record, settings) for record in records}
+    found: list[tuple[Judged, ...]] = [() for _ in explanations]
+    for one in judges:
+        put = judged.CASES[one.name]
+        cases = [put(by_neuron[said.neuron], settings.active_level) if said.in_words else [] for said in explanations]
+        answers = iter(
+            one.judge(
+                [
+                    JudgeQuery(said, case.excerpt.tokens, case.marked)
+                    for said, some in zip(explanations, cases, strict=True)
+                    for case in some
+                ]
+            )
+        )
+        found = [
+            (*before, *(Judged(one.name, case.excerpt, case.marked, case.truth, next(answers)) for case in some))
+            for before, some in zip(found, cases, strict=True)
+        ]
+    return found
+
+
+def judged_excerpts(record: NeuronRecord, settings: ScoreSettings) -> tuple[Excerpt, ...]:
+    """The excerpts that judges are asked about."""
+    splits = tasks.split_record(record)
+    return splits.valid if settings.judged_split == "valid" else splits.test
+
+
+def gives_probabilities(judge: Judge) -> bool:
+    """Whether a judge's model says how likely a yes is, and not only yes or no."""
+    model: LanguageModel | None = getattr(judge, "model", None)
+    return model is None or model.identity.transport != "text"
+
+
+def ablate(effects: Effects, items: Sequence[Calibrated], settings: ScoreSettings) -> list[Ablated]:
+    """The effects of each item's replacements, see :func:`harness.scores.ablation.requests`; all are asked in one call.
+
+    What a neuron is resampled from are the random excerpts of its calibration split, which nothing is reported on.
+    """
     requests = [
         ablation.requests(
             item.record.neuron,
             item.excerpts,
             item.record.moments.mean,
+            [one for one in tasks.split_record(item.record).calibration if one.kind is ExcerptKind.RANDOM],
             top=settings.ablation_top,
             random=settings.ablation_random,
         )
         for item in items
     ]
-    answers = iter(divergences([request for some in requests for request in some]))
-    return [[next(answers) for _ in some] for some in requests]
+    answers = iter(effects([request for ways in requests for some in ways.values() for request in some]))
+    return [{way: [next(answers) for _ in some] for way, some in ways.items()} for ways in requests]

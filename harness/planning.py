@@ -55,6 +55,9 @@ def _neurons(plan: Plan, task: Task, tally: Tally) -> None:
     explanations = pipeline.explain(explainers, [tasks.evidence(record) for record in records])
     tally.begin("simulate")
     pipeline.simulate(_built(settings.simulator, tally), explanations, records, settings.scores)
+    tally.begin("judge")
+    judges = [_built(node, tally) for node in settings.scores.judges.values()]
+    pipeline.judge(judges, explanations, records, settings.scores)
 
 
 def _puzzles(plan: Plan, task: PuzzleTask, tally: Tally) -> None:

@@ -3,10 +3,11 @@
 A run is the folder ``runs/<task>-<run id>``, written whole or not at all:
 
 * ``results.json``: :class:`Results` as strict JSON, where NaN is null and a neuron is ``L12N345``. The simulated
-  excerpts of each explanation, a lookup's table and the knots of a calibration are left out; they are in the tables
-  beside it.
+  and judged excerpts of each explanation, a lookup's table and the knots of a calibration are left out; they are in the
+  tables beside it.
 * ``explanations.parquet``: a row an explanation: its text or table, what became of it, its calibration, its cost.
 * ``simulations.parquet``: a row a simulated excerpt: its tokens, and the real, simulated and calibrated value of each.
+* ``judgements.parquet``: a row a case that a judge was put, in runs that have judges.
 * ``scores.parquet``: a row an explanation and metric: its value, or the reason why it has none.
 * ``board.md``: the board as it was printed.
 
@@ -44,6 +45,7 @@ import pyarrow.parquet as pq
 from harness.types import (
     Identity,
     Interval,
+    Judged,
     NeuroglossError,
     NeuronId,
     Role,
@@ -94,6 +96,15 @@ class SimulatorInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeInfo:
+    """A judge of a run: ``identity`` is that of the model it asks."""
+
+    name: str
+    identity: Identity | None = None
+    prompt_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ExplainerInfo:
     """An explainer of a run: ``identity`` is that of the model it asks, None where it asks none.
 
@@ -138,6 +149,7 @@ class Results:
         usage: what each stage asked of models.
         standing: the ranks of the summaries and their paired comparisons; None in runs that were made before there
             were any.
+        judges: what was asked about excerpts, yes or no; none as a rule.
     """
 
     run_id: str
@@ -155,6 +167,7 @@ class Results:
     seconds: Mapping[str, float] = field(default_factory=dict)
     usage: Mapping[str, StageUsage] = field(default_factory=dict)
     standing: Standing | None = None
+    judges: tuple[JudgeInfo, ...] = ()
 
 
 # ---------------------------------------------------------------------------------------------------- write and read
@@ -303,12 +316,12 @@ def failure_path(root: Path, run_id: str) -> Path:
 
 
 def compact(results: Results) -> Results:
-    """The results as ``results.json`` holds them: without simulated excerpts, lookup tables and knots."""
+    """The results as ``results.json`` holds them: without simulated and judged excerpts, lookup tables and knots."""
     return dataclasses.replace(results, scored=compact_scores(results.scored))
 
 
 def compact_scores(scored: Scored) -> dict[str, tuple[ScoredExplanation, ...]]:
-    """Scored explanations without simulated excerpts, lookup tables and knots."""
+    """Scored explanations without simulated and judged excerpts, lookup tables and knots."""
     return {name: tuple(map(_compact, some)) for name, some in scored.items()}
 
 
@@ -316,6 +329,7 @@ def _compact(item: ScoredExplanation) -> ScoredExplanation:
     return dataclasses.replace(
         item,
         simulated=(),
+        judged=(),
         explanation=dataclasses.replace(item.explanation, table=None),
         calibration=item.calibration and dataclasses.replace(item.calibration, knots=()),
     )
@@ -546,6 +560,17 @@ _SIMULATIONS = columns(
     units=TEXT,
     outcome=TEXT,
 )
+_JUDGEMENTS = columns(
+    **_WHICH,
+    judge=TEXT,
+    kind=TEXT,
+    source=TEXT,
+    tokens=pa.list_(TEXT),
+    marked=pa.list_(INT),
+    truth=BOOL,
+    probability=FLOAT,
+    outcome=TEXT,
+)
 _SCORES = columns(**_WHICH, metric=TEXT, value=FLOAT, degenerate=BOOL, reason=TEXT)
 
 Rows = Iterator[dict[str, object]]
@@ -558,7 +583,9 @@ Table = tuple[Rows, pa.Schema]
 def tables(scored: Scored) -> dict[str, Table]:
     """The tables of scored explanations, by the name of their file."""
     every = [(name, item) for name, some in scored.items() for item in some]
-    return {
+    rows = (_judgement_row(name, item, one) for name, item in every for one in item.judged)
+    judged = {"judgements.parquet": (rows, _JUDGEMENTS)} if any(item.judged for _, item in every) else {}
+    return judged | {
         "explanations.parquet": ((_explanation_row(name, item) for name, item in every), _EXPLANATIONS),
         "simulations.parquet": (
             (_simulation_row(name, item, part) for name, item in every for part in item.simulated),
@@ -623,6 +650,20 @@ def _simulation_row(explainer: str, item: ScoredExplanation, part: SimulatedExce
         "mass": None if simulation.mass is None else [number(value) for value in simulation.mass],
         "units": simulation.units,
         "outcome": simulation.outcome.value,
+    }
+
+
+def _judgement_row(explainer: str, item: ScoredExplanation, one: Judged) -> dict[str, object]:
+    return {
+        **_which(explainer, item),
+        "judge": one.judge,
+        "kind": one.excerpt.kind.value,
+        "source": utf8(one.excerpt.source),
+        "tokens": [utf8(token) for token in one.excerpt.tokens],
+        "marked": list(one.marked),
+        "truth": one.truth,
+        "probability": number(one.judgement.probability),
+        "outcome": one.judgement.outcome.value,
     }
 
 

@@ -39,6 +39,8 @@ HEADLINE = "correlation"
 """The metric by which explainers are ranked."""
 RESAMPLES = 9999
 CONFIDENCE = 0.95
+NO_SCORES = frozenset({"loss_change"})
+"""Figures of the panel that are no scores: more of them is not better, so that nothing is ranked or judged by them."""
 Method = Literal["BCa", "percentile"]
 Name = TypeVar("Name", NeuronId, str)
 """What a score is of: a neuron, or what stands in a file for a neuron or a puzzle."""
@@ -94,6 +96,12 @@ def mean_interval(
     if math.isnan(low) or math.isnan(high):  # too few distinct values for its corrections
         low, high = bootstrap_ends(sums, counts, seed, confidence, resamples, "percentile")
     return Interval(mean, float(low), float(high), array.size)
+
+
+def neuron_interval(scores: Mapping[NeuronId, float], seed: int, resamples: int, by_layer: bool) -> Interval:
+    """:func:`mean_interval` of a score for each neuron; ``by_layer`` draws whole layers."""
+    layers = list(map(layer, scores)) if by_layer else None
+    return mean_interval(list(scores.values()), seed, resamples=resamples, clusters=layers)
 
 
 def bootstrap_ends(  # noqa: PLR0913, PLR0917  # what a resampling can be told
@@ -313,7 +321,7 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
         explainer=explainer,
         role=role,
         simulator=simulator,
-        metrics={name: _over_neurons(by_neuron(scored, name), seed, resamples, by_layer) for name in names},
+        metrics={name: neuron_interval(by_neuron(scored, name), seed, resamples, by_layer) for name in names},
         neurons=len({item.explanation.neuron for item in scored}) if neurons is None else neurons,
         scored=len(by_neuron(scored)),
         degenerate=_degenerate(scored),
@@ -321,6 +329,9 @@ def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off 
         missing_tokens=sum(item.scores.missing_tokens for item in scored),
         explain_usage=sum((item.explanation.usage for item in scored), Usage()),
         simulate_usage=sum((part.simulation.usage for item in scored for part in item.simulated), Usage()),
+        judge_usage=sum((one.judgement.usage for item in scored for one in item.judged), Usage()),
+        judgements=sum(item.scores.judgements for item in scored),
+        missing_judgements=sum(item.scores.missing_judgements for item in scored),
     )
 
 
@@ -493,11 +504,6 @@ def _expanded(confidence: float, units: int) -> float:
     """The confidence at which percentiles of a bootstrap of ``units`` reach as far as Student's interval."""
     reach = math.sqrt(units / (units - 1)) * stats.t.ppf(0.5 + confidence / 2, units - 1)
     return float(min(2 * stats.norm.cdf(reach) - 1, 1 - 1e-12))
-
-
-def _over_neurons(scores: Mapping[NeuronId, float], seed: int, resamples: int, by_layer: bool) -> Interval:
-    layers = list(map(layer, scores)) if by_layer else None
-    return mean_interval(list(scores.values()), seed, resamples=resamples, clusters=layers)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -145,7 +145,7 @@ def _row_figures(row: Summary) -> Iterator[tuple[str, float | int | None]]:
         yield name, _finite(interval.mean)
         yield f"{name}/low", _finite(interval.low)
         yield f"{name}/high", _finite(interval.high)
-    usage = row.explain_usage + row.simulate_usage
+    usage = row.usage
     yield "coverage", row.coverage
     yield "degenerate", row.degenerate
     yield "missing_tokens", row.missing_tokens

@@ -502,6 +502,11 @@ class Explanation:
     candidates: tuple[Candidate, ...] = ()
     shown: tuple[str, ...] = ()
 
+    @property
+    def in_words(self) -> bool:
+        """Whether there is anything for a reader to read."""
+        return self.outcome is Outcome.OK and self.table is None and bool(self.text.strip())
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -529,6 +534,36 @@ class Simulation:
     units: str = "levels"
     outcome: Outcome = Outcome.OK
     usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeQuery:
+    """A question to a judge: an explanation, the tokens of an excerpt, and which of them are marked. It never holds a
+    real activation."""
+
+    explanation: Explanation
+    tokens: tuple[str, ...]
+    marked: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A judge's answer: the ``probability`` of yes, NaN where it gave none, and ``outcome`` says why."""
+
+    probability: float
+    outcome: Outcome = Outcome.OK
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A case that a judge was put: an excerpt, the tokens ``marked`` in it, and whether yes is right (``truth``)."""
+
+    judge: str
+    excerpt: Excerpt
+    marked: tuple[int, ...]
+    truth: bool
+    judgement: Judgement
 
 
 class CalibrationMethod(StrEnum):
@@ -578,6 +613,8 @@ class Scores:
         missing: metric name -> why it has no value.
         tokens: number of token positions that entered the scores.
         missing_tokens: number of scored positions for which the simulator gave nothing.
+        judgements: number of cases that judges were put.
+        missing_judgements: number of those to which they gave no answer.
     """
 
     values: Mapping[str, float]
@@ -585,6 +622,8 @@ class Scores:
     missing: Mapping[str, str] = field(default_factory=dict)
     tokens: int = 0
     missing_tokens: int = 0
+    judgements: int = 0
+    missing_judgements: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -595,6 +634,7 @@ class ScoredExplanation:
     simulated: tuple[SimulatedExcerpt, ...]
     calibration: Calibration | None
     scores: Scores
+    judged: tuple[Judged, ...] = ()
 
 
 class Role(StrEnum):
@@ -629,7 +669,8 @@ class Summary:
         degenerate: neurons whose headline is 0 by convention because an input was constant.
         outcomes: explanations by outcome.
         missing_tokens: scored positions for which the simulator gave nothing.
-        explain_usage, simulate_usage: what the explanations and their simulations cost.
+        explain_usage, simulate_usage, judge_usage: what the explanations, their simulations and judgements cost.
+        judgements: cases that judges were put; ``missing_judgements`` of them got no answer.
     """
 
     explainer: str
@@ -643,6 +684,14 @@ class Summary:
     missing_tokens: int = 0
     explain_usage: Usage = Usage()
     simulate_usage: Usage = Usage()
+    judge_usage: Usage = Usage()
+    judgements: int = 0
+    missing_judgements: int = 0
+
+    @property
+    def usage(self) -> Usage:
+        """All that the row cost."""
+        return self.explain_usage + self.simulate_usage + self.judge_usage
 
     @property
     def coverage(self) -> float:
@@ -803,6 +852,20 @@ class Replacement:
     leading: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a replacement does to a subject's next-token distributions, averaged over the positions of the sequence.
+
+    Attributes:
+        divergence: the Jensen-Shannon divergence (nats) between the distributions with and without it.
+        loss_change: next-token loss with it less that without it (nats), over the positions that have a next token; NaN
+            where the sequence has one token.
+    """
+
+    divergence: float
+    loss_change: float
+
+
 @runtime_checkable
 class Subject(Protocol):
     """A causal language model whose MLP neurons can be read and replaced."""
@@ -821,9 +884,8 @@ class Subject(Protocol):
         """The neuron's activation on each token of each sequence [sequences][tokens]."""
         ...
 
-    def divergences(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
-        """For each replacement its index and the Jensen-Shannon divergence (nats) between the next-token distributions
-        with and without it, averaged over positions; yielded as they are computed, in any order."""
+    def effects(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, Effect]]:
+        """For each replacement its index and what it does; yielded as they are computed, in any order."""
         ...
 
 
@@ -895,6 +957,17 @@ class Simulator(Protocol):
 
     def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
         """One simulation for each query, in order."""
+        ...
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """A method that answers yes or no about excerpts, given an explanation; ``name`` says which cases it is put."""
+
+    name: str
+
+    def judge(self, queries: Sequence[JudgeQuery]) -> list[Judgement]:
+        """One judgement for each query, in order."""
         ...
 
 

@@ -62,18 +62,20 @@ def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command)
     assert retest is not None
     assert (retest.finding, retest.figures["spread"]) == (Finding.PASS, pytest.approx(0.0))
     for null in (Test.SHUFFLED, Test.RANDOM):
-        verdict, ablated = found.verdict("correlation", null), found.verdict("ablation", null)
+        verdict = found.verdict("correlation", null)
         assert verdict is not None
         assert verdict.finding is Finding.FAIL, "a simulator that understands nothing can not tell a null apart"
-        assert ablated is not None
-        assert ablated.finding is not Finding.UNTESTED
-    for test in (Test.MISSING_LABELS, Test.REINITIALISED, Test.RETEST):
-        ablated = found.verdict("ablation", test)
-        assert ablated is not None
-        assert ablated.finding is Finding.UNTESTED
-        assert "the subject was not asked" in ablated.sentence
+    for name in ("ablation", "ablation_zero", "ablation_resample", "ablation_loss"):
+        for test in Test:
+            ablated = found.verdict(name, test)
+            assert ablated is not None
+            assert ablated.finding is not Finding.UNTESTED, f"{name} {test}"
+    assert "loss_change" not in found.metrics
     assert "re-initialised, simulate" in found.seconds
-    assert "| correlation |" in Path("runs/latest/audit.md").read_text().replace(" pass", "")
+    page = Path("runs/latest/audit.md").read_text()
+    assert "| correlation |" in page.replace(" pass", "")
+    assert "corrected for all metrics of the panel (Holm)" in page
+    assert "Whole layers" not in page
     assert "fail, shuffled explanations" in out
 
     status, board, _ = neurogloss("board", "runs/latest")
@@ -92,6 +94,18 @@ def test_label_tests_ask_no_model_at_all(neurogloss: Command, tmp_path: Path) ->
     tested = found.verdict("correlation", Test.MISSING_LABELS)
     assert tested is not None
     assert tested.figures["labels"] > tested.figures["corrupted_labels"] > 0
+
+
+def test_the_subject_is_left_alone_where_it_is_not_to_be_asked_and_layers_are_drawn(neurogloss: Command) -> None:
+    assert neurogloss("run", "model@simulator.model=fake", "scores.by_layer=true")[0] == 0
+    found, _ = _audited(neurogloss, "tests=[missing_labels,shuffled]", "ablation=false", *QUICK)
+    for test in found.tests:
+        ablated = found.verdict("ablation", test)
+        assert ablated is not None
+        assert ablated.finding is Finding.UNTESTED
+        assert "the subject was not asked" in ablated.sentence
+    assert found.by_layer
+    assert "Whole layers were drawn and flipped" in Path("runs/latest/audit.md").read_text()
 
 
 def test_a_seeded_simulator_fails_the_retest(neurogloss: Command) -> None:

@@ -95,6 +95,39 @@ def test_running_again_asks_nothing_and_gives_the_same(
     assert usage["simulate"].saved.requests > 0
 
 
+JUDGED = [
+    "scores=judged",
+    *(f"model@scores.judges.{judge}.model=fake" for judge in ("detection", "fuzzing")),
+    "explainer=[max_activation,shuffled,token_lookup]",
+]
+
+
+def test_judges_are_asked_where_they_are_chosen(neurogloss: Command, overrides: list[str], tmp_path: Path) -> None:
+    status, out, err = neurogloss("run", *overrides, *JUDGED)
+    assert status == 0, err
+    assert "cases" in out
+    found = read_run(tmp_path / "runs" / "latest")
+    assert [(judge.name, judge.identity and judge.identity.backend) for judge in found.judges] == [
+        ("detection", "fake"),
+        ("fuzzing", "fake"),
+    ]
+    assert found.usage["judge"].spent.requests > 0
+    told, _, table = found.summaries
+    assert {"detection", "detection_auroc", "fuzzing", "fuzzing_auroc"} <= set(told.metrics)
+    assert (told.judgements > 0, table.judgements) == (True, 0)
+    rows = pq.read_table(tmp_path / "runs" / "latest" / "judgements.parquet").to_pylist()
+    assert len(rows) == sum(row.judgements for row in found.summaries)
+    status, out, err = neurogloss("board", str(tmp_path / "runs" / "latest"), "--by", "fuzzing")
+    assert status == 0, err
+    assert neurogloss("board", str(tmp_path / "runs" / "latest"), "--by", "loss_change")[0] == 1
+
+
+def test_a_puzzle_has_nothing_to_judge(neurogloss: Command, tmp_path: Path) -> None:
+    status, _, err = neurogloss("run", "task=puzzles-v1", "scores=judged", f"output={tmp_path}")
+    assert status == 1
+    assert "a puzzle has none; write scores=default" in err
+
+
 def test_both_simulators_run(neurogloss: Command, overrides: list[str], tmp_path: Path) -> None:
     status, out, err = neurogloss(
         "run", *overrides, "simulator=one_at_a_time", "explainer=[max_activation,shuffled]", "neurons.limit=2"

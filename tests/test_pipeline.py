@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness import pipeline, tasks
+from harness import pipeline, stats, tasks
 from harness.explainers.oracle import Oracle as QuantisedOracle
 from harness.scores import ScoreSettings, correlation
 from harness.types import (
     Candidate,
+    Effect,
     Evidence,
     Explanation,
     NeuronId,
@@ -71,8 +73,8 @@ class Oracle:
         return Simulation(tuple(value / 3 + 1 for value in real))
 
 
-def _divergences(replacements: Sequence[Replacement]) -> list[float]:
-    return [0.25] * len(replacements)
+def _effects(replacements: Sequence[Replacement]) -> list[Effect]:
+    return [Effect(0.25, 0.5)] * len(replacements)
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def records(tiny_task: Path) -> list[NeuronRecord]:
 
 
 def test_a_perfect_simulation_gets_a_perfect_score_in_activation_units(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), _divergences)
+    tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), _effects)
     begun: list[str] = []
     found = pipeline.run(records, tools, SETTINGS, begun.append)["naming"]
     assert begun == ["explain", "simulate", "calibrate", "ablate", "score"]
@@ -117,14 +119,14 @@ def test_the_excerpts_used_are_a_few_to_calibrate_and_all_valid_ones(records: li
 
 
 def test_a_neuron_without_an_explanation_has_no_score(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"silent": Silent(), "naming": Naming()}, Oracle(records), _divergences)
+    tools = pipeline.Instruments({"silent": Silent(), "naming": Naming()}, Oracle(records), _effects)
     found = pipeline.run(records, tools, SETTINGS, lambda _: None)
     assert all(not one.scores.values and "correlation" in one.scores.missing for one in found["silent"])
     assert all(one.scores.values for one in found["naming"])
 
 
 def test_the_subject_is_left_alone_when_ablation_is_off(records: list[NeuronRecord]) -> None:
-    def never(replacements: Sequence[Replacement]) -> list[float]:
+    def never(replacements: Sequence[Replacement]) -> list[Effect]:
         raise AssertionError("the subject was asked")
 
     tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), never)
@@ -191,7 +193,7 @@ def test_the_best_candidate_is_chosen_on_calibration_excerpts_alone(records: lis
 
 
 def test_a_run_chooses_before_it_reports(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"guessing": Guessing(), "naming": Naming()}, Choosy(records), _divergences)
+    tools = pipeline.Instruments({"guessing": Guessing(), "naming": Naming()}, Choosy(records), _effects)
     found = pipeline.run(records, tools, SETTINGS, lambda _: None)
     assert all(one.scores.values["correlation"] == pytest.approx(1.0) for one in found["guessing"])
     assert all(not one.explanation.candidates for one in found["naming"])
@@ -205,7 +207,7 @@ def test_without_a_score_nothing_is_chosen(records: list[NeuronRecord]) -> None:
 
 
 def test_a_control_that_knows_the_truth_is_told_what_it_is_scored_on(records: list[NeuronRecord]) -> None:
-    tools = pipeline.Instruments({"oracle": QuantisedOracle()}, Oracle(records), _divergences)
+    tools = pipeline.Instruments({"oracle": QuantisedOracle()}, Oracle(records), _effects)
     found = pipeline.run(records, tools, SETTINGS, lambda _: None)["oracle"]
     for record, one in zip(records, found, strict=True):
         used = [excerpt for _, excerpt in pipeline.excerpts_used(record, SETTINGS)]
@@ -213,3 +215,50 @@ def test_a_control_that_knows_the_truth_is_told_what_it_is_scored_on(records: li
         real = [value for part in tasks.split_record(record).valid for value in part.activations[part.scored]]
         known = [math.floor(10 * max(value, 0.0) / largest) for value in real]
         assert one.scores.values["correlation"] == pytest.approx(correlation(real, known))
+
+
+class Failing(Oracle):
+    """Knows every activation, and fails at every second call."""
+
+    def __init__(self, records: Sequence[NeuronRecord]) -> None:
+        super().__init__(records)
+        self.calls = 0
+
+    def _one(self, query: Query) -> Simulation:
+        self.calls += 1
+        nothing = Simulation((float("nan"),) * len(query.tokens), outcome=Outcome.FAILED)
+        return nothing if self.calls % 2 else super()._one(query)
+
+
+def test_a_perfect_simulator_that_fails_at_every_second_call_is_scored_on_no_neuron_and_ranked_nowhere(
+    records: list[NeuronRecord],
+) -> None:
+    tools = pipeline.Instruments({"naming": Naming()}, Failing(records), _effects)
+    found = {"naming": pipeline.run(records, tools, SETTINGS, lambda _: None)["naming"]}
+    for one in found["naming"]:
+        assert "correlation" not in one.scores.values
+        assert re.search(r"\d of \d valid excerpts have no simulation .*failed", one.scores.missing["correlation"])
+        assert one.scores.missing_tokens > 0
+    row = stats.summarise("naming", Role.EXPLAINER, "oracle", found["naming"], seed=0, resamples=200)
+    assert (row.scored, row.coverage) == (0, 0.0)
+    assert row.missing_tokens > 0
+    standing = stats.standing([row], found, "oracle", minimum_coverage=0.9, seed=0, resamples=200)
+    assert standing.ranks == {}
+
+
+def test_what_resamples_a_neuron_is_neither_valid_nor_test(records: list[NeuronRecord]) -> None:
+    asked: list[Replacement] = []
+
+    def effects(replacements: Sequence[Replacement]) -> list[Effect]:
+        asked.extend(replacements)
+        return _effects(replacements)
+
+    record = records[0]
+    tools = pipeline.Instruments({"naming": Naming()}, Oracle(records), effects)
+    pipeline.run([record], tools, SETTINGS, lambda _: None)
+    splits = tasks.split_record(record)
+    resampled = asked[3 * len(asked) // 4 :]  # the last of four ways
+    start = splits.valid[0].leading
+    held = {excerpt.activations[start:] for excerpt in splits.calibration}
+    assert {one.values[start:] for one in resampled} <= held
+    assert not held & {excerpt.activations[start:] for excerpt in (*splits.valid, *splits.test)}

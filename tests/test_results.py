@@ -21,6 +21,7 @@ from rich.markdown import Markdown
 from harness import results as results_module
 from harness.results import (
     ExplainerInfo,
+    JudgeInfo,
     Results,
     SimulatorInfo,
     StageUsage,
@@ -46,6 +47,8 @@ from harness.types import (
     Explanation,
     Identity,
     Interval,
+    Judged,
+    Judgement,
     NeuroglossError,
     NeuronId,
     Outcome,
@@ -125,6 +128,23 @@ def test_a_run_is_read_back_as_it_was_written(tmp_path: Path, results: Results) 
     assert sorted(_files(folder)) == sorted(
         ["results.json", "board.md", "explanations.parquet", "simulations.parquet", "scores.parquet"]
     )
+
+
+def test_judgements_are_a_table_where_there_are_any(tmp_path: Path, results: Results) -> None:
+    excerpt = Excerpt((" a", "\ud800"), (), (0.5, 0.25), ExcerptKind.TOP, source="doc:7")
+    judged = (
+        Judged("detection", excerpt, (), True, Judgement(0.25, usage=Usage(1))),
+        Judged("fuzzing", excerpt, (1,), False, Judgement(math.nan, Outcome.REFUSED)),
+    )
+    scored = {"words": (dataclasses.replace(_words(), judged=judged), _refused()), "table": (_table(),)}
+    found = dataclasses.replace(results, scored=scored, judges=(JudgeInfo("detection", MODEL, "detection-v1"),))
+    folder = write_run(tmp_path / "runs", found, "# Board\n")
+    assert read_run(folder) == compact(found)
+    first, second = pq.read_table(folder / "judgements.parquet").to_pylist()
+    assert (first["explainer"], first["neuron"], first["kind"], first["source"]) == ("words", "L0N5", "top", "doc:7")
+    assert (first["judge"], first["marked"], first["truth"], first["probability"]) == ("detection", [], True, 0.25)
+    assert (second["judge"], second["marked"], second["truth"], second["probability"]) == ("fuzzing", [1], False, None)
+    assert (second["outcome"], second["tokens"]) == ("refused", [" a", "\ufffd"])
 
 
 def test_the_standing_of_the_rows_is_kept_and_older_runs_have_none(tmp_path: Path, results: Results) -> None:

@@ -11,5 +11,6 @@ re-initialised      it outscores explanations of a subject that has learned noth
 test-retest         asking the simulator again gives the same scores (:mod:`harness.audit.retest`)
 ==================  ================================================================================================
 
-The label tests need no model. The others ask the run's own simulator, by way of the store.
+The label tests need no model but the subject, for the ablation scores. The others ask the run's own simulator, by way
+of the store.
 """

@@ -1,4 +1,4 @@
-"""The missing-labels and extra-labels tests: no model is asked, labels made of the real activations stand for one.
+"""The missing-labels and extra-labels tests: labels made of the real activations stand for a simulation.
 
 Oikarinen et al. 2025 (arXiv 2506.05774) give a metric the labels of a concept that fits the neuron, then labels that
 are wrong in a known way. A metric that can be trusted drops:
@@ -14,7 +14,8 @@ that reads only one kind loses half of what it reads. Extra labels go to each ot
 excerpts of a task are no uniform sample, and how little of a mistake shows in them is what the test is about.
 
 Labels are scored as a simulation is: calibrated on the calibration excerpts, then scored on the valid ones, by the very
-functions of a run. Whatever metric joins the panel is audited too.
+functions of a run. Whatever metric joins the panel is audited too. No model is asked but the subject, for ablation: it
+runs with the labels in the neuron's place, on fewer draws, for it takes longer than all the rest.
 """
 
 from __future__ import annotations
@@ -57,12 +58,14 @@ class LabelSettings:
         level: tokens of at least this level, of 10, are labelled; at 1 a token counts as firing for explainers too. The
             higher, the rarer labels are, and the fewer extra ones the excerpts of a task show.
         draws: how often labels are corrupted, for each neuron.
+        ablation_draws: for how many of these draws, at most, the subject is asked; 0 leaves ablation out.
         least_drop: a score has dropped where it is lower by more than this.
         seed: of the draws.
     """
 
     level: int = 1
     draws: int = 20
+    ablation_draws: int = 2
     least_drop: float = 0.001
     seed: int = 0
 
@@ -71,6 +74,8 @@ class LabelSettings:
             raise NeuroglossError(f"labels.level is {self.level}; a level at which a token fires is 1 to 10.")
         if self.draws < 1:
             raise NeuroglossError(f"labels.draws is {self.draws}; write 1 or more.")
+        if self.ablation_draws < 0:
+            raise NeuroglossError(f"labels.ablation_draws is {self.ablation_draws}; write 0 or more.")
         if not 0.0 <= self.least_drop < math.inf:
             raise NeuroglossError(f"labels.least_drop is {self.least_drop}; write 0 or more.")
 
@@ -146,29 +151,55 @@ class Drawn:
     extra: tuple[Labelled, ...]
 
 
-def draw(record: NeuronRecord, settings: LabelSettings, scored_by: ScoreSettings) -> Drawn:
-    """Score a neuron's labels as a run scores a simulation; the subject is not asked, so ablation is left out."""
-    scored_by = dataclasses.replace(scored_by, ablation=False)
+def draw(
+    record: NeuronRecord,
+    settings: LabelSettings,
+    scored_by: ScoreSettings,
+    effects: pipeline.Effects | None = None,
+) -> Drawn:
+    """Score a neuron's labels as a run scores a simulation.
+
+    Args:
+        record: the neuron.
+        settings: how its labels are made.
+        scored_by: how the run scores.
+        effects: the subject, asked under the true labels and the first few draws; None leaves ablation out.
+    """
     used = pipeline.excerpts_used(record, scored_by)
     excerpts = [excerpt for _, excerpt in used]
     true, probability = labelled(record, excerpts, settings.level), doubling(record, settings.level)
     rng = np.random.default_rng(seed_of(record.neuron, settings.seed))
+    less = [missing(true, excerpts, rng) for _ in range(settings.draws)]
+    more = [extra(true, excerpts, probability, rng) for _ in range(settings.draws)]
+    first = min(settings.ablation_draws, settings.draws) if effects else 0
+    asked, unasked = [true, *less[:first], *more[:first]], [*less[first:], *more[first:]]
+    scored = _scored(record, asked, scored_by, effects if first else None) + _scored(record, unasked, scored_by, None)
+    drawn, rest = scored[1 : len(asked)], scored[len(asked) :]
+    split = settings.draws - first
+    return Drawn(record.neuron, scored[0], (*drawn[:first], *rest[:split]), (*drawn[first:], *rest[split:]))
 
-    def score(labels: Labels) -> Labelled:
+
+def _scored(
+    record: NeuronRecord, told: Sequence[Labels], scored_by: ScoreSettings, effects: pipeline.Effects | None
+) -> list[Labelled]:
+    """Each of several labellings of a neuron, scored; the subject is asked about all of them in one call."""
+    scored_by = dataclasses.replace(scored_by, ablation=effects is not None)
+    used = pipeline.excerpts_used(record, scored_by)
+    calibrated = []
+    for labels in told:
         simulations = tuple(Simulation(tuple((HIGHEST * each).tolist())) for each in labels)
-        told = pipeline.Simulated(Explanation(record.neuron, "labels"), record, used, simulations)
-        seen = sum(int(each.sum()) for (split, _), each in zip(used, labels, strict=True) if split == "valid")
-        return Labelled(
-            seen,
-            scores.score(pipeline.calibrate(told, CalibrationMethod(scored_by.calibration)).excerpts, None, scored_by),
-        )
+        simulated = pipeline.Simulated(Explanation(record.neuron, "labels"), record, used, simulations)
+        calibrated.append(pipeline.calibrate(simulated, CalibrationMethod(scored_by.calibration)))
+    measured = pipeline.ablate(effects, calibrated, scored_by) if effects else [None] * len(calibrated)
+    return [
+        Labelled(_in_valid(labels, used), scores.score(item.excerpts, measure, scored_by))
+        for labels, item, measure in zip(told, calibrated, measured, strict=True)
+    ]
 
-    return Drawn(
-        record.neuron,
-        score(true),
-        tuple(score(missing(true, excerpts, rng)) for _ in range(settings.draws)),
-        tuple(score(extra(true, excerpts, probability, rng)) for _ in range(settings.draws)),
-    )
+
+def _in_valid(labels: Labels, used: Sequence[tuple[str, Excerpt]]) -> int:
+    """How many labels the valid excerpts hold."""
+    return sum(int(each.sum()) for (split, _), each in zip(used, labels, strict=True) if split == "valid")
 
 
 def drops(

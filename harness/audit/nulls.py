@@ -6,7 +6,7 @@
   of that model (:mod:`harness.audit.reinitialised`).
 
 A metric passes where a neuron's own explanation outscores the null: the paired difference over neurons is above 0,
-with a 95 % interval that leaves 0 out and a permutation test below 0.05.
+with a 95 % interval that leaves 0 out and a permutation test below 0.05, corrected for all metrics of the panel.
 """
 
 from __future__ import annotations

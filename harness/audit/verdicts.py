@@ -13,12 +13,13 @@ from harness.audit import retest
 from harness.audit.labels import Drops
 from harness.audit_results import NOWHERE, Finding, Test, Verdict
 from harness.results import figure, span
+from harness.stats import PairedDifference
 from harness.types import Interval, NeuronId
 
 SHARE = 0.9
 """A metric passes a label test where its score drops in more than this share of the draws (Oikarinen et al. 2025)."""
 SIGNIFICANT = 0.05
-"""It passes a null where the p-value is below this, and the interval of the difference above 0."""
+"""It passes a null where the corrected p-value is below this, and the interval of the difference above 0."""
 RELIABLE = 0.9
 """It passes the retest where its reliability is at least this ("excellent", Koo & Li 2016)."""
 
@@ -28,10 +29,20 @@ Values = Mapping[NeuronId, float]
 
 @dataclass(frozen=True)
 class Resampling:
-    """How intervals and permutation tests are made: the seed, and how many resamples."""
+    """How intervals and permutation tests are made: the seed, how many resamples, and whether whole layers are drawn
+    and flipped, as on the board of the run."""
 
     seed: int
     resamples: int
+    by_layer: bool = False
+
+    def interval(self, scores: Values) -> Interval:
+        """Of the mean over neurons."""
+        return stats.neuron_interval(scores, self.seed, self.resamples, self.by_layer)
+
+    def difference(self, own: Values, null: Values) -> PairedDifference:
+        """Over the neurons that both have."""
+        return stats.paired_difference(own, null, self.seed, self.resamples, self.by_layer)
 
 
 def untested(metric: str, test: Test, why: str) -> Verdict:
@@ -43,7 +54,7 @@ def of_labels(metric: str, test: Test, drops: Drops, by: Resampling) -> Verdict:
     """Whether a metric drops often enough under corrupted labels; draws are averaged within each neuron first."""
     if not drops.shares:
         return untested(metric, test, "it has no sound score under the true labels of any neuron")
-    share = stats.mean_interval(list(drops.shares.values()), by.seed, resamples=by.resamples)
+    share = by.interval(drops.shares)
     change = math.fsum(drops.changes.values()) / len(drops.changes)
     passed = share.mean > SHARE
     done = "half of the labels are taken away" if test is Test.MISSING_LABELS else "as many tokens again are labelled"
@@ -65,8 +76,8 @@ def of_labels(metric: str, test: Test, drops: Drops, by: Resampling) -> Verdict:
 def of_null(test: Test, own: Mapping[str, Values], null: Mapping[str, Values], by: Resampling) -> list[Verdict]:
     """Whether a neuron's own explanation outscores a null, metric by metric.
 
-    Each metric is judged by itself: a correction for their number would let a verdict hang on what else is in the
-    panel.
+    The p-values of all metrics are corrected together (Holm): of many metrics that see nothing, one in twenty would
+    pass by itself. A verdict therefore hangs on how large the panel is.
 
     Args:
         test: which null.
@@ -75,7 +86,13 @@ def of_null(test: Test, own: Mapping[str, Values], null: Mapping[str, Values], b
         by: how intervals are made.
     """
     metrics = [metric for metric in own if own[metric].keys() & null.get(metric, {}).keys()]
-    return [_of_difference(metric, test, (own[metric], null[metric]), by) for metric in metrics]
+    found = [by.difference(own[metric], null[metric]) for metric in metrics]
+    corrected = stats.holm([one.p_value for one in found])
+    panel = sum(not math.isnan(p_value) for p_value in corrected)
+    return [
+        _of_difference(metric, test, (own[metric], null[metric]), one, (p_value, panel))
+        for metric, one, p_value in zip(metrics, found, corrected, strict=True)
+    ]
 
 
 def of_repeats(metric: str, repeats: Sequence[Values], seeded: bool, by: Resampling) -> Verdict:
@@ -93,7 +110,7 @@ def of_repeats(metric: str, repeats: Sequence[Values], seeded: bool, by: Resampl
     if math.isnan(reliability):
         return untested(metric, Test.RETEST, "it needs two neurons with a score each time, and scores that differ")
     moved, passed = retest.spread(scores), reliability >= RELIABLE
-    interval = stats.mean_interval(scores.std(axis=1, ddof=1).tolist(), by.seed, resamples=by.resamples)
+    interval = by.interval(dict(zip(neurons, scores.std(axis=1, ddof=1).tolist(), strict=True)))
     how = "with another seed" if seeded else "past the store (the simulator has no seed)"
     sentence = (
         f"{metric} has a test-retest reliability of {figure(reliability)} over {len(repeats)} askings {how}, "
@@ -103,15 +120,17 @@ def of_repeats(metric: str, repeats: Sequence[Values], seeded: bool, by: Resampl
     return Verdict(metric, Test.RETEST, _finding(passed), reliability, interval, figures, sentence)
 
 
-def _of_difference(metric: str, test: Test, sides: tuple[Values, Values], by: Resampling) -> Verdict:
-    found = stats.paired_difference(*sides, by.seed, by.resamples)
+def _of_difference(
+    metric: str, test: Test, sides: tuple[Values, Values], found: PairedDifference, corrected: tuple[float, int]
+) -> Verdict:
+    """The verdict on one metric; ``corrected`` is its p-value among those of so many metrics."""
     difference, p_value = found.interval, found.p_value
     both = sides[0].keys() & sides[1].keys()
     own, null = (math.fsum(side[neuron] for neuron in both) / len(both) for side in sides)
-    figures = {"own": own, "null": null, "p_value": p_value, "neurons": float(len(both))}
+    figures = {"own": own, "null": null, "p_value": p_value, "corrected": corrected[0], "neurons": float(len(both))}
     if math.isnan(p_value):
         return untested(metric, test, "a difference needs two neurons that both sides have a score of")
-    passed = difference.low > 0 and p_value < SIGNIFICANT
+    passed = difference.low > 0 and corrected[0] < SIGNIFICANT
     against = {
         Test.SHUFFLED: "the explanation of another neuron",
         Test.RANDOM: "words drawn at random",
@@ -121,7 +140,7 @@ def _of_difference(metric: str, test: Test, sides: tuple[Values, Values], by: Re
     verb = f"{metric} tells a neuron's {told}" if passed else f"By {metric} a neuron's {told}"
     sentence = (
         f"{verb} {against}: {figure(own)} against {figure(null)}, difference {figure(difference.mean)} "
-        f"({span(difference)}), p = {figure(p_value)}."
+        f"({span(difference)}), p = {figure(p_value)}, {figure(corrected[0])} corrected for {corrected[1]} metrics."
     )
     return Verdict(metric, test, _finding(passed), difference.mean, difference, figures, sentence)
 

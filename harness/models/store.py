@@ -251,7 +251,7 @@ def _fields(value: object) -> dict[str, Any]:
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: type[Any]) -> tuple[str, ...]:
     """The fields of a dataclass; a run asks for those of a few, hundreds of thousands of times."""
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{kind.__name__} has no canonical form")
@@ -271,14 +271,14 @@ def _dumps(kind: Kind[Reply], reply: Reply) -> str:
 # -------------------------------------------------------------------------------------------------- the kinds there are
 
 
-def numbers(name: str) -> Kind[float]:
-    """A question whose reply is one number, such as a divergence; NaN is stored as null."""
+def numbers(name: str, reply: type[Reply]) -> Kind[Reply]:
+    """A question whose reply is a dataclass of numbers, such as the effect of a replacement; NaN is stored as null."""
     return Kind(
         name,
-        encode=_or_null,
-        decode=_or_nan,
+        encode=lambda found: [_or_null(number) for number in _fields(found).values()],
+        decode=lambda values: reply(*map(_or_nan, values)),
         usage=lambda _: Usage(),
-        stored=lambda number: number,
+        stored=lambda found: found,
         final=lambda _: True,
     )
 

@@ -60,6 +60,13 @@ def _sentences(audit: Audit) -> Iterator[str]:
         "Label tests show the share of draws in which the score drops; nulls show by how much a neuron's own "
         "explanation outscores them; the retest shows the reliability of the scores."
     )
+    if set(audit.tests) - set(_LABELS):
+        yield (
+            "The p-values of each null are corrected for all metrics of the panel (Holm), so that of many metrics that "
+            "see nothing none passes by chance; intervals are of each metric by itself."
+        )
+    if audit.by_layer:
+        yield "Whole layers were drawn and flipped, as on the board of the run, for neurons of one layer may be alike."
     for finding in (Finding.FAIL, Finding.PASS, Finding.UNTESTED):
         for one in audit.verdicts:
             if one.finding is finding:

@@ -56,19 +56,29 @@ COMPARED = (
     ("corr. p", "corrected p"),
     ("neurons", "neurons of both"),
 )
+JUDGED = (
+    ("explainer", "explainer"),
+    ("detection", "detection"),
+    ("AUROC", "detection AUROC"),
+    ("fuzzing", "fuzzing"),
+    ("AUROC", "fuzzing AUROC"),
+    ("cases", "cases"),
+    ("silent", "cases without an answer"),
+)
 """The heading of each column, short for the terminal and long for the page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, their
-    ``comparisons`` two by two, and ``sentences`` on all of it."""
+    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, what is
+    ``judged`` of both, their ``comparisons`` two by two, and ``sentences`` on all of it."""
 
     title: str
     metric: str
     facts: tuple[tuple[str, str], ...]
     ranked: tuple[Row, ...]
     controls: tuple[Row, ...]
+    judged: tuple[Row, ...]
     comparisons: tuple[Row, ...]
     sentences: tuple[str, ...]
 
@@ -94,6 +104,7 @@ def build(results: Results, trusted: str | None = None, audited: str | None = No
         facts=tuple((name, plain(value)) for name, value in _facts(results, trusted, audited)),
         ranked=tuple(_row(row, (plain(row.explainer), _rank(row, standing)), results) for row in (*ranked, *people)),
         controls=tuple(_row(row, (_control_name(row, results), "–"), results) for row in controls),
+        judged=tuple(_judged(row, results) for row in (*ranked, *controls) if row.judgements),
         comparisons=tuple(map(_compared, standing.comparisons)),
         sentences=tuple(_sentences(results, standing, ranked, controls, by)),
     )
@@ -102,6 +113,8 @@ def build(results: Results, trusted: str | None = None, audited: str | None = No
 def render(board: Board) -> Group:
     """The board for a terminal of at least 100 columns; no text in it is markup."""
     parts: list[RenderableType] = [page.terminal_table(Table("", columns(board), board.ranked, board.controls)), Text()]
+    if board.judged:
+        parts += [page.terminal_table(Table("", JUDGED, board.judged)), Text()]
     if board.comparisons:
         parts += [page.terminal_table(Table("", COMPARED, board.comparisons)), Text()]
     return Group(Text(board.title, style="bold"), *page.facts(board.facts), Text(), *parts, *map(Text, board.sentences))
@@ -116,6 +129,7 @@ def markdown_page(board: Board) -> str:
         page.markdown_table(columns(board), board.ranked),
         "## Controls, not ranked",
         page.markdown_table(columns(board), board.controls) if board.controls else "None in this run.",
+        *(["## By judges", page.markdown_table(JUDGED, board.judged)] if board.judged else []),
         "## Compared on the same neurons",
         page.markdown_table(COMPARED, board.comparisons) if board.comparisons else "There are no two rows to compare.",
         "## How to read it",
@@ -138,6 +152,8 @@ def headlined(results: Results, metric: str) -> Results:
     known = dict.fromkeys(name for row in results.summaries for name in row.metrics)
     if metric == stats.HEADLINE:
         return results
+    if metric in stats.NO_SCORES:
+        raise NeuroglossError(f"{metric} is no score: more of it is not better; rank by ablation_loss, for example.")
     if metric not in known:
         raise NeuroglossError(f"the run has no scores by {metric}; it has: {', '.join(known) or 'none'}.")
     return dataclasses.replace(
@@ -198,6 +214,21 @@ def _rank(row: Summary, standing: Standing) -> str:
     return "–" if found is None else stats.rank(found)
 
 
+def _judged(row: Summary, results: Results) -> Row:
+    """What judges made of a row; averages are shown as on the board, where enough of the neurons have one."""
+    cells = [_judged_cell(row, name, results) for name in ("detection", "fuzzing")]
+    name = _control_name(row, results) if _is_control(row, results) else plain(row.explainer)
+    return (name, *cells[0], *cells[1], str(row.judgements), str(row.missing_judgements))
+
+
+def _judged_cell(row: Summary, name: str, results: Results) -> tuple[str, str]:
+    """The balanced accuracy with its interval, and the AUROC."""
+    accuracy, auroc = (row.metrics.get(figure_name, _NOTHING) for figure_name in (name, f"{name}_auroc"))
+    if accuracy.neurons < results.minimum_coverage * row.neurons:
+        return "–", "–"
+    return f"{figure(accuracy.mean)} ({span(accuracy)})", figure(auroc.mean)
+
+
 def _compared(one: Comparison) -> Row:
     return (
         plain(f"{one.first} - {one.second}"),
@@ -234,7 +265,7 @@ def _control_name(row: Summary, results: Results) -> str:
 
 def _row(row: Summary, name: tuple[str, str], results: Results) -> Row:
     """The cells of a row, ``name`` being the first two."""
-    usage = row.explain_usage + row.simulate_usage
+    usage = row.usage
     averages = _averages(row) if _is_whole(row, results) else ("–", _why_none(row), *["–"] * 4)
     return (
         *name,
@@ -277,6 +308,9 @@ def _facts(results: Results, trusted: str | None, audited: str | None) -> Iterat
     if simulator.identity:
         version = f", prompt {simulator.prompt_version}" if simulator.prompt_version else ""
         yield "reading", f"transport {simulator.transport or '?'}, levels 0 to {simulator.levels - 1}{version}"
+    for judge in results.judges:
+        by = f" by {_model(judge.identity)}" if judge.identity else ""
+        yield judge.name, f"judged{by}, prompt {judge.prompt_version}"
     yield "puzzles", trusted or trust.not_measured(simulator)
     yield "metric", audited or audit_results.sentence(None, stats.HEADLINE)
     yield "run", f"{results.run_id}, seed {results.seed}, {results.created}"
@@ -310,6 +344,12 @@ def _sentences(
     whole = [row for row in ranked if _is_whole(row, results)]
     if floor is not None:
         yield from _against(floor, whole, ceiling, standing)
+    if results.judges:
+        yield (
+            "Detection: does the judge, told the explanation, say in which excerpts the neuron fires? Fuzzing: are the "
+            "marked tokens of an excerpt those that it fires on? Both are balanced accuracies: 0.5 for a judge that "
+            "always says the same. Compare them with the floor's."
+        )
     if results.simulator.note:
         yield f"{plain(results.simulator.name)}: {plain(results.simulator.note)}"
     for row in (*ranked, *controls):

@@ -13,7 +13,7 @@ from harness.scores.metrics import (
     r2_uncentred,
     spearman,
 )
-from harness.scores.panel import ScoreSettings, score, unscored
+from harness.scores.panel import ScoreSettings, score, unscored, with_judgements
 from harness.scores.ranking import auprc, auroc, f1
 from harness.scores.reliability import reliability
 
@@ -36,4 +36,5 @@ __all__ = [
     "score",
     "spearman",
     "unscored",
+    "with_judgements",
 ]

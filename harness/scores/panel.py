@@ -16,8 +16,15 @@ explained_variance  calibrated values                                           
 
 Each is computed over four sets of tokens, and named by them: ``correlation`` (the headline) over top and random
 excerpts together, ``correlation_random`` and ``correlation_top`` over one half, ``correlation_population`` over both,
-each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text. ``ablation``
-alone is what the subject's divergences under calibrated values are worth, on a few excerpts of each kind.
+each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text.
+
+On a few excerpts of each kind the subject is run with the calibrated values in the neuron's place. ``ablation``,
+``ablation_zero`` and ``ablation_resample`` are what the divergence of its output is worth beside that of a neuron
+silenced in each way, ``ablation_loss`` what its change in next-token loss is worth beside that of mean-ablation: 1 at
+most, 0 for silence, undefined (and missing) where silence changes nothing. ``loss_change`` is that change itself in
+nats a token: no score, for it is best at 0.
+
+``detection`` and ``fuzzing`` (:mod:`harness.scores.judged`) join the panel where the settings name judges.
 
 A token is *active* where its real level is ``active_level`` or more: where its activation is at least that many tenths
 of the neuron's largest over the valid excerpts.
@@ -30,23 +37,38 @@ counted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.scores import ablation, metrics, ranking
-from harness.types import CalibrationMethod, ExcerptKind, FloatArray, NeuroglossError, Scores, SimulatedExcerpt
+from harness.scores import ablation, judged, metrics, ranking
+from harness.types import (
+    CalibrationMethod,
+    Effect,
+    ExcerptKind,
+    FloatArray,
+    Judged,
+    NeuroglossError,
+    Scores,
+    SimulatedExcerpt,
+)
 
 AS_SIMULATED = ("correlation", "spearman", "cosine", "auroc", "auprc")
 """The metrics of values as the simulator gave them."""
 AS_CALIBRATED = ("f1", "r2_uncentred", "abs_dev", "explained_variance")
 """The metrics of values in activation units."""
+JUDGED_SPLITS = ("test", "valid")
+"""The splits that may be judged: nothing of them was explained or calibrated on."""
 SAMPLES = ("", "_random", "_top", "_population")
 """What the name of a metric ends in, by the tokens that it is over."""
-METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), "ablation")
+ABLATION = (*ablation.AGAINST, "ablation_loss", "loss_change")
+"""What is computed from the subject's output, see :mod:`harness.scores.ablation`."""
+METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), *ABLATION)
 
 
 @dataclass(frozen=True)
@@ -64,7 +86,11 @@ class ScoreSettings:
         resamples: bootstrap resamples behind each interval, rank and p-value.
         by_layer: whether they draw whole layers, for neurons of one layer may be alike.
         minimum_coverage: share of the neurons asked for that must have a headline score for a row to be ranked.
-        maximum_missing: share of a neuron's tokens that may lack a simulation before the neuron has no score.
+        maximum_missing: share of a neuron's tokens that may lack a simulation before the neuron has no score; and of a
+            judge's cases that may lack an answer.
+        judges: what is asked about excerpts, yes or no, by its name: ``detection`` and ``fuzzing``, each a node of the
+            config; none where it is empty.
+        judged_split: the excerpts that they are asked about, ``test`` or ``valid``.
     """
 
     calibration: str = CalibrationMethod.LINEAR.value
@@ -78,6 +104,8 @@ class ScoreSettings:
     by_layer: bool = False
     minimum_coverage: float = 0.9
     maximum_missing: float = 0.05
+    judges: dict[str, Any] = field(default_factory=dict)
+    judged_split: str = "test"
 
     def __post_init__(self) -> None:
         methods = [method.value for method in CalibrationMethod]
@@ -90,6 +118,7 @@ class ScoreSettings:
             raise NeuroglossError(f"scores.active_level is {self.active_level}; write a level from 1 to 10.")
         if self.resamples < 100:
             raise NeuroglossError(f"scores.resamples is {self.resamples}; an interval needs at least 100.")
+        _check_judges(self.judges, self.judged_split)
         for name, share in (("minimum_coverage", self.minimum_coverage), ("maximum_missing", self.maximum_missing)):
             if not 0.0 <= share <= 1.0:
                 raise NeuroglossError(f"scores.{name} is {share}; it is a share, so write a number from 0 to 1.")
@@ -104,23 +133,34 @@ def _some(name: str, top: int, random: int, otherwise: str) -> None:
         )
 
 
+def _check_judges(judges: Mapping[str, Any], split: str) -> None:
+    unknown = [name for name in judges if name not in judged.CASES]
+    if unknown:
+        raise NeuroglossError(f"there is no judge {unknown[0]}; scores.judges can have: {', '.join(judged.CASES)}.")
+    if split not in JUDGED_SPLITS:
+        raise NeuroglossError(
+            f"scores.judged_split is {split!r}; write {' or '.join(JUDGED_SPLITS)}: what was explained or calibrated "
+            "on is never judged."
+        )
+
+
 DEFAULT = ScoreSettings()
 
 
 def score(
     simulated: Sequence[SimulatedExcerpt],
-    divergences: Sequence[float] | None = None,
+    effects: Mapping[ablation.Way, Sequence[Effect]] | None = None,
     settings: ScoreSettings = DEFAULT,
 ) -> Scores:
     """All scores of one explained neuron.
 
     Args:
         simulated: its simulated excerpts; only those of the valid split count.
-        divergences: the subject's answers to :func:`harness.scores.ablation.requests`; None where it was not asked.
+        effects: the subject's answers to :func:`harness.scores.ablation.requests`; None where it was not asked.
         settings: which metrics, and how many missing tokens are too many.
 
     Returns:
-        A value for each metric of :data:`METRICS` (``ablation`` only where the settings ask for it), or its name in
+        A value for each metric of :data:`METRICS` (of ablation only where the settings ask for it), or its name in
         ``missing`` with a sentence that says why.
 
     Raises:
@@ -138,13 +178,34 @@ def score(
     for suffix, sample in _samples(pool.only(given)).items():
         panel.add(suffix, sample)
     if settings.ablation:
-        _ablation(panel, divergences)
+        _ablation(panel, effects)
     return Scores(panel.values, tuple(panel.degenerate), panel.missing, panel.tokens, panel.missing_tokens)
+
+
+def with_judgements(
+    scores: Scores, found: Sequence[Judged], settings: ScoreSettings, probabilities: Mapping[str, bool]
+) -> Scores:
+    """Scores with the figures of each judge added, see :mod:`harness.scores.judged`.
+
+    Args:
+        scores: of the same explanation.
+        found: its cases, of all judges; none where the explanation has no words to judge.
+        settings: which judges there are, and how many answers may be missing.
+        probabilities: whether each judge gives probabilities.
+    """
+    values, missing = dict(scores.values), dict(scores.missing)
+    for name in settings.judges:
+        own = [one for one in found if one.judge == name]
+        more, absent = judged.figures(name, own, settings.maximum_missing, probabilities[name])
+        values |= more
+        missing |= absent
+    silent = sum(math.isnan(one.judgement.probability) for one in found)
+    return replace(scores, values=values, missing=missing, judgements=len(found), missing_judgements=silent)
 
 
 def unscored(reason: str, settings: ScoreSettings = DEFAULT, missing_tokens: int = 0) -> Scores:
     """Scores of a neuron that has none, for ``reason``: no explanation, or no simulation to score."""
-    names = [name for name in METRICS if name != "ablation" or settings.ablation]
+    names = [name for name in METRICS if name not in ABLATION or settings.ablation]
     return Scores({}, (), dict.fromkeys(names, reason), 0, missing_tokens)
 
 
@@ -288,10 +349,22 @@ _BY_CONVENTION = {
 """The metrics that are 0 by convention where they are undefined, and what tells that they are."""
 
 
-def _ablation(panel: _Panel, divergences: Sequence[float] | None) -> None:
-    if divergences is None:
-        panel.missing["ablation"] = "the subject was not asked"
-    elif not divergences:
-        panel.missing["ablation"] = "an excerpt to ablate lacks token ids or calibrated values"
-    else:
-        panel.attempt("ablation", partial(ablation.score, divergences))
+def _ablation(panel: _Panel, effects: Mapping[ablation.Way, Sequence[Effect]] | None) -> None:
+    if not effects:
+        asked = effects is not None
+        reason = "an excerpt to ablate lacks token ids or calibrated values" if asked else "the subject was not asked"
+        panel.missing.update(dict.fromkeys(ABLATION, reason))
+        return
+    simulated = effects[ablation.Way.SIMULATION]
+    for name, way in ablation.AGAINST.items():
+        if way in effects:
+            sides = [[effect.divergence for effect in some] for some in (simulated, effects[way])]
+            panel.attempt(name, partial(ablation.score, *sides))
+        else:
+            panel.missing[name] = "there is no random calibration excerpt to resample from"
+    if any(math.isnan(effect.loss_change) for effect in simulated):
+        panel.missing.update(dict.fromkeys(("ablation_loss", "loss_change"), "an excerpt of one token has no loss"))
+        return
+    changes = [[effect.loss_change for effect in some] for some in (simulated, effects[ablation.Way.MEAN])]
+    panel.attempt("ablation_loss", partial(ablation.loss_score, *changes))
+    panel.values["loss_change"] = math.fsum(changes[0]) / len(changes[0])

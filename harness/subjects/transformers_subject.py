@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from harness.subjects import views
 from harness.subjects.divergence import jensen_shannon
 from harness.subjects.partial import PartialModel
 from harness.subjects.sampling import Sampling, sample
-from harness.types import FloatArray, Identity, NeuroglossError, NeuronId, Progress, Replacement, TokenEffects
+from harness.types import Effect, FloatArray, Identity, NeuroglossError, NeuronId, Progress, Replacement, TokenEffects
 
 Float32Array = npt.NDArray[np.float32]
 Tokens = tuple[int, ...]
@@ -35,12 +36,14 @@ class _Originals:
     Attributes:
         row: the place of each sequence in what follows.
         log_probabilities: of the next token at each position, float32 [sequences][tokens, vocabulary].
-        residuals: what enters each of the layers asked for: layer -> [sequences, tokens, hidden].
+        residuals: what enters each of the layers to run from: layer -> [sequences, tokens, hidden].
+        activations: layer -> of the neurons asked for, in the order of their indices [sequences, tokens, neurons].
     """
 
     row: dict[Tokens, int]
     log_probabilities: list[torch.Tensor]
     residuals: dict[int, torch.Tensor]
+    activations: dict[int, torch.Tensor]
 
 
 class TransformersSubject:
@@ -161,18 +164,19 @@ class TransformersSubject:
 
     # ------------------------------------------------------------------------------------------------------ replacing
 
-    def divergences(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
-        """The Jensen-Shannon divergence (nats) that each replacement makes, averaged over all positions.
+    def effects(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, Effect]]:
+        """What each replacement does to the next-token distributions, averaged over positions.
 
-        Each sequence goes through the whole model once, which gives its original distributions and the residuals that
-        enter the replaced neurons' layers; each replacement runs only the layers from its neuron's own upward. Equal
+        Each sequence goes through the whole model once, which gives its original distributions and the residuals above
+        the replaced neurons; each replacement adds what it changes to such a residual, and runs only the layers above
+        its neuron. (Where a layer does not hand on what its neurons write as it is, that layer runs too.) Equal
         replacements are computed once.
 
         Args:
             replacements: which neuron, on which tokens, by which values.
 
         Yields:
-            (index into ``replacements``, divergence), as they are computed, in any order.
+            (index into ``replacements``, effect), as they are computed, in any order.
 
         Raises:
             NeuroglossError: the model has no such neuron or token, or an activation or logit is not a finite number.
@@ -183,9 +187,9 @@ class TransformersSubject:
             _check_values(replacement)
             wanted[replacement].append(index)
         for group in self._groups(wanted):
-            for replacement, divergence in self._group_divergences(group):
+            for replacement, effect in self._group_effects(group):
                 for index in wanted[replacement]:
-                    yield index, divergence
+                    yield index, effect
 
     def _groups(self, replacements: Iterable[Replacement]) -> Iterator[list[Replacement]]:
         """Replacements that share a pass over their sequences: of one length, and of layers close to each other."""
@@ -199,49 +203,86 @@ class TransformersSubject:
             for batch in _batches(members, at_once):
                 yield [one for index in batch for one in by_sequence[ordered[index]]]
 
-    def _group_divergences(self, group: Sequence[Replacement]) -> Iterator[tuple[Replacement, float]]:
+    def _group_effects(self, group: Sequence[Replacement]) -> Iterator[tuple[Replacement, Effect]]:
         by_layer = _by_layer([one.neuron for one in group])
-        originals = self._originals(list(dict.fromkeys(one.token_ids for one in group)), by_layer)
+        columns = {layer: sorted({group[place].neuron.index for place in places}) for layer, places in by_layer.items()}
+        originals = self._originals(list(dict.fromkeys(one.token_ids for one in group)), columns)
         for same_layer in by_layer.values():
             for places in _batches(same_layer, self.batch_size):
                 batch = [group[place] for place in places]
-                yield from zip(batch, self._batch_divergences(batch, originals), strict=True)
+                finals = self._finals(batch, originals, columns[batch[0].neuron.layer])
+                for one, final in zip(batch, finals, strict=True):
+                    before = originals.log_probabilities[originals.row[one.token_ids]]
+                    yield one, self._effect(one, before, final)
 
     @torch.inference_mode()
-    def _originals(self, sequences: list[Tokens], layers: Iterable[int]) -> _Originals:
+    def _originals(self, sequences: list[Tokens], columns: Mapping[int, list[int]]) -> _Originals:
         """One pass over the whole model without a replacement."""
         residuals: dict[int, torch.Tensor] = {}
+        activations: dict[int, torch.Tensor] = {}
+        ids = self._tensor(sequences)
+
+        def keep(layer: int, seen: torch.Tensor) -> None:
+            activations[layer] = seen.clone()  # it stands in the model's own memory
+
         with ExitStack() as hooks:
-            for layer in layers:
-                hooks.enter_context(self._model.keeping_input(layer, residuals))
-            final = self._model.run(self._tensor(sequences))
+            for start in {self._start(layer) for layer in columns} - {self.shape[0]}:
+                hooks.enter_context(self._model.keeping_input(start, residuals))
+            for layer, some in columns.items():
+                hooks.enter_context(self._model.reading(layer, some, ids.shape, partial(keep, layer)))
+            final = residuals[self.shape[0]] = self._model.run(ids)
         kept = [torch.cat([few for _, few in self._model.log_probabilities(row)]) for row in final]
-        return _Originals({tokens: row for row, tokens in enumerate(sequences)}, kept, residuals)
+        return _Originals({tokens: row for row, tokens in enumerate(sequences)}, kept, residuals, activations)
+
+    def _start(self, layer: int) -> int:
+        """The lowest layer that has to run again when a neuron of ``layer`` is replaced."""
+        return layer + 1 if self._model.writes_straight(layer) else layer
 
     @torch.inference_mode()
-    def _batch_divergences(self, batch: Sequence[Replacement], originals: _Originals) -> list[float]:
-        """Divergences of replacements in one layer, on sequences of one length."""
-        layer = batch[0].neuron.layer
-        rows = [originals.row[one.token_ids] for one in batch]
-        columns = self._on_device([one.neuron.index for one in batch])
-        leading = self._on_device([one.leading for one in batch])
-        with self._model.replacing(layer, columns, self._on_device([one.values for one in batch]), leading):
-            ids = self._tensor([one.token_ids for one in batch])
-            final = self._model.run(ids, start=layer, residual=originals.residuals[layer][rows])
-        return [
-            self._divergence(one, originals.log_probabilities[row], changed)
-            for one, row, changed in zip(batch, rows, final, strict=True)
-        ]
+    def _finals(self, batch: Sequence[Replacement], originals: _Originals, read: list[int]) -> torch.Tensor:
+        """What leaves the last layer under replacements in one layer, of which the columns ``read`` were read.
 
-    def _divergence(self, replacement: Replacement, before: torch.Tensor, final: torch.Tensor) -> float:
-        """Mean over positions of the divergence between distributions before [tokens, vocabulary] and after."""
-        parts = [jensen_shannon(before[few], after).sum() for few, after in self._model.log_probabilities(final)]
-        divergence = float(torch.stack(parts).double().sum()) / len(before)
+        Args:
+            batch: on sequences of one length.
+            originals: of these sequences.
+            read: indices of the neurons of ``originals.activations`` in the layer.
+
+        Returns:
+            [batch, tokens, hidden].
+        """
+        layer = batch[0].neuron.layer
+        start, indices = self._start(layer), [one.neuron.index for one in batch]
+        rows, ids = [originals.row[one.token_ids] for one in batch], self._tensor([one.token_ids for one in batch])
+        residual, values = originals.residuals[start][rows], self._on_device([one.values for one in batch])
+        leading = self._on_device([one.leading for one in batch])
+        if start == layer:
+            with self._model.replacing(layer, self._on_device(indices), values, leading):
+                return self._model.run(ids, start, residual=residual)
+        real = originals.activations[layer][rows, :, [read.index(index) for index in indices]]
+        replaced = torch.arange(values.shape[1], device=values.device) >= leading[:, None]
+        change = torch.where(replaced, values - real, 0.0)
+        added = change[..., None] * self._model.directions(layer, indices)[:, None].float()
+        return self._model.run(ids, start, residual=(residual + added).to(residual.dtype))
+
+    def _effect(self, replacement: Replacement, before: torch.Tensor, final: torch.Tensor) -> Effect:
+        """Means over positions, ``before`` being the original log-probabilities [tokens, vocabulary].
+
+        Only a few positions have log-probabilities after the replacement at any moment.
+        """
+        followed = len(before) - 1  # the last position has no next token to lose on
+        targets = self._on_device(replacement.token_ids)[1:, None]
+        lost, divergences = [], []
+        for few, after in self._model.log_probabilities(final):
+            divergences.append(jensen_shannon(before[few], after).sum())
+            target = targets[few]
+            lost.append((before[few][: len(target)].gather(1, target) - after[: len(target)].gather(1, target)).sum())
+        divergence, change = (float(torch.stack(parts).double().sum()) for parts in (divergences, lost))
+        effect = Effect(divergence / len(before), change / followed if followed else math.nan)
         if not np.isfinite(divergence):
             raise NeuroglossError(
                 f"{self.name} gives logits that are not finite numbers around {replacement.neuron}; run it in float32."
             )
-        return divergence
+        return effect
 
     # --------------------------------------------------------------------------------------------------------- tokens
 

@@ -38,7 +38,7 @@ def lens(model: PartialModel, neuron: NeuronId) -> torch.Tensor:
     The direction goes through the final norm and the unembedding, with either sign: half the difference is what it
     does by itself, without the biases that both share.
     """
-    direction = model.direction(neuron.layer, neuron.index)
+    (direction,) = model.directions(neuron.layer, [neuron.index])
     unit = direction / direction.square().mean().sqrt().clamp_min(torch.finfo(direction.dtype).tiny)
     toward, away = torch.cat([few for _, few in model.log_probabilities(torch.stack([unit, -unit]))])
     half: torch.Tensor = (toward - away) / 2

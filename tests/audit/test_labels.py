@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from harness.audit import labels, verdicts
 from harness.audit.labels import Drawn, Labelled, LabelSettings
 from harness.audit_results import Finding, Test
 from harness.scores import ScoreSettings
-from harness.types import ExcerptKind, NeuroglossError, NeuronId, NeuronRecord, Scores
+from harness.types import Effect, ExcerptKind, NeuroglossError, NeuronId, NeuronRecord, Replacement, Scores
 
 Make = Callable[..., NeuronRecord]
 BY = verdicts.Resampling(0, 200)
@@ -139,3 +140,36 @@ def test_drops_are_counted_by_neuron_and_unsound_ones_left_out() -> None:
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(NeuroglossError, match=f"labels.{next(iter(wrong))} is"):
         LabelSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_subject_is_asked_under_the_true_labels_and_the_first_draws(record: Make) -> None:
+    asked: list[Replacement] = []
+
+    def effects(replacements: Sequence[Replacement]) -> list[Effect]:
+        """A subject whose output changes as far as what stands in the neuron's place is from 1."""
+        asked.extend(replacements)
+        return [Effect(abs(1 - max(one.values[1:])), 0.1) for one in replacements]
+
+    one, by = record(), ScoreSettings(ablation_top=1, ablation_random=1)
+    found = labels.draw(one, dataclasses.replace(SETTINGS, ablation_draws=2), by, effects)
+    assert ["ablation" in some.scores.values for some in (found.true, *found.missing, *found.extra)] == (
+        [True] + 2 * ([True] * 2 + [False] * 6)
+    )
+    assert len(asked) == 5 * 4 * 2  # labellings, ways, excerpts
+    plain = labels.draw(one, SETTINGS, by)
+    assert [some.labels for some in (*found.missing, *found.extra)] == [
+        some.labels for some in (*plain.missing, *plain.extra)
+    ]
+    assert not {"ablation"} & {*plain.true.scores.values, *plain.true.scores.missing}
+    drops = labels.drops("ablation", [found], lambda drawn: drawn.missing, 0.0)
+    assert set(drops.shares) == {one.neuron}
+
+
+def test_fewer_draws_than_those_of_ablation_are_all_asked(record: Make) -> None:
+    by = ScoreSettings(ablation_top=1, ablation_random=1)
+    few = dataclasses.replace(SETTINGS, draws=1, ablation_draws=2)
+    found = labels.draw(record(), few, by, lambda asked: [Effect(0.5, 0.1)] * len(asked))
+    assert (len(found.missing), len(found.extra)) == (1, 1)
+    assert all("ablation" in some.scores.values for some in (*found.missing, *found.extra))
+    with pytest.raises(NeuroglossError, match="ablation_draws is -1"):
+        LabelSettings(ablation_draws=-1)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from harness import stats
 from harness.audit import verdicts
 from harness.audit.labels import Drops
 from harness.audit_results import Finding, Test
@@ -75,11 +76,37 @@ def test_scores_that_are_all_one_are_not_tested() -> None:
     assert found.finding is Finding.UNTESTED
 
 
-def test_a_verdict_on_a_metric_does_not_hang_on_the_others() -> None:
+def test_p_values_are_corrected_for_the_panel() -> None:
     null = dict.fromkeys(NEURONS, 0.0)
-    own = {neuron: value + 0.025 for neuron, value in NOISE.items()}
-    alone = verdicts.of_null(Test.RANDOM, {"m": own}, {"m": null}, BY)
+    own = {neuron: value + 0.035 for neuron, value in NOISE.items()}
+    by = verdicts.Resampling(0, 2000)
+    (alone,) = verdicts.of_null(Test.RANDOM, {"m": own}, {"m": null}, by)
     many = verdicts.of_null(
-        Test.RANDOM, {"m": own} | dict.fromkeys("abcdefgh", NOISE), {"m": null} | dict.fromkeys("abcdefgh", null), BY
+        Test.RANDOM, {"m": own} | dict.fromkeys("abcdefgh", NOISE), {"m": null} | dict.fromkeys("abcdefgh", null), by
     )
-    assert many[0] == alone[0]
+    assert alone.figures["corrected"] == alone.figures["p_value"] < verdicts.SIGNIFICANT
+    assert many[0].figures["p_value"] == alone.figures["p_value"]
+    assert [one.figures["corrected"] for one in many] == pytest.approx(
+        stats.holm([one.figures["p_value"] for one in many])
+    )
+    assert many[0].figures["corrected"] == pytest.approx(9 * alone.figures["p_value"])
+    assert (alone.finding, many[0].finding) == (Finding.PASS, Finding.FAIL)
+    assert f"{many[0].figures['corrected']:.3f} corrected for 9 metrics" in many[0].sentence
+
+
+def test_where_layers_are_drawn_whole_verdicts_draw_them_too() -> None:
+    neurons = [NeuronId(layer, index) for layer in range(4) for index in range(6)]
+    own = {neuron: 0.1 + 0.01 * neuron.layer for neuron in neurons}
+    null = dict.fromkeys(neurons, 0.0)
+    apart, whole = (
+        verdicts.of_null(Test.SHUFFLED, {"m": own}, {"m": null}, verdicts.Resampling(0, 2000, by_layer))[0]
+        for by_layer in (False, True)
+    )
+    assert (apart.finding, whole.finding) == (Finding.PASS, Finding.FAIL)
+    assert whole.figures["p_value"] == pytest.approx(2 / 2**4)  # of four layers no more can be said
+    drops = Drops({neuron: 0.8 + 0.05 * neuron.layer for neuron in neurons}, own, 0, 2.0, 1.0)
+    ends = [
+        verdicts.of_labels("m", Test.EXTRA_LABELS, drops, verdicts.Resampling(0, 2000, by_layer)).interval
+        for by_layer in (False, True)
+    ]
+    assert ends[1].low < ends[0].low < ends[0].high < ends[1].high

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
 from harness.types import (
     CompletionPrompt,
+    Effect,
     LanguageModel,
     Message,
     NeuroglossError,
@@ -158,12 +160,13 @@ def test_a_reading_survives_the_store_exactly(store: Store) -> None:
 def test_a_subject_is_asked_by_way_of_the_store_too(store: Store) -> None:
     calls: list[int] = []
 
-    def ask(replacements: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
+    def ask(replacements: Sequence[Replacement]) -> Iterator[tuple[int, Effect]]:
         calls.append(len(replacements))
-        yield from ((index, 0.1 * index) for index in reversed(range(len(replacements))))
+        yield from ((index, Effect(0.1 * index, math.nan)) for index in reversed(range(len(replacements))))
 
     wanted = [Replacement(NeuronId(0, index), (1,), (0.5,)) for index in range(3)]
     for _ in range(2):
-        found = answered(store, FakeModel().identity, numbers("divergences"), wanted, ask)
-        assert found == [0.0, 0.1, 0.2]
+        found = answered(store, FakeModel().identity, numbers("ablations", Effect), wanted, ask)
+        assert [effect.divergence for effect in found] == [0.0, 0.1, 0.2]
+        assert all(math.isnan(effect.loss_change) for effect in found)
     assert calls == [3]

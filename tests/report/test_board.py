@@ -9,8 +9,8 @@ from rich.console import Console
 
 from harness import stats
 from harness.report import board
-from harness.results import Results, SimulatorInfo, read_run, write_run
-from harness.types import NeuroglossError, RankRange, Role
+from harness.results import JudgeInfo, Results, SimulatorInfo, read_run, write_run
+from harness.types import Interval, NeuroglossError, RankRange, Role, Usage
 
 Make = Callable[..., Results]
 EXPLAINER, FLOOR, CEILING, HUMAN = Role.EXPLAINER, Role.FLOOR, Role.CEILING, Role.HUMAN
@@ -255,3 +255,55 @@ def test_a_run_read_back_gives_the_same_board(usual: Results, tmp_path: pytest.T
     page = board.markdown_page(board.build(usual))
     folder = write_run(tmp_path, usual, page)  # type: ignore[arg-type]
     assert board.markdown_page(board.build(read_run(folder))) == page == (folder / "board.md").read_text()
+
+
+# -------------------------------------------------------------------------------------------------------------- judges
+
+
+def _judged(usual: Results) -> Results:
+    """The usual run, in which one row was judged on all neurons, another on half of them, and the table on none."""
+    interval = Interval(0.75, 0.6, 0.875, 24)
+    metrics = {"detection": interval, "detection_auroc": Interval(0.8, 0.7, 0.9, 24), "fuzzing": interval}
+    few = {"detection": dataclasses.replace(interval, neurons=12)}
+    changes = {"max_activation": (metrics, 240, 0), "smollm2": (few, 240, 120), "shuffled": (metrics, 240, 0)}
+    rows = []
+    for row in usual.summaries:
+        more, cases, missing = changes.get(row.explainer, ({}, 0, 0))
+        spent = Usage(requests=cases, prompt_tokens=1000)
+        rows.append(
+            dataclasses.replace(
+                row,
+                metrics={**row.metrics, **more},
+                judgements=cases,
+                missing_judgements=missing,
+                judge_usage=spent if cases else Usage(),
+            )
+        )
+    judges = (JudgeInfo("detection", usual.subject, "detection-v1+0123"),)
+    return dataclasses.replace(usual, summaries=tuple(rows), judges=judges)
+
+
+def test_what_judges_said_is_a_table_of_its_own_and_part_of_the_cost(usual: Results) -> None:
+    found, before = board.build(_judged(usual)), board.build(usual)
+    score = "0.750 (0.600 to 0.875)"
+    assert found.judged == (
+        ("max_activation", score, "0.800", score, "–", "240", "0"),
+        ("smollm2", "–", "–", "–", "–", "240", "120"),  # too few of its neurons
+        ("shuffled (floor)", score, "0.800", score, "–", "240", "0"),
+    )
+    tokens = [name for name, _ in board.COLUMNS].index("tokens")
+    assert [before.ranked[0][tokens], found.ranked[0][tokens]] == ["24.5k", "25.5k"]
+    assert ("detection", True) in [(name, "prompt detection-v1+0123" in value) for name, value in found.facts]
+    assert any("0.5 for a judge that always says the same" in sentence for sentence in found.sentences)
+    assert "## By judges" in board.markdown_page(found)
+    assert score in _terminal(_judged(usual))
+
+
+def test_a_run_without_judges_says_nothing_of_them(usual: Results) -> None:
+    assert board.build(usual).judged == ()
+    assert "judge" not in board.markdown_page(board.build(usual))
+
+
+def test_a_figure_that_is_no_score_ranks_nothing(usual: Results) -> None:
+    with pytest.raises(NeuroglossError, match="loss_change is no score"):
+        board.build(usual, by="loss_change")

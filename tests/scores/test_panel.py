@@ -11,12 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import scores
-from harness.scores.panel import AS_CALIBRATED, AS_SIMULATED, METRICS, SAMPLES
-from harness.types import Excerpt, ExcerptKind, NeuroglossError, Outcome, SimulatedExcerpt, Simulation
+from harness.scores.ablation import Way
+from harness.scores.panel import ABLATION, AS_CALIBRATED, AS_SIMULATED, METRICS, SAMPLES
+from harness.types import Effect, Excerpt, ExcerptKind, NeuroglossError, Outcome, SimulatedExcerpt, Simulation
 
 Make = Callable[..., SimulatedExcerpt]
 NAN = math.nan
 TOP, RANDOM = ExcerptKind.TOP, ExcerptKind.RANDOM
+EFFECTS = {
+    Way.SIMULATION: [Effect(0.1, 0.01), Effect(0.2, -0.02)],
+    Way.MEAN: [Effect(0.3, -0.05), Effect(0.5, 0.0)],
+    Way.ZERO: [Effect(0.5, 0.1), Effect(0.5, 0.3)],
+    Way.RESAMPLE: [Effect(0.1, 0.1), Effect(0.3, 0.2)],
+}
 
 
 def _made_up() -> list[SimulatedExcerpt]:
@@ -45,8 +52,9 @@ def _pooled(items: list[SimulatedExcerpt], kind: ExcerptKind | None = None) -> l
 
 
 def test_every_metric_is_pooled_over_its_own_tokens(simulated: list[SimulatedExcerpt]) -> None:
-    found = scores.score(simulated, [0.1, 0.2, 0.3, 0.3])
-    expected = {"ablation": 0.5}
+    found = scores.score(simulated, EFFECTS)
+    expected = {"ablation": 0.625, "ablation_zero": 0.7, "ablation_resample": 0.25}  # 0.3 of 0.8, of 1.0 and of 0.4
+    expected |= {"ablation_loss": 0.4, "loss_change": -0.005}  # 0.03 of 0.05, whatever the sign; the mean of two
     threshold = max(_pooled(simulated)[0]) / 10
     for sample, (kind, weights) in {
         "": (None, None),
@@ -138,8 +146,9 @@ def test_constant_input_is_0_and_flagged(excerpt: Make) -> None:
 
 
 def test_undefined_scores_are_named_and_have_no_value(excerpt: Make) -> None:
-    found = scores.score([excerpt([0, 0], [1, 2]), excerpt([0, 0], [3, 4], RANDOM)], [0.1, 0.0])
-    assert set(found.missing) == set(METRICS) - {
+    still = {way: [Effect(0.0, 0.0)] * 2 for way in Way}
+    found = scores.score([excerpt([0, 0], [1, 2]), excerpt([0, 0], [3, 4], RANDOM)], still)
+    assert set(found.missing) == set(METRICS) - {"loss_change"} - {
         metric + sample for metric in ("correlation", "spearman", "cosine") for sample in SAMPLES
     }
     assert not set(found.missing) & set(found.values)
@@ -175,7 +184,7 @@ def test_a_perfect_simulator_whose_every_second_call_fails_has_no_score(excerpt:
     nothing = excerpt(real, [], RANDOM, outcome=Outcome.FAILED)
     for broken in (failed, nothing):
         settings = scores.ScoreSettings(maximum_missing=1.0)
-        found = scores.score([perfect[0], perfect[1], perfect[2], broken], [0.1, 0.2], settings)
+        found = scores.score([perfect[0], perfect[1], perfect[2], broken], EFFECTS, settings)
         assert found.values == {}
         assert set(found.missing) == set(METRICS)
         assert (
@@ -193,9 +202,9 @@ def test_nothing_simulated_is_no_score(excerpt: Make) -> None:
 
 def test_an_uncalibrated_simulation_has_correlations_only(excerpt: Make) -> None:
     items = [excerpt([1, 2, 4], [1, 2, 3], calibrated=()), excerpt([0, 1, 0], [0, 2, 1], RANDOM, calibrated=[NAN] * 3)]
-    found = scores.score(items, [])
+    found = scores.score(items, {})
     assert {name for name, why in found.missing.items() if "calibrated" in why} == {
-        "ablation",
+        *ABLATION,
         *(metric + sample for metric in AS_CALIBRATED for sample in SAMPLES),
     }
     assert set(found.values) == set(METRICS) - set(found.missing)
@@ -209,10 +218,21 @@ def test_a_kind_without_excerpts_leaves_the_headline_missing(excerpt: Make) -> N
 
 
 def test_ablation_is_missing_if_not_asked_and_absent_if_not_wanted(simulated: list[SimulatedExcerpt]) -> None:
-    assert scores.score(simulated, None).missing == {"ablation": "the subject was not asked"}
-    assert "lacks token ids" in scores.score(simulated, []).missing["ablation"]
+    assert scores.score(simulated, None).missing == dict.fromkeys(ABLATION, "the subject was not asked")
+    assert all("lacks token ids" in scores.score(simulated, {}).missing[name] for name in ABLATION)
     found = scores.score(simulated, None, scores.ScoreSettings(ablation=False))
-    assert "ablation" not in {**found.missing, **found.values}
+    assert not {*ABLATION} & {*found.missing, *found.values}
+
+
+def test_what_of_ablation_can_not_be_had_is_missing_by_itself(simulated: list[SimulatedExcerpt]) -> None:
+    unsampled = {way: some for way, some in EFFECTS.items() if way is not Way.RESAMPLE}
+    found = scores.score(simulated, unsampled)
+    assert found.missing == {"ablation_resample": "there is no random calibration excerpt to resample from"}
+    assert found.values["ablation"] == pytest.approx(0.625)
+    still = {**EFFECTS, Way.ZERO: [Effect(0.0, 0.0)] * 2}  # a neuron that is silent on these excerpts
+    assert set(scores.score(simulated, still).missing) == {"ablation_zero"}
+    alone = {way: [Effect(one.divergence, NAN) for one in some] for way, some in EFFECTS.items()}
+    assert set(scores.score(simulated, alone).missing) == {"ablation_loss", "loss_change"}
 
 
 def test_values_that_do_not_fit_the_excerpt_are_refused_by_name(excerpt: Make) -> None:
@@ -232,6 +252,8 @@ def test_values_that_do_not_fit_the_excerpt_are_refused_by_name(excerpt: Make) -
         ({"resamples": 10}, "resamples is 10"),
         ({"minimum_coverage": 90}, "minimum_coverage is 90"),
         ({"maximum_missing": -0.1}, "maximum_missing is -0.1"),
+        ({"judges": {"guessing": {}}}, "no judge guessing; scores.judges can have: detection, fuzzing"),
+        ({"judged_split": "train"}, "judged_split is 'train'; write test or valid"),
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any], message: str) -> None:

@@ -12,10 +12,10 @@ import torch
 from harness import weights
 from harness.subjects.locate import locate
 from harness.subjects.transformers_subject import TransformersSubject
-from harness.types import Replacement
+from harness.types import Effect, Replacement
 
 FAMILIES = ("tiny_llama", "tiny_gpt2", "tiny_neox")
-Slow = Callable[[Any, Replacement], float]
+Slow = Callable[[Any, Replacement], Effect]
 
 
 @pytest.fixture(scope="session", params=FAMILIES)
@@ -55,14 +55,16 @@ def _logits(model: Any, replacement: Replacement | None, tokens: Sequence[int]) 
 
 
 @pytest.fixture(scope="session")
-def slow_divergence() -> Slow:
-    """The Jensen-Shannon divergence as it is defined, from two whole forward passes."""
+def slow_effect() -> Slow:
+    """The Jensen-Shannon divergence and the change in loss as they are defined, from two whole forward passes."""
 
-    def divergence(model: Any, replacement: Replacement) -> float:
-        p = _logits(model, None, replacement.token_ids).softmax(-1)
-        q = _logits(model, replacement, replacement.token_ids).softmax(-1)
+    def effect(model: Any, replacement: Replacement) -> Effect:
+        tokens = torch.tensor(replacement.token_ids)
+        logits = [_logits(model, one, replacement.token_ids) for one in (None, replacement)]
+        p, q = (some.softmax(-1) for some in logits)
         m = (p + q) / 2
         kl = [(one * (one / m).log()).nan_to_num(0.0).sum(-1) for one in (p, q)]
-        return float(((kl[0] + kl[1]) / 2).mean())
+        before, after = (torch.nn.functional.cross_entropy(some[:-1], tokens[1:]) for some in logits)
+        return Effect(float(((kl[0] + kl[1]) / 2).mean()), float(after - before))
 
-    return divergence
+    return effect

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,10 @@ import torch
 from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, GPTJConfig, OPTConfig
 
 from harness.subjects.partial import PartialModel
+from harness.subjects.transformers_subject import TransformersSubject
+from harness.types import Effect, NeuronId, Replacement
+
+Slow = Callable[[Any, Replacement], Effect]
 
 IDS = torch.tensor([[5, 17, 300, 2, 44, 9], [80, 81, 82, 83, 84, 85]])
 
@@ -87,3 +91,39 @@ def test_other_ways_of_building_a_decoder(name: str) -> None:
         first = partial.run(IDS)
     torch.testing.assert_close(partial.run(IDS, start=2, residual=residual[2]), first)
     torch.testing.assert_close(end(partial, first), whole(model), rtol=1e-4, atol=1e-4)
+    straight = [partial.writes_straight(layer) for layer in range(3)]
+    assert straight == [not isinstance(config, Gemma2Config)] * 3  # which normalises what a layer writes
+
+
+@pytest.mark.parametrize("name", ["layers of two kinds, and capped logits", "layers that return tuples"])
+def test_replacing_in_either_kind_of_layer_equals_a_whole_pass(name: str, slow_effect: Slow) -> None:
+    config = OTHERS[name]
+    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
+    config.initializer_range = 0.3
+    subject = TransformersSubject("made here")
+    model = AutoModelForCausalLM.from_config(config).eval()
+    subject.__dict__.update(_model=PartialModel(model))
+    asked = [
+        Replacement(NeuronId(layer, 5 * layer + 1), tuple(tokens), (3.0, -2.0, 1.0, 0.0, 4.0, -5.0), layer)
+        for layer in range(3)
+        for tokens in IDS.tolist()
+    ]
+    found = dict(subject.effects(asked))
+    for index, one in enumerate(asked):
+        slow = slow_effect(model, one)
+        assert found[index].divergence == pytest.approx(slow.divergence, abs=1e-4)
+        assert found[index].loss_change == pytest.approx(slow.loss_change, abs=1e-4)
+        assert slow.divergence > 1e-3
+
+
+def test_a_direction_is_what_a_neuron_adds(model: Any) -> None:
+    partial = PartialModel(model)
+    both = partial.directions(1, [4, 7])
+    torch.testing.assert_close(both, torch.stack([partial.directions(1, [column])[0] for column in (4, 7)]))
+    ids, zeros = IDS[:1], torch.zeros(1, 6)
+    outs = []
+    for value in (0.0, 2.0):
+        with partial.replacing(1, torch.tensor([7]), zeros + value, torch.tensor([1])):
+            outs.append(partial.run(ids, stop=2))
+    torch.testing.assert_close((outs[1] - outs[0])[0, 1:], (2 * both[1]).expand(5, -1), rtol=1e-3, atol=1e-4)
+    assert all(partial.writes_straight(layer) for layer in range(3))

@@ -59,7 +59,7 @@ def test_the_lens_is_the_unembedding_of_the_direction(family: str, request: pyte
     subject = TransformersSubject(str(request.getfixturevalue(family)))
     model: Any = subject._loaded.model
     found = views.lens(subject._model, NEURON)
-    direction = subject._model.direction(1, 5)
+    direction = subject._model.directions(1, [5])[0]
     down = {
         "tiny_llama": lambda: model.model.layers[1].mlp.down_proj.weight[:, 5],
         "tiny_gpt2": lambda: model.transformer.h[1].mlp.c_proj.weight[5],
