@@ -246,7 +246,7 @@ def _asked(
         raise NeuroglossError(f"{len(open_places)} {kind.name} requests got no reply; this is the model's defect.")
 
 
-def _fields(value: object) -> dict[str, Any]:
+def _fields(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in _names(type(value))}
 
 

@@ -152,7 +152,7 @@ class TunedNetwork(nn.Module):
         places = torch.arange(read.shape[1], device=self._device)
         mask = _mask(lengths[rows], told.shape[1], read.shape[1], states.dtype)
         states = self._through(states, lengths[rows, None] + places, mask, memory)
-        return self.head(states.to(self.head[-1].bias.dtype))  # type: ignore[no-any-return]
+        return self.head(states.to(next(self.head.parameters()).dtype))  # type: ignore[no-any-return]
 
     def _through(
         self, states: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None, memory: Memory
