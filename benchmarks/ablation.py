@@ -45,7 +45,14 @@ class RandomSubject(TransformersSubject):
     def __init__(self, vocabulary: int, batch_size: int) -> None:
         super().__init__("random gpt2", batch_size=batch_size)
         config = GPT2Config(
-            n_layer=LAYERS, n_embd=WIDTH, n_head=HEADS, vocab_size=vocabulary, n_positions=256, initializer_range=0.1
+            n_layer=LAYERS,
+            n_embd=WIDTH,
+            n_head=HEADS,
+            vocab_size=vocabulary,
+            n_positions=256,
+            initializer_range=0.1,
+            bos_token_id=None,
+            eos_token_id=None,
         )
         torch.manual_seed(0)
         self.network = GPT2LMHeadModel(config).eval()

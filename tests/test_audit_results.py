@@ -66,10 +66,19 @@ def test_the_page_has_a_cell_and_a_sentence_for_each_verdict() -> None:
     (table,) = built.tables
     assert [short for short, _ in table.columns] == ["metric", "missing", "extra", "shuffled"]
     assert table.rows == (("correlation", "pass 98 %", "fail 60 %", "pass 0.240"), ("ablation", "–", "–", "–"))
-    assert [sentence.partition(":")[0] for sentence in built.sentences[1:]] == [
+    assert "corrected for all metrics of the panel (Holm)" in built.sentences[1]
+    assert [sentence.partition(":")[0] for sentence in built.sentences[2:]] == [
         "fail, extra labels",
         "pass, missing labels",
         "pass, shuffled explanations",
         "not tested, missing labels",
     ]
     assert "Not \\*seen\\*." in page.markdown_page(built)
+
+
+def test_the_page_says_what_was_done_and_nothing_of_what_was_not() -> None:
+    labels = dataclasses.replace(AUDIT, verdicts=tuple(one for one in AUDIT.verdicts if one.test is not Test.SHUFFLED))
+    assert not any("Holm" in sentence for sentence in audit_page.build(labels).sentences)
+    assert not any("Whole layers" in sentence for sentence in audit_page.build(AUDIT).sentences)
+    drawn = audit_page.build(dataclasses.replace(AUDIT, by_layer=True))
+    assert any("Whole layers were drawn" in sentence for sentence in drawn.sentences)

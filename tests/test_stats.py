@@ -305,6 +305,10 @@ def test_several_people_on_one_neuron_are_one_neuron() -> None:
         _scored(b, {"correlation": 0.6}),
     ]
     assert stats.by_neuron(scored) == {a: 0.1, b: 0.6}
+    refused = _scored(b, {}, missing={"correlation": "refused"})
+    constant = _scored(b, {"correlation": 0.0}, degenerate=("correlation",))
+    # Who said nothing of a neuron does not make the only score of it a sound one.
+    assert stats.summarise("people", Role.HUMAN, "s", [refused, constant], seed=0).degenerate == 1
     row = stats.summarise("people", Role.HUMAN, "s", scored, seed=0, resamples=200)
     assert (row.neurons, row.scored, row.degenerate) == (2, 2, 0)
     assert row.metrics["correlation"].mean == pytest.approx(0.35)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -35,13 +34,14 @@ class _Originals:
 
     Attributes:
         row: the place of each sequence in what follows.
-        log_probabilities: of the next token at each position, float32 [sequences][tokens, vocabulary].
+        log_probabilities: of the next token at each position, one sequence after another, float32
+            [sequences * tokens, vocabulary].
         residuals: what enters each of the layers to run from: layer -> [sequences, tokens, hidden].
         activations: layer -> of the neurons asked for, in the order of their indices [sequences, tokens, neurons].
     """
 
     row: dict[Tokens, int]
-    log_probabilities: list[torch.Tensor]
+    log_probabilities: torch.Tensor
     residuals: dict[int, torch.Tensor]
     activations: dict[int, torch.Tensor]
 
@@ -210,10 +210,8 @@ class TransformersSubject:
         for same_layer in by_layer.values():
             for places in _batches(same_layer, self.batch_size):
                 batch = [group[place] for place in places]
-                finals = self._finals(batch, originals, columns[batch[0].neuron.layer])
-                for one, final in zip(batch, finals, strict=True):
-                    before = originals.log_probabilities[originals.row[one.token_ids]]
-                    yield one, self._effect(one, before, final)
+                final = self._final(batch, originals, columns[batch[0].neuron.layer])
+                yield from zip(batch, self._effects(batch, originals, final), strict=True)
 
     @torch.inference_mode()
     def _originals(self, sequences: list[Tokens], columns: Mapping[int, list[int]]) -> _Originals:
@@ -231,7 +229,9 @@ class TransformersSubject:
             for layer, some in columns.items():
                 hooks.enter_context(self._model.reading(layer, some, ids.shape, partial(keep, layer)))
             final = residuals[self.shape[0]] = self._model.run(ids)
-        kept = [torch.cat([few for _, few in self._model.log_probabilities(row)]) for row in final]
+        kept = torch.empty(ids.numel(), self._model.vocabulary, device=self.device)
+        for few, log_probabilities in self._model.log_probabilities(final.flatten(0, 1)):
+            kept[few] = log_probabilities
         return _Originals({tokens: row for row, tokens in enumerate(sequences)}, kept, residuals, activations)
 
     def _start(self, layer: int) -> int:
@@ -239,7 +239,7 @@ class TransformersSubject:
         return layer + 1 if self._model.writes_straight(layer) else layer
 
     @torch.inference_mode()
-    def _finals(self, batch: Sequence[Replacement], originals: _Originals, read: list[int]) -> torch.Tensor:
+    def _final(self, batch: Sequence[Replacement], originals: _Originals, read: list[int]) -> torch.Tensor:
         """What leaves the last layer under replacements in one layer, of which the columns ``read`` were read.
 
         Args:
@@ -264,25 +264,29 @@ class TransformersSubject:
         added = change[..., None] * self._model.directions(layer, indices)[:, None].float()
         return self._model.run(ids, start, residual=(residual + added).to(residual.dtype))
 
-    def _effect(self, replacement: Replacement, before: torch.Tensor, final: torch.Tensor) -> Effect:
-        """Means over positions, ``before`` being the original log-probabilities [tokens, vocabulary].
+    @torch.inference_mode()
+    def _effects(self, batch: Sequence[Replacement], originals: _Originals, final: torch.Tensor) -> Iterator[Effect]:
+        """What each replacement does, ``final`` being what leaves the last layer under it [batch, tokens, hidden].
 
         Only a few positions have log-probabilities after the replacement at any moment.
         """
-        followed = len(before) - 1  # the last position has no next token to lose on
-        targets = self._on_device(replacement.token_ids)[1:, None]
-        lost, divergences = [], []
-        for few, after in self._model.log_probabilities(final):
-            divergences.append(jensen_shannon(before[few], after).sum())
-            target = targets[few]
-            lost.append((before[few][: len(target)].gather(1, target) - after[: len(target)].gather(1, target)).sum())
-        divergence, change = (float(torch.stack(parts).double().sum()) for parts in (divergences, lost))
-        effect = Effect(divergence / len(before), change / followed if followed else math.nan)
-        if not np.isfinite(divergence):
-            raise NeuroglossError(
-                f"{self.name} gives logits that are not finite numbers around {replacement.neuron}; run it in float32."
-            )
-        return effect
+        count, tokens = final.shape[:2]
+        rows = self._on_device([originals.row[one.token_ids] for one in batch])
+        places = (rows[:, None] * tokens + torch.arange(tokens, device=self.device)).flatten()
+        following = self._on_device([(*one.token_ids[1:], 0) for one in batch]).view(-1, 1)
+        divergences, losses = torch.empty(2, count * tokens, device=self.device)
+        for few, after in self._model.log_probabilities(final.flatten(0, 1)):
+            before = originals.log_probabilities[places[few]]
+            divergences[few] = jensen_shannon(before, after)
+            losses[few] = (before.gather(1, following[few]) - after.gather(1, following[few]))[:, 0]
+        divergence = divergences.view(count, tokens).double().mean(dim=1)
+        loss = losses.view(count, tokens)[:, :-1].double().mean(dim=1)  # the last position has no next token to lose on
+        for one, found in zip(batch, map(Effect, divergence.tolist(), loss.tolist()), strict=True):
+            if not np.isfinite(found.divergence):
+                raise NeuroglossError(
+                    f"{self.name} gives logits that are not finite numbers around {one.neuron}; run it in float32."
+                )
+            yield found
 
     # --------------------------------------------------------------------------------------------------------- tokens
 

@@ -217,6 +217,18 @@ def test_a_kind_without_excerpts_leaves_the_headline_missing(excerpt: Make) -> N
     assert "correlation_top" in found.values
 
 
+def test_a_share_of_missing_tokens_is_allowed_up_to_its_bound(excerpt: Make) -> None:
+    real = list(map(float, range(100)))
+    items = [excerpt(real, [NAN, *real[1:]]), excerpt(real, real, RANDOM)]  # one token in 200
+    assert "correlation" in scores.score(items, settings=scores.ScoreSettings(maximum_missing=0.005)).values
+    found = scores.score(items, settings=scores.ScoreSettings(maximum_missing=0.0049))
+    assert "0.5% of the tokens have no simulation" in found.missing["correlation"]
+
+
+def test_what_was_not_wanted_is_not_missing_either() -> None:
+    assert not set(ABLATION) & set(scores.unscored("refused", scores.ScoreSettings(ablation=False)).missing)
+
+
 def test_ablation_is_missing_if_not_asked_and_absent_if_not_wanted(simulated: list[SimulatedExcerpt]) -> None:
     assert scores.score(simulated, None).missing == dict.fromkeys(ABLATION, "the subject was not asked")
     assert all("lacks token ids" in scores.score(simulated, {}).missing[name] for name in ABLATION)
