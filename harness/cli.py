@@ -183,11 +183,11 @@ def _end(error: Exception) -> NoReturn:
 def _collect_job(one: DictConfig) -> None:
     try:
         with ProgressReporter(console) as progress:
-            folder = experiment.collect(experiment.prepare_collection(one), progress)
+            said = experiment.collect(experiment.prepare_collection(one), progress)
     except NeuroglossError as error:
         _end(error)
-    found = f"task: {folder}" if folder else "this worker's share is done; the worker that ends last freezes the task."
-    console.print(found, soft_wrap=True, markup=False)
+    for sentence in said or ["this worker's share is done; the worker that ends last freezes the task."]:
+        console.print(sentence, soft_wrap=True, markup=False)
 
 
 def _only_shows(given: Sequence[str]) -> bool:

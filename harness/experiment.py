@@ -127,13 +127,13 @@ WAYS = ("released", "output", "worker", "workers", "save_every")
 """Keys of a collection that say how it is done, and nothing of what comes out."""
 
 
-def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
+def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     """Read the corpus on the subject, or a worker's share of it, and freeze what was found as a task.
 
     The state of each share stands in a hidden folder beside the task's own until the task is frozen.
 
     Returns:
-        The task's folder; None where other workers have yet to end.
+        What there is to say of the task, in sentences; nothing where other workers have yet to end.
 
     Raises:
         NeuroglossError: the corpus is too small, the subject can not be read, or the disk is full; the last state that
@@ -168,20 +168,20 @@ def collect(plan: CollectionPlan, progress: Progress) -> Path | None:
         progress=progress,
     )
     if found is None:
-        return None
+        return []
     tasks.write_task(plan.folder, found, settings.description, made)
     shutil.rmtree(place, ignore_errors=True)
-    return plan.folder
+    return [f"task: {plan.folder}"]
 
 
-def _fetch(plan: CollectionPlan, progress: Progress) -> Path:
+def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
     """Freeze records that others have published; those that have come are kept until all of them have."""
     released: Released = build.assemble(plan.settings.released)
     place = plan.folder.with_name(f".{plan.folder.name}.state")
     files = released.fetch(place, plan.folder.with_name(f"{plan.folder.name}.lock"), progress)
-    import_records(files, plan.folder, released.identity, plan.settings.description)
+    said = import_records(files, plan.folder, released.identity, plan.settings.description)
     shutil.rmtree(place, ignore_errors=True)
-    return plan.folder
+    return said
 
 
 def import_records(places: Sequence[Path], folder: Path, subject: Identity, description: str = "") -> list[str]:
@@ -253,10 +253,8 @@ def rebuild(folder: Path, progress: Progress) -> str:
         raise NeuroglossError(f"{folder} does not hold the config of a collection, so it can not be rebuilt.")
     with tempfile.TemporaryDirectory(prefix=f"{known.name}-") as scratch:
         plan = prepare_collection(OmegaConf.create({**values, "output": scratch}))
-        made = collect(plan, progress)
-        if made is None:
-            raise AssertionError("a single worker has no others to wait for")
-        return tasks.compare(known, tasks.read_task(made))
+        collect(plan, progress)
+        return tasks.compare(known, tasks.read_task(plan.folder))
 
 
 def run(plan: Plan, overrides: Sequence[str], progress: Progress) -> tuple[Path, results.Results | PuzzleResults]:

@@ -14,7 +14,7 @@ from harness.types import NeuroglossError
         ("simulatr.prompt=x", "no config key simulatr; did you mean simulator?"),
         ("explainer.smollm2.max_tokns=4", "did you mean explainer.smollm2.max_tokens?"),
         ("explainer=zzz", "no explainer called zzz; there are: chain_of_thought, clusters, constant"),
-        ("scores=none", "no scores called none; there are: default."),
+        ("scores=none", "no scores called none; there are: default, judged."),
         ("seed=x", "Value 'x' of type 'str' could not be converted to Integer."),
         ("neurons.layers=4", "int is not a ListConfig, list or tuple."),
         ("model@simulator.modl=fake", "model@simulator.model?"),

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import multiprocessing
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from harness.types import CompletionPrompt, Identity, Message, NeuroglossError, 
 IDENTITY = Identity("name", "revision", "backend", "dtype", "url", "prompt")
 COMPLETION = CompletionPrompt((Message("user", "text"),), 8, 0.5, 0.9, ("stop",), 1, 2, "prompt-v1")
 SLOTTED = SlottedPrompt((Message("user", "text"),), ("a\t", "\nb\t"), "?", 10, "prompt-v1")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A reply of one number."""
+
+    value: float
+
+
 REPLACEMENT = Replacement(NeuronId(1, 2), (3, 4), (0.5, 0.25), 1)
 OTHER = {str: "other", int: 99, float: 0.125}
 
@@ -79,21 +89,23 @@ def test_thousands_of_keys_are_looked_up_at_once(tmp_path: Path) -> None:
 
 @given(st.floats())
 def test_numbers_are_kept_exactly(value: float) -> None:
-    def ask(requests: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
-        assert not math.isnan(value) or requests
-        yield 0, value
+    kind = numbers("n", Measured)
+
+    def ask(requests: Sequence[Replacement]) -> Iterator[tuple[int, Measured]]:
+        assert requests
+        yield 0, Measured(value)
 
     with Store(":memory:") as store:
         if math.isinf(value):
             with pytest.raises(NeuroglossError, match="can not be stored"):
-                answered(store, IDENTITY, numbers("n"), [REPLACEMENT], ask)
+                answered(store, IDENTITY, kind, [REPLACEMENT], ask)
             return
-        answered(store, IDENTITY, numbers("n"), [REPLACEMENT], ask)
-        (kept,) = answered(store, IDENTITY, numbers("n"), [REPLACEMENT], never)
-    assert kept == value or (math.isnan(kept) and math.isnan(value))
+        answered(store, IDENTITY, kind, [REPLACEMENT], ask)
+        (kept,) = answered(store, IDENTITY, kind, [REPLACEMENT], never)
+    assert kept.value == value or (math.isnan(kept.value) and math.isnan(value))
 
 
-def never(requests: Sequence[Replacement]) -> Iterator[tuple[int, float]]:
+def never(requests: Sequence[Replacement]) -> Iterator[tuple[int, Measured]]:
     raise AssertionError("the store has it")
 
 
