@@ -271,7 +271,7 @@ def judge(
     found: list[tuple[Judged, ...]] = [() for _ in explanations]
     for one in judges:
         put = judged.CASES[one.name]
-        cases = [put(by_neuron[said.neuron], settings.active_level) if said.in_words else [] for said in explanations]
+        cases = [put(by_neuron[said.neuron], settings.judged_level) if said.in_words else [] for said in explanations]
         answers = iter(
             one.judge(
                 [

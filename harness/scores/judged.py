@@ -1,7 +1,6 @@
 """Detection and fuzzing (Paulo et al., arXiv 2410.13928): the cases a judge is put, and what its answers are worth.
 
-A token is *active* where its activation is at least ``active_level`` tenths of the largest over the excerpts that are
-judged, as in the panel.
+A token is *active* where its activation is at least ``level`` tenths of the largest over the excerpts that are judged.
 
 * *detection*: each excerpt is a case; yes is right where any of its tokens is active.
 * *fuzzing*: each excerpt with active tokens makes two cases. Yes is right where the active tokens are marked; it is
@@ -44,18 +43,17 @@ class Case:
     truth: bool
 
 
-def detection(excerpts: Sequence[Excerpt], active_level: int) -> list[Case]:
+def detection(excerpts: Sequence[Excerpt], level: int) -> list[Case]:
     """A case for each excerpt, with nothing marked."""
     return [
-        Case(excerpt, (), bool(fires.any()))
-        for excerpt, fires in zip(excerpts, active(excerpts, active_level), strict=True)
+        Case(excerpt, (), bool(fires.any())) for excerpt, fires in zip(excerpts, active(excerpts, level), strict=True)
     ]
 
 
-def fuzzing(excerpts: Sequence[Excerpt], active_level: int) -> list[Case]:
+def fuzzing(excerpts: Sequence[Excerpt], level: int) -> list[Case]:
     """Two cases for each excerpt in which some scored tokens are active and some are not: the right and the wrong."""
     cases = []
-    for excerpt, fires in zip(excerpts, active(excerpts, active_level), strict=True):
+    for excerpt, fires in zip(excerpts, active(excerpts, level), strict=True):
         right = np.flatnonzero(fires)
         silent = [place for place in range(len(fires))[excerpt.scored] if not fires[place]]
         if right.size and silent:
@@ -72,9 +70,9 @@ FIGURES = tuple(name + figure for name in CASES for figure in ("", "_auroc"))
 """The names of what comes of them."""
 
 
-def active(excerpts: Sequence[Excerpt], active_level: int) -> list[BoolArray]:
+def active(excerpts: Sequence[Excerpt], level: int) -> list[BoolArray]:
     """Whether each token of each excerpt is active [excerpts][tokens]; leading ones and silent neurons never are."""
-    threshold = active_level / 10 * max((excerpt.maximum for excerpt in excerpts), default=0.0)
+    threshold = level / 10 * max((excerpt.maximum for excerpt in excerpts), default=0.0)
     found = []
     for excerpt in excerpts:
         fires = (np.array(excerpt.activations) >= threshold) & (threshold > 0)

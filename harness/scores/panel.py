@@ -91,6 +91,9 @@ class ScoreSettings:
         judges: what is asked about excerpts, yes or no, by its name: ``detection`` and ``fuzzing``, each a node of the
             config; none where it is empty.
         judged_split: the excerpts that they are asked about, ``test`` or ``valid``.
+        judged_level: the level, from 1 to 10, from which a token is active to them. Higher than ``active_level``: most
+            neurons of an MLP reach a tenth of their largest activation somewhere in any text, and then there is nothing
+            to tell apart.
     """
 
     calibration: str = CalibrationMethod.LINEAR.value
@@ -106,6 +109,7 @@ class ScoreSettings:
     maximum_missing: float = 0.05
     judges: dict[str, Any] = field(default_factory=dict)
     judged_split: str = "test"
+    judged_level: int = 3
 
     def __post_init__(self) -> None:
         methods = [method.value for method in CalibrationMethod]
@@ -114,8 +118,9 @@ class ScoreSettings:
         _some("calibration", self.calibration_top, self.calibration_random, "")
         if self.ablation:
             _some("ablation", self.ablation_top, self.ablation_random, ", or scores.ablation=false")
-        if not 1 <= self.active_level <= 10:
-            raise NeuroglossError(f"scores.active_level is {self.active_level}; write a level from 1 to 10.")
+        for name, level in (("active_level", self.active_level), ("judged_level", self.judged_level)):
+            if not 1 <= level <= 10:
+                raise NeuroglossError(f"scores.{name} is {level}; write a level from 1 to 10.")
         if self.resamples < 100:
             raise NeuroglossError(f"scores.resamples is {self.resamples}; an interval needs at least 100.")
         _check_judges(self.judges, self.judged_split)

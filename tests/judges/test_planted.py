@@ -107,6 +107,16 @@ def test_judges_are_asked_about_the_chosen_split_and_nothing_else(record: Neuron
     assert not shown & {one.excerpt.digest for one in found}
 
 
+def test_weak_firing_is_not_firing_below_the_judged_level(record: NeuronRecord) -> None:
+    weak = dataclasses.replace(
+        record, random=tuple(dataclasses.replace(one, activations=(2.0,) * 6) for one in record.random)
+    )
+    for level, firing in ((1, 6), (3, 3)):
+        settings = dataclasses.replace(SETTINGS, judged_level=level, active_level=10)
+        (found,) = pipeline.judge([Detection(Literal())], [SEA], [weak], settings)
+        assert sum(one.truth for one in found) == firing
+
+
 def test_a_judge_is_never_told_an_activation() -> None:
     assert set(JudgeQuery.__dataclass_fields__) == {"explanation", "tokens", "marked"}
 

@@ -30,11 +30,11 @@ def answers(truths: list[bool], probabilities: list[float], judge: str = "detect
 
 def test_detection_asks_of_every_excerpt_whether_it_is_active_anywhere() -> None:
     some = [excerpt(0, 10, 0), excerpt(0.5, 0.9, 0), excerpt(1.0, 0, 0), excerpt(50, 0, 0, leading=1)]
-    cases = judged.detection(some, active_level=1)
+    cases = judged.detection(some, level=1)
     assert [case.excerpt for case in cases] == some
     assert [case.truth for case in cases] == [True, False, True, False]  # from 1 of 10 on; a leading token is none
     assert all(case.marked == () for case in cases)
-    assert [case.truth for case in judged.detection(some, active_level=10)] == [True, False, False, False]
+    assert [case.truth for case in judged.detection(some, level=10)] == [True, False, False, False]
 
 
 def test_a_silent_neuron_is_active_nowhere() -> None:

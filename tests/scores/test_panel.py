@@ -261,6 +261,7 @@ def test_values_that_do_not_fit_the_excerpt_are_refused_by_name(excerpt: Make) -
         ({"ablation_top": -1}, "ablation_top=-1"),
         ({"calibration_top": 0, "calibration_random": 0}, "calibration_top=0"),
         ({"active_level": 0}, "active_level is 0"),
+        ({"judged_level": 11}, "judged_level is 11"),
         ({"resamples": 10}, "resamples is 10"),
         ({"minimum_coverage": 90}, "minimum_coverage is 90"),
         ({"maximum_missing": -0.1}, "maximum_missing is -0.1"),
