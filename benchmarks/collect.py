@@ -8,7 +8,7 @@ time.
 delphi's side runs where ``delphi`` can be imported. All that its package asks for takes gigabytes; its cache needs:
 ``pip install --no-deps --target FOLDER eai-delphi eai-sparsify jaxtyping wadler-lindig simple-parsing docstring-parser
 orjson asyncer sniffio blobfile pycryptodomex lxml faiss-cpu sentence-transformers scikit-learn joblib threadpoolctl
-urllib3``; then run with ``PYTHONPATH=FOLDER``.
+urllib3 narwhals``; then run with ``PYTHONPATH=FOLDER``.
 
 The last line is one JSON object:
 
