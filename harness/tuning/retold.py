@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
 _BREAKS = ("\n", "\n", "\n\n", "\n- ", "\n* ", "\n  ")
 _AFTER_SENTENCE = re.compile(r"(?<=[.!?])[ \t]+")
@@ -36,22 +37,25 @@ def wrapped(text: str, chance: random.Random, *, opening: str, closing: str) -> 
 
 
 def capitals(text: str, chance: random.Random) -> str:
-    """Some words in capitals, in every third text."""
-    words = text.split(" ")
-    if chance.random() < 0.35:
-        for _ in range(chance.randint(1, 4)):
-            place = chance.randrange(len(words))
-            words[place] = words[place].upper()
-    return " ".join(words)
+    """One to four words in capitals, in every third text."""
+
+    def change(words: list[str], place: int) -> None:
+        words[place] = words[place].upper()
+
+    return _now_and_then(text, chance, 4, change)
 
 
 def doubled(text: str, chance: random.Random) -> str:
     """A word or two written twice, in every third text."""
+    return _now_and_then(text, chance, 2, lambda words, place: words.insert(place, words[place]))
+
+
+def _now_and_then(text: str, chance: random.Random, most: int, change: Callable[[list[str], int], None]) -> str:
+    """Change up to ``most`` words, in every third text."""
     words = text.split(" ")
     if chance.random() < 0.35:
-        for _ in range(chance.randint(1, 2)):
-            place = chance.randrange(len(words))
-            words.insert(place, words[place])
+        for _ in range(chance.randint(1, most)):
+            change(words, chance.randrange(len(words)))
     return " ".join(words)
 
 
