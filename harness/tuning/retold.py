@@ -64,22 +64,33 @@ def inserted(text: str, chance: random.Random, *, some: tuple[str, ...]) -> str:
     words = text.split(" ")
     for _ in range(chance.randint(1, 3)):
         one, place = chance.choice(some), chance.randrange(1, len(words) + 1)
-        if one[0].isalnum() or chance.random() < 0.3:
+        if any(map(str.isalnum, one)) or chance.random() < 0.3:
             words.insert(place, one)
         else:
             words[place - 1] += one
     return " ".join(words)
 
 
-def numbered(text: str, chance: random.Random) -> str:
-    """One to three numbers of any size put between the words, in half of the texts."""
+def echoed(text: str, chance: random.Random) -> str:
+    """One to three times a word or two written once more, somewhere later."""
+    words = text.split(" ")
+    for _ in range(chance.randint(1, 3)):
+        first, size = chance.randrange(len(words)), chance.choice([1, 1, 2])
+        later = min(len(words), first + size + chance.randrange(24))
+        words[later:later] = words[first : first + size]
+    return " ".join(words)
+
+
+def numbered(text: str, chance: random.Random, *, around: float | None = None) -> str:
+    """One to three numbers put between the words, in half of the texts: of any size, half of them near ``around``."""
     if chance.random() < 0.5:
         return text
-    return inserted(text, chance, some=tuple(_number(chance) for _ in range(3)))
+    return inserted(text, chance, some=tuple(_number(chance, around) for _ in range(3)))
 
 
-def _number(chance: random.Random) -> str:
-    value = int(10 ** (chance.random() * 7))
+def _number(chance: random.Random, around: float | None) -> str:
+    near = around is not None and chance.random() < 0.5
+    value = int(around * 4 ** chance.uniform(-1, 1)) if near and around else int(10 ** (chance.random() * 7))
     forms = (
         str(value),
         f"{value:,}",

@@ -54,7 +54,8 @@ def test_what_is_held_out_is_never_trained(examples: Examples) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", ["shapes", "numbers", "letters", "places", "occurrences", "sentence_kinds", "conjunctions"]
+    "family",
+    ["shapes", "numbers", "letters", "places", "occurrences", "echoes", "neighbours", "sentence_kinds", "conjunctions"],
 )
 def test_every_kind_of_a_family_that_has_wordings_is_drawn(family: str, examples: Examples) -> None:
     kinds = yaml.safe_load((DATA / "wordings.yaml").read_text("utf-8"))[family]
@@ -73,6 +74,8 @@ def test_every_kind_of_a_family_that_has_wordings_is_drawn(family: str, examples
         (truths.every(2), "two four"),
         (truths.occurring(rules.suffix("e"), 2, 2), "Three"),
         (truths.occurring(rules.suffix("e"), 2, 99), "Three Five"),
+        (truths.echoing(lambda one, other: one.lower[-1] == other.lower[-1]), "Three Five"),
+        (truths.pairs_again, ""),
     ],
 )
 def test_rules_that_count_fire_where_they_say(rule: rules.Rule, fired: str) -> None:
@@ -129,3 +132,9 @@ def test_a_token_concept_asks_about_the_exact_token_only(examples: Examples) -> 
     for text, level in zip(window.pieces, levels, strict=True):
         same = text.strip().lower() == piece.strip().lower() != ""
         assert level == (HIGHEST if text == piece else IGNORED if same else 0)
+
+
+def test_a_pair_of_words_is_found_again_whatever_stands_between() -> None:
+    text = rules.read("The old man, I say. An old man: the old, old man.")
+    found = truths.pairs_again(text)
+    assert [number for number, level in enumerate(found) if level] == [9, 12, 15]

@@ -21,6 +21,8 @@ CHANGES: dict[str, Retold] = {
     "doubled": retold.doubled,
     "inserted": partial(retold.inserted, some=(";", "moreover")),
     "numbered": retold.numbered,
+    "numbered around": partial(retold.numbered, around=50),
+    "echoed": retold.echoed,
 }
 WORDS = st.text("ab .!?", max_size=40)
 
@@ -86,3 +88,29 @@ def test_inserted_numbers_are_numbers_and_all_that_is_new() -> None:
     new = [one for one in put_in if one]
     assert len(new) > 20
     assert all(one.strip("$,.0123456789") == "" and any(map(str.isdecimal, one)) for one in new)
+
+
+def test_what_is_echoed_stood_before_and_all_words_stay() -> None:
+    words = TEXT.split(" ")
+    for found in several(retold.echoed):
+        assert set(found.split(" ")) == set(words)
+        assert len(found.split(" ")) > len(words)
+        remaining = iter(found.split(" "))
+        assert all(word in remaining for word in words)
+
+
+def test_half_of_the_numbers_stand_near_what_is_asked() -> None:
+    values = rules.values
+    found = [
+        value
+        for text in several(partial(retold.numbered, around=300_000), 200)
+        for value in values(rules.read(text))
+        if value == value  # noqa: PLR0124  # not NaN
+    ]
+    near = sum(75_000 <= value <= 1_200_000 for value in found)
+    assert 0.35 < near / len(found) < 0.65
+
+
+def test_numbers_stand_apart_from_the_words_around_them() -> None:
+    for text in several(retold.numbered, 200):
+        assert set(TEXT.split(" ")) <= set(text.split(" "))

@@ -54,6 +54,7 @@ TRAINED: Mapping[str, Family] = {
     "spans": places.spans,
     "occurrences": places.occurrences,
     "wrapped": places.wrapped,
+    "echoes": places.echoes,
 }
 """Families that are trained; their order decides what a seed draws."""
 

@@ -9,7 +9,7 @@ from harness.puzzles import rules
 from harness.puzzles.rules import HIGHEST, Rule
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Family, Makers, always
-from harness.tuning.families.forms import closed_classes, endings, letters, shapes, words
+from harness.tuning.families.forms import closed_classes, doubled_letter, endings, letters, shapes, words
 from harness.tuning.families.marks import numbers, punctuation
 from harness.tuning.families.meanings import below, meaning, overlapping, topics
 from harness.tuning.families.places import after_words, places
@@ -82,8 +82,9 @@ def conjunctions(makers: Makers, chance: Chance) -> Concept:
     """Words of some kind where something else holds too."""
     concept = chance.choice(_WHOLE)(makers, chance)
     word = chance.choice(RIGHT_AFTER)
-    kind, conditions = chance.choice(list(_conditions(word).items()))
-    wordings = said("conjunctions", kind, name=concept.wordings[0], word=word)
+    letter = chance.choice(concept.listed)[-1].lower() if concept.listed else "s"
+    kind, conditions = chance.choice(list(_conditions(word, letter).items()))
+    wordings = said("conjunctions", kind, name=concept.wordings[0], word=word, letter=letter)
     chosen, opposite = (0, 1) if chance.random() >= 0.5 else (1, 0)
     some = [rules.all_of(settled(concept.rule), condition) for condition in conditions]
     twin = Concept("conjunctions", (wordings[opposite],), some[opposite], concept.anchors)
@@ -91,7 +92,7 @@ def conjunctions(makers: Makers, chance: Chance) -> Concept:
     return Concept("conjunctions", (wordings[chosen],), some[chosen], concept.anchors, near, concept.listed)
 
 
-def _conditions(word: str) -> Mapping[str, tuple[Rule, Rule]]:
+def _conditions(word: str, letter: str) -> Mapping[str, tuple[Rule, Rule]]:
     """What else may hold, and its opposite, in the order in which conditions are drawn."""
     return {
         "right after": _either(rules.after(rules.words([word]))),
@@ -105,6 +106,8 @@ def _conditions(word: str) -> Mapping[str, tuple[Rule, Rule]]:
         "first sentence": _either(rules.sentence_number(1)),
         "length": (rules.length(7), rules.length(1, 6)),
         "final s": _either(rules.suffix("s")),
+        "final letter": _either(rules.suffix(letter)),
+        "doubled letter": _either(doubled_letter),
     }
 
 

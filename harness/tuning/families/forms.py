@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -52,14 +53,26 @@ def endings(makers: Makers, chance: Chance) -> Concept:
 
 
 def letters(makers: Makers, chance: Chance) -> Concept:
-    """Words by their first or last letter, or by a first letter out of three."""
+    """Words by the letters at their beginning or their end, or by how often they have a letter."""
     letter, *others = chance.sample("abcdefghiklmnoprstuvwy", 3)
-    kind = chance.choices(["first", "last", "any of several"], [0.6, 0.25, 0.15])[0]
-    kept = (letter, *others) if kind == "any of several" else (letter,)
-    first = rules.word_where(lambda word: word.lower.startswith(kept) and word.text.isalpha())
-    last = rules.word_where(lambda word: word.lower.endswith(letter) and len(word.text) > 1)
+    word = makers.word(chance, 4)
+    first, second, third, last = (*word[:3], word[-1])
+    kept = (letter, *others)
     values = {"letter": letter, "capital": letter.upper(), "second": others[0], "third": others[1]}
-    return _form(makers, "letters", letters, said("letters", kind, **values), last if kind == "last" else first)
+    values |= {"its_first": first, "its_second": second, "its_third": third, "its_last": last}
+    holds: Mapping[str, tuple[float, Callable[[str], bool]]] = {
+        "first": (0.4, lambda one: one[0] == letter),
+        "last": (0.18, lambda one: one[-1] == letter and len(one) > 1),
+        "any of several": (0.12, lambda one: one.startswith(kept)),
+        "second letter": (0.08, lambda one: one[1:2] == second),
+        "third letter": (0.05, lambda one: one[2:3] == third),
+        "both ends": (0.08, lambda one: one[0] == first and one[-1] == last and len(one) > 1),
+        "same at both ends": (0.03, lambda one: one[0] == one[-1] and len(one) > 1),
+        "twice": (0.06, lambda one: one.count(second) > 1),
+    }
+    kind = chance.choices(list(holds), [share for share, _ in holds.values()])[0]
+    rule = rules.word_where(lambda one: one.text.isalpha() and holds[kind][1](one.lower))
+    return _form(makers, "letters", letters, said("letters", kind, **values), rule)
 
 
 def letters_inside(makers: Makers, chance: Chance) -> Concept:
@@ -80,15 +93,21 @@ def _form(makers: Makers, name: str, family: Family, wordings: tuple[str, ...], 
 def shapes(makers: Makers, chance: Chance) -> Concept:
     """Words by length, capitals, doubled letters, vowels."""
     size = chance.randint(3, 10)
-    wordings, rule = option("shapes", _lengths(size) | _SHAPES, chance, size=size)
+    more = size + chance.randint(1, 4)
+    wordings, rule = option("shapes", _lengths(size, more) | _SHAPES, chance, size=size, more=more)
     listed = tuple(makers.fitting(rule)[:200])
     return Concept(
         "shapes", wordings, rule, near=makers.near(shapes), listed=listed, listing=0.3, retold=retold.capitals
     )
 
 
-def _lengths(size: int) -> dict[str, Rule]:
-    return {"at least": rules.length(size), "at most": rules.length(1, size), "exactly": rules.length(size, size)}
+def _lengths(size: int, more: int) -> dict[str, Rule]:
+    return {
+        "at least": rules.length(size),
+        "at most": rules.length(1, size),
+        "exactly": rules.length(size, size),
+        "from to": rules.length(size, more),
+    }
 
 
 def _by_length(text: Text) -> FloatArray:
@@ -101,10 +120,12 @@ def _doubled(word: Word) -> bool:
     return word.text.isalpha() and any(one == other for one, other in pairwise(word.lower))
 
 
+doubled_letter: Rule = rules.word_where(_doubled)
+
 _SHAPES: dict[str, Rule] = {
     "long": rules.any_of(rules.graded(rules.length(8), 5.0), rules.length(10)),
     "very short": rules.length(1, 2),
-    "doubled letter": rules.word_where(_doubled),
+    "doubled letter": doubled_letter,
     "first vowel": rules.word_where(lambda word: word.lower[0] in _VOWELS and word.text.isalpha()),
     "first consonant": rules.word_where(lambda word: word.lower[0] not in _VOWELS and word.text.isalpha()),
     "last vowel": rules.word_where(lambda word: word.lower[-1] in _VOWELS and word.text.isalpha()),

@@ -11,19 +11,29 @@ from harness.tuning import retold
 from harness.tuning.concepts import Concept
 from harness.tuning.families.base import Chance, Makers
 from harness.tuning.families.places import after_words
-from harness.tuning.families.tables import MARKS, in_words, option, said, series
+from harness.tuning.families.tables import MARKS, in_words, said, series
 
 _LIMITS = (5, 10, 12, 20, 50, 100, 100, 500, 1000, 1000, 2000, 10_000, 100_000, 1_000_000)
+_OFTEN: Mapping[str, float] = {"above": 4.0, "below": 4.0}
+"""Kinds of numbers that are drawn more often: those by a limit, near which numbers are put into the texts."""
+
 _RANGES = ((0, 11), (9, 100), (99, 1000), (4, 20), (1899, 2000), (1799, 1900), (20, 61))
 
 
 def numbers(makers: Makers, chance: Chance) -> Concept:
     """Numbers of many kinds."""
-    limit = chance.choice(_LIMITS)
+    limit = chance.choice(_LIMITS) if chance.random() < 0.5 else _rounded(10 ** (chance.random() * 6))
     shown = f"{limit:,}" if chance.random() < 0.5 else in_words(limit)
-    wordings, rule = option("numbers", _numbers(limit), chance, limit=shown)
+    kinds = _numbers(limit)
+    kind = chance.choices(list(kinds), [_OFTEN.get(one, 1.0) for one in kinds])[0]
     near = makers.near(numbers, numbers, punctuation)
-    return Concept("numbers", wordings, rule, makers.digits, near, retold=retold.numbered)
+    around = partial(retold.numbered, around=limit) if kind in _OFTEN else retold.numbered
+    return Concept("numbers", said("numbers", kind, limit=shown), kinds[kind], makers.digits, near, retold=around)
+
+
+def _rounded(value: float) -> int:
+    """To two digits."""
+    return int(float(f"{value:.1e}"))
 
 
 def _numbers(limit: float) -> Mapping[str, Rule]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from harness.puzzles import rules
-from harness.puzzles.rules import Rule
+from harness.puzzles.rules import Rule, Word
 from harness.tuning import retold
 from harness.tuning.concepts import Concept, Retold
 from harness.tuning.families.base import Chance, Makers, always
@@ -25,14 +25,17 @@ from harness.tuning.families.tables import (
     option,
     ordinal,
     said,
+    series,
 )
 from harness.tuning.families.truths import (
     compared,
+    echoing,
     every,
     growing,
     line_beginnings,
     occurring,
     on_line,
+    pairs_again,
     phrase,
     settled,
 )
@@ -73,6 +76,11 @@ def _word(makers: Makers, chance: Chance) -> Opener:
     return f'"{word}"', rules.words([word]), frozenset([word])
 
 
+def _words(makers: Makers, chance: Chance) -> Opener:
+    some = list(dict.fromkeys(makers.word(chance) for _ in range(chance.choice([2, 2, 3, 4]))))
+    return series([f'"{word}"' for word in some], "or"), rules.words(some), frozenset(some)
+
+
 def _phrase(_: Makers, chance: Chance) -> Opener:
     some = chance.choice(PHRASES)
     return f'"{some}"', phrase(some), frozenset(some.lower().split()[-1:])
@@ -98,7 +106,8 @@ def _kind(_: Makers, chance: Chance) -> Opener:
 
 
 _OPENERS: Mapping[Callable[[Makers, Chance], Opener], float] = {
-    _word: 0.48,
+    _word: 0.4,
+    _words: 0.08,
     _phrase: 0.1,
     _closed_class: 0.08,
     _mark: 0.12,
@@ -138,6 +147,9 @@ _NEIGHBOURS: Mapping[str, Rule] = {
     "long after short": compared(lambda one, other: len(one.text) < 3 and len(other.text) > 6),
     "second capital": compared(lambda one, other: one.text[0].isupper() and other.text[0].isupper()),
     "same word": compared(lambda one, other: one.lower == other.lower),
+    "same length": compared(lambda one, other: len(one.text) == len(other.text)),
+    "same last letter": compared(lambda one, other: one.lower[-1] == other.lower[-1]),
+    "last letter goes on": compared(lambda one, other: one.lower[-1] == other.lower[0]),
     "after a final s": compared(lambda one, _: one.lower.endswith("s")),
 }
 
@@ -212,6 +224,41 @@ def occurrences(makers: Makers, chance: Chance) -> Concept:
 def _again(anchors: frozenset[str]) -> Retold | None:
     """More of the only word or mark that a concept is about, as most texts hold it once."""
     return partial(retold.inserted, some=tuple(anchors)) if len(anchors) == 1 else None
+
+
+def echoes(makers: Makers, chance: Chance) -> Concept:
+    """Words that have something of a word that stood a little before them: the word itself, a letter, an ending."""
+    wordings, rule = option("echoes", _ECHOES, chance)
+    return Concept("echoes", wordings, rule, near=makers.near(echoes, neighbours), whole=True, retold=retold.echoed)
+
+
+def _same(one: Word, other: Word) -> bool:
+    return one.lower == other.lower
+
+
+_ECHOES: Mapping[str, Rule] = {
+    "of the sentence before": echoing(
+        lambda one, other: one.sentence == other.sentence - 1 and _same(one, other) and len(one.text) > 3
+    ),
+    "of its sentence": echoing(
+        lambda one, other: one.sentence == other.sentence and _same(one, other) and len(one.text) > 2
+    ),
+    "first word again": echoing(
+        lambda one, other: one.place == 0 and one.sentence == other.sentence and _same(one, other)
+    ),
+    "beginning again": echoing(lambda one, other: one.place == other.place == 0 and _same(one, other)),
+    "letter of the first word": echoing(
+        lambda one, other: one.place == 0 and one.sentence == other.sentence and one.lower[0] == other.lower[0]
+    ),
+    "ending again": echoing(
+        lambda one, other: (
+            one.sentence == other.sentence
+            and len(one.text) > 3 < len(other.text)
+            and one.lower[-3:] == other.lower[-3:]
+        )
+    ),
+    "pair again": pairs_again,
+}
 
 
 def wrapped(makers: Makers, chance: Chance) -> Concept:

@@ -57,6 +57,32 @@ def compared(holds: Callable[[Word, Word], bool]) -> Rule:
     return rule
 
 
+def echoing(holds: Callable[[Word, Word], bool]) -> Rule:
+    """Words and numbers that stand in a relation to any word or number before them in the text."""
+
+    def rule(text: Text) -> FloatArray:
+        words = text.words
+        levels = np.zeros(len(words))
+        spoken = [number for number, word in enumerate(words) if word.spoken]
+        for place, number in enumerate(spoken):
+            levels[number] = HIGHEST * any(holds(words[before], words[number]) for before in spoken[:place])
+        return levels
+
+    return rule
+
+
+def pairs_again(text: Text) -> FloatArray:
+    """The second word of two that stood side by side in the text before, punctuation between them or not."""
+    levels = np.zeros(len(text.words))
+    spoken = [number for number, word in enumerate(text.words) if word.spoken]
+    seen: set[tuple[str, str]] = set()
+    for before, number in pairwise(spoken):
+        pair = text.words[before].lower, text.words[number].lower
+        levels[number] = HIGHEST * (pair in seen)
+        seen.add(pair)
+    return levels
+
+
 def line_beginnings(text: Text) -> FloatArray:
     """The first word of each line."""
     first = [not text.string[: word.start].rpartition("\n")[2].strip() for word in text.words]
