@@ -22,6 +22,7 @@ The last line is one JSON object:
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import resource
 import statistics
@@ -43,6 +44,7 @@ from harness.subjects.transformers_subject import TransformersSubject
 from harness.types import Identity, Progress
 
 LAYERS, WIDTH, VOCABULARY = 6, 384, 50257
+TURN = 4  # batches that one side reads before the other has its turn
 
 
 class RandomSubject(TransformersSubject):
@@ -66,6 +68,12 @@ class Numbers:
         generator = np.random.default_rng(0)
         self.made = np.minimum(generator.zipf(1.2, (tokens // length, length)), VOCABULARY) - 1
 
+    def of(self, rows: slice) -> Numbers:
+        """Some of the documents."""
+        some = copy.copy(self)
+        some.made = self.made[rows]
+        return some
+
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:  # noqa: ARG002  # text needs none
         for number, row in enumerate(self.made.tolist()):
             yield Document(str(number), tuple(row))
@@ -85,11 +93,11 @@ def main() -> None:
     _forward(subject, Numbers(4096, options.length), options.batch)
     ratios, ours = [], []
     for number in range(options.rounds):
-        bare = _timed(lambda: _forward(subject, corpus, options.batch))
-        ours.append(_timed(lambda: _collected(subject, corpus, settings, All())))
-        ratios.append(ours[-1] / bare)
+        bare, own = _in_turns(subject, corpus, settings, All())
+        ours.append(own)
+        ratios.append(own / bare)
         print(
-            f"round {number + 1}: forward {bare:.1f} s, collection {ours[-1]:.1f} s, ratio {ratios[-1]:.3f}",
+            f"round {number + 1}: forward {bare:.1f} s, collection {own:.1f} s, ratio {ratios[-1]:.3f}",
             flush=True,
         )
     print(f"peak memory after our side: {_peak():.0f} MB; {torch.get_num_threads()} threads")
@@ -134,14 +142,43 @@ def _forward(subject: RandomSubject, corpus: Numbers, batch: int) -> None:
 
 
 def _collected(
-    subject: RandomSubject, corpus: Numbers, settings: CollectionSettings, sample: NeuronSample
+    subject: RandomSubject, turns: Turns, settings: CollectionSettings, sample: NeuronSample
 ) -> dict[str, Any]:
     """The whole collection, up to the state that is merged or saved."""
     sketch = blank(subject, sample.candidates(subject.shape), settings)
-    read(sketch, subject, corpus, settings)
-    if sketch.read != len(corpus.made):
+    read(sketch, subject, turns, settings)
+    if sketch.read != len(turns.corpus.made):
         raise AssertionError("some excerpts were not read")
     return sketch.state()
+
+
+class Turns:
+    """A corpus that runs the bare forward pass of what it has given, each time that it has given some more.
+
+    So both sides are measured within seconds of each other, whatever else the machine does meanwhile.
+    """
+
+    def __init__(self, corpus: Numbers, forward: Callable[[Numbers], None], documents: int) -> None:
+        self.corpus, self.forward, self.some = corpus, forward, documents
+        self.seconds = 0.0
+
+    def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
+        """All of the corpus; ``seconds`` grows by what the forward passes take."""
+        for number, document in enumerate(self.corpus.documents(model, progress), start=1):
+            yield document
+            if number % self.some == 0:
+                rows = self.corpus.of(slice(number - self.some, number))
+                self.seconds += _timed(lambda: self.forward(rows))  # noqa: B023  # called at once
+
+
+def _in_turns(
+    subject: RandomSubject, corpus: Numbers, settings: CollectionSettings, sample: NeuronSample
+) -> tuple[float, float]:
+    """Seconds of the bare forward pass and of the collection over the same tokens, in turns of some batches each."""
+    batch = settings.batch_size
+    turns = Turns(corpus, lambda rows: _forward(subject, rows, batch), batch * TURN)
+    together = _timed(lambda: _collected(subject, turns, settings, sample))
+    return turns.seconds, together - turns.seconds
 
 
 def _scaling(subject: RandomSubject, batch: int) -> None:
@@ -156,8 +193,7 @@ def _scaling(subject: RandomSubject, batch: int) -> None:
             excerpt_tokens=asked["length"], top=asked["top"], quantile=5, batch_size=rows, token_sums=False
         )
         sample: NeuronSample = Stratified(asked["neurons"] // LAYERS, 0) if "neurons" in change else All()
-        bare = _timed(lambda: _forward(subject, corpus, rows))  # noqa: B023  # called at once
-        ours = _timed(lambda: _collected(subject, corpus, settings, sample))  # noqa: B023
+        bare, ours = _in_turns(subject, corpus, settings, sample)
         beyond = 1e6 * (ours - bare) / asked["tokens"]
         print(
             f"{asked['tokens']:8} {asked['length']:7} {asked['top']:4} {asked['neurons']:8} {beyond:26.1f} "

@@ -2,6 +2,10 @@
 
 The caller iterates; the event loop runs only while it waits for the next reply. What stops a run (Ctrl-C, an error that
 no second attempt mends) stops the sending: what is under way is waited for and handed over first, because it is paid.
+
+A reply's place is taken by the next request at once, and requests are made and written one by one. Were all replies at
+hand read first and all requests made before the first is written, they would travel in bunches, round after round, and
+each would wait for the whole bunch.
 """
 
 from __future__ import annotations
@@ -99,7 +103,7 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
     traffic = _Traffic(requests, send, rules, where, tokens, used, loop)
     try:
         with _interrupts(loop, traffic.interrupt):
-            while traffic.open:
+            while traffic.open or traffic.settled:
                 yield from loop.run_until_complete(traffic.next())
         if traffic.error is not None:
             raise traffic.error
@@ -126,7 +130,12 @@ def _interrupts(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) 
 
 
 class _Traffic(Generic[Request, Reply]):
-    """The state of one :func:`deliver`."""
+    """The state of one :func:`deliver`.
+
+    Attributes:
+        settled: what has come and is not handed over yet.
+        error: what stops the sending.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917  # those of deliver
         self,
@@ -138,6 +147,7 @@ class _Traffic(Generic[Request, Reply]):
         used: Callable[[Reply], int],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
+        self.settled: list[Delivered[Reply]] = []
         self.error: BaseException | None = None
         self._send = send
         self._rules = rules
@@ -149,8 +159,10 @@ class _Traffic(Generic[Request, Reply]):
         self._coming = next(self._fresh, None)
         self._ready: deque[_Errand[Request]] = deque()
         self._waiting: list[tuple[float, int, _Errand[Request]]] = []
-        self._under_way: dict[int, asyncio.Task[None]] = {}
-        self._came: asyncio.Queue[tuple[_Errand[Request], Reply | BaseException] | None] = asyncio.Queue()
+        self._under_way = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._news = asyncio.Event()
+        self._door = asyncio.Lock()  # one request is made at a time, and written before the next one is made
         self._window = Window(rules.concurrency)
         self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
         self._in_vain = 0
@@ -162,7 +174,7 @@ class _Traffic(Generic[Request, Reply]):
     def open(self) -> bool:
         """Whether anything is still to come."""
         if self.error is not None:
-            return bool(self._under_way) and not self._hurried
+            return self._under_way > 0 and not self._hurried
         return bool(self._under_way or self._waiting or self._unsent)
 
     @property
@@ -174,35 +186,61 @@ class _Traffic(Generic[Request, Reply]):
         """Stop sending; the second time, do not wait for what is under way either."""
         self._hurried = isinstance(self.error, KeyboardInterrupt)
         self.error = KeyboardInterrupt()
-        self._came.put_nowait(None)
+        self._news.set()
 
     async def abandon(self) -> None:
         """Cancel what is still under way."""
-        for task in self._under_way.values():
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def next(self) -> list[Delivered[Reply]]:
-        """Send what may be sent, and wait until something has come; what came and is settled, perhaps nothing."""
+        """Send what may be sent, and wait until something has come; what is settled meanwhile, perhaps nothing."""
         self._fill()
-        arrived = []
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._next_event()):
-                arrived.append(await self._came.get())
-        while not self._came.empty():
-            arrived.append(self._came.get_nowait())
-        settled = [self._settle(*one) for one in arrived if one is not None]
-        return [one for one in settled if one is not None]
+                await self._news.wait()
+        self._news.clear()
+        settled, self.settled = self.settled, []
+        return settled
 
     # ------------------------------------------------------------------------------------------------------- sending
 
     def _fill(self) -> None:
         """Send requests until the window is full, a rate is reached, or none is due."""
-        while self.error is None and len(self._under_way) < self._window.size and self._pause() <= 0.0:
+        while (errand := self._taken()) is not None:
+            task = self._loop.create_task(self._carry(errand))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, errand: _Errand[Request] | None) -> None:
+        """Send a request, settle what comes, and go on with the next one at once."""
+        while errand is not None:
+            async with self._door:
+                await asyncio.sleep(0)
+            came = await self._attempt(errand)
+            self._under_way -= 1
+            self._settle(errand, came)
+            self._news.set()
+            errand = self._taken()
+
+    def _taken(self) -> _Errand[Request] | None:
+        """The next request to be sent, under way from now on; None where none may be."""
+        if self.error is not None or self._under_way >= self._window.size or self._pause() > 0.0:
+            return None
+        try:
             errand = self._due()
-            if errand is None:
-                return
-            self._start(errand)
+        except Exception as error:  # noqa: BLE001  # a request that can not be made; raised where the caller iterates
+            self.error = error
+            self._news.set()
+            return None
+        if errand is not None:
+            errand.sent = self._loop.time()
+            requests, tokens = self._rates
+            requests.take(1, errand.sent)
+            tokens.take(self._tokens(errand.request), errand.sent)
+            self._under_way += 1
+        return errand
 
     def _due(self) -> _Errand[Request] | None:
         while self._waiting and self._waiting[0][0] <= self._loop.time():
@@ -212,30 +250,21 @@ class _Traffic(Generic[Request, Reply]):
         errand, self._coming = self._coming, next(self._fresh, None)
         return errand
 
-    def _start(self, errand: _Errand[Request]) -> None:
-        errand.sent = self._loop.time()
-        requests, tokens = self._rates
-        requests.take(1, errand.sent)
-        tokens.take(self._tokens(errand.request), errand.sent)
-        self._under_way[errand.index] = self._loop.create_task(self._attempt(errand))
-
-    async def _attempt(self, errand: _Errand[Request]) -> None:
-        came: Reply | BaseException
+    async def _attempt(self, errand: _Errand[Request]) -> Reply | BaseException:
         try:
             async with asyncio.timeout(self._rules.timeout):
-                came = await self._send(errand.request)
+                return await self._send(errand.request)
         except TimeoutError:
-            came = Again(f"no reply in {self._rules.timeout:g} seconds", congested=True, remedy=LATER)
+            return Again(f"no reply in {self._rules.timeout:g} seconds", congested=True, remedy=LATER)
         except Exception as error:  # noqa: BLE001  # it is raised again, where the caller iterates
-            came = error
-        self._came.put_nowait((errand, came))
+            return error
 
     def _pause(self) -> float:
         return max(rate.ready() for rate in self._rates) - self._loop.time()
 
     def _next_event(self) -> float | None:
         """When something is to be done even if nothing comes; None where only a reply can change anything."""
-        if self.error is not None or len(self._under_way) >= self._window.size:
+        if self.error is not None or self._under_way >= self._window.size:
             return None
         held = max(rate.ready() for rate in self._rates)
         if self._unsent:
@@ -244,19 +273,18 @@ class _Traffic(Generic[Request, Reply]):
 
     # ------------------------------------------------------------------------------------------------------ settling
 
-    def _settle(self, errand: _Errand[Request], came: Reply | BaseException) -> Delivered[Reply] | None:
-        del self._under_way[errand.index]
+    def _settle(self, errand: _Errand[Request], came: Reply | BaseException) -> None:
         if isinstance(came, Again):
-            return self._failed(errand, came)
-        if isinstance(came, BaseException):
+            self._failed(errand, came)
+        elif isinstance(came, BaseException):
             self.error = self.error or came
-            return None
-        self._window.succeeded()
-        self._in_vain, self._answered = 0, True
-        self._rates[1].give_back(self._tokens(errand.request) - self._used(came))
-        return Delivered(errand.index, came, errand.wasted)
+        else:
+            self._window.succeeded()
+            self._in_vain, self._answered = 0, True
+            self._rates[1].give_back(self._tokens(errand.request) - self._used(came))
+            self.settled.append(Delivered(errand.index, came, errand.wasted))
 
-    def _failed(self, errand: _Errand[Request], again: Again) -> Delivered[Reply] | None:
+    def _failed(self, errand: _Errand[Request], again: Again) -> None:
         now = self._loop.time()
         errand.failures += 1
         errand.wasted += again.usage
@@ -265,12 +293,12 @@ class _Traffic(Generic[Request, Reply]):
         if errand.failures < self._rules.attempts:
             wait = self._rules.backoff.wait(errand.failures, self._chance.random(), again.retry_after)
             heapq.heappush(self._waiting, (now + wait, errand.index, errand))
-            return None
+            return
         self._in_vain += 1
         if again.remedy and (self._in_vain >= _IN_VAIN or not (self._answered or self.open)):
             self.error = self.error or NeuroglossError(
                 f"{self._where} gives {again.reason}, {errand.failures} times in a row, and nothing else meanwhile; "
                 f"{again.remedy}."
             )
-            return None
-        return Delivered(errand.index, again, errand.wasted)
+            return
+        self.settled.append(Delivered(errand.index, again, errand.wasted))

@@ -11,7 +11,7 @@ import torch
 from harness.types import FloatArray
 
 POWERS = 4
-TILE = 2**16
+TILE = 2**19
 """Activations worked on together: few enough that they, their squares and their cubes stay in a megabyte of cache."""
 
 

@@ -10,6 +10,7 @@ So a batch is the unit of work, made of the same passages whoever reads it, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -85,6 +86,9 @@ class Stratum:
     lower: float
     count: int
     kept: Kept
+
+
+_AT_ONCE = ThreadPoolExecutor(2, thread_name_prefix="offers")
 
 
 class Sketch:
@@ -182,13 +186,13 @@ class Sketch:
     def _offer(self, places: slice, highest: Float32Array, content: Keys, activations: torch.Tensor) -> None:
         """Let each kind of passages kept take those of a batch that belong to it."""
         drawn = draws(self._draw_keys[places], content)
-        _offer(self._top, places, _descending(highest), content, activations)
-        _offer(self._random, places, drawn, content, activations)
+        offers = [(self._random, places, drawn), (self._top, places, _descending(highest))]
         if self.settings.quantile:
             classes = _classes(highest) + np.arange(0, highest.shape[1] * CLASSES, CLASSES)
             counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
             self._class_counts[places] += counts.reshape(-1, CLASSES)
-            _offer(self._by_class, classes + places.start * CLASSES, drawn, content, activations)
+            offers.insert(0, (self._by_class, classes + places.start * CLASSES, drawn))
+        list(_AT_ONCE.map(lambda one: _offer(*one, content, activations), offers))
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -391,8 +395,11 @@ def _offer(kind: Lowest, group: Places | slice, order: Keys, content: Keys, acti
     wanted = kind.wants(groups, orders, contents)
     if wanted.any():
         passage, neuron = passage[wanted], neuron[wanted]
-        chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)]
-        kind.add(groups[wanted], orders[wanted], contents[wanted], chosen.cpu().numpy())
+        if activations.is_cpu:
+            chosen = activations.numpy()[passage, :, neuron]
+        else:
+            chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)].cpu().numpy()
+        kind.add(groups[wanted], orders[wanted], contents[wanted], chosen)
 
 
 # ----------------------------------------------------------------------------------------------------- orders and draws
