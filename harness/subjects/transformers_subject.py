@@ -18,6 +18,7 @@ from harness.subjects import views
 from harness.subjects.divergence import jensen_shannon
 from harness.subjects.partial import PartialModel
 from harness.subjects.sampling import Sampling, sample
+from harness.subjects.token_text import token_text
 from harness.types import Effect, FloatArray, Identity, NeuroglossError, NeuronId, Progress, Replacement, TokenEffects
 
 Float32Array = npt.NDArray[np.float32]
@@ -381,10 +382,9 @@ class TransformersSubject:
         return int(start)
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token, as the tokenizer decodes it alone."""
+        """The text of one token: see :func:`harness.subjects.token_text.token_text`."""
         if token_id not in self._token_texts:
-            text = self._loaded.tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
-            self._token_texts[token_id] = text
+            self._token_texts[token_id] = token_text(self._loaded.tokenizer, token_id)
         return self._token_texts[token_id]
 
     def sample(
