@@ -170,33 +170,54 @@ def _judged(plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress) -> 
     """The verdicts of all tests, metric by metric."""
     wanted = set(plan.found.task.neurons)
     records = [record for record in task.records if record.neuron in wanted]
-    by = Resampling(plan.settings.seed, plan.run.scores.resamples, plan.run.scores.by_layer)
     found: list[Verdict] = []
     with Store(Path(plan.settings.store or plan.run.store).expanduser()) as store:
+        work = _Work(plan, task, records, store, ledger, progress)
         if set(plan.tests) & set(LABELS):
             ledger.begin("labels")
-            found += _label_verdicts(plan, task, records, by, store, ledger, progress)
+            found += _label_verdicts(work)
         if plan.explainer:
-            found += _model_verdicts(plan, task, records, by, store, ledger, progress)
+            found += _model_verdicts(work)
     return _in_order(plan, found)
 
 
-def _label_verdicts(  # noqa: PLR0913, PLR0917  # what an audit works with
-    plan: AuditPlan,
-    task: Task,
-    records: Sequence[NeuronRecord],
-    by: Resampling,
-    store: Store,
-    ledger: Ledger,
-    progress: Progress,
-) -> Iterator[Verdict]:
-    settings = plan.settings.labels
-    asks = _scores(plan).ablation and settings.ablation_draws > 0
-    effects = experiment.effects_of(experiment.subject_of(plan.run, task), store, ledger.meter) if asks else None
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What the tests of an audit work with."""
+
+    plan: AuditPlan
+    task: Task
+    records: Sequence[NeuronRecord]
+    store: Store
+    ledger: Ledger
+    progress: Progress
+
+    @property
+    def by(self) -> Resampling:
+        """How intervals are drawn."""
+        scores = self.plan.run.scores
+        return Resampling(self.plan.settings.seed, scores.resamples, scores.by_layer)
+
+    @property
+    def scores(self) -> ScoreSettings:
+        """How the run was scored; without ablation where the audit is not to ask the subject."""
+        scores = self.plan.run.scores
+        return dataclasses.replace(scores, ablation=scores.ablation and self.plan.settings.ablation)
+
+    def staged(self, part: str) -> pipeline.Begin:
+        """Counts each stage of a part of the audit under a name of its own."""
+        return lambda stage: self.ledger.begin(f"{part}, {stage}")
+
+
+def _label_verdicts(work: _Work) -> Iterator[Verdict]:
+    plan, settings, effects = work.plan, work.plan.settings.labels, None
+    if work.scores.ablation and settings.ablation_draws > 0:
+        subject = experiment.subject_of(plan.run, work.task)
+        effects = experiment.effects_of(subject, work.store, work.ledger.meter)
     drawn: list[Drawn] = []
-    for record in records:
+    for record in work.records:
         drawn.append(labels.draw(record, settings, plan.run.scores, effects))
-        progress("labels, neurons", len(drawn), len(records))
+        work.progress("labels, neurons", len(drawn), len(work.records))
     corrupted: Mapping[Test, Callable[[Drawn], Any]] = {
         Test.MISSING_LABELS: lambda one: one.missing,
         Test.EXTRA_LABELS: lambda one: one.extra,
@@ -206,41 +227,28 @@ def _label_verdicts(  # noqa: PLR0913, PLR0917  # what an audit works with
         if test in plan.tests:
             for metric in metrics:
                 found = labels.drops(metric, drawn, corrupted[test], settings.least_drop)
-                yield verdicts.of_labels(metric, test, found, by)
+                yield verdicts.of_labels(metric, test, found, work.by)
 
 
-def _model_verdicts(  # noqa: PLR0913, PLR0917  # what an audit works with
-    plan: AuditPlan,
-    task: Task,
-    records: Sequence[NeuronRecord],
-    by: Resampling,
-    store: Store,
-    ledger: Ledger,
-    progress: Progress,
-) -> Iterator[Verdict]:
+def _model_verdicts(work: _Work) -> Iterator[Verdict]:
     """The tests that ask the run's simulator, each stage of which is counted under its own name."""
+    plan, by = work.plan, work.by
     told = nulls.own(plan.found.scored[plan.explainer])
-    tools = experiment.instruments_of(plan.run, task, store, ledger.meter)
-    rows = {_OWN: [told], **_null_explanations(plan, told, records)}
-    scored = _scored(rows, records, tools, plan, ledger)
+    tools = experiment.instruments_of(plan.run, work.task, work.store, work.ledger.meter)
+    scored = _scored(work, {_OWN: [told], **_null_explanations(plan, told, work.records)}, tools)
     own = scored[_OWN]
     for test in (Test.SHUFFLED, Test.RANDOM):
         if test in plan.tests:
             yield from verdicts.of_null(test, own, scored[test], by)
     if Test.REINITIALISED in plan.tests:
-        null = _of_reinitialised(plan, records, tools, store, ledger, progress)
+        null = _of_reinitialised(work, tools)
         yield from verdicts.of_null(Test.REINITIALISED, own, null, by)
     if Test.RETEST in plan.tests:
-        repeats = [own, *_repeats(plan, task, told, records, tools, ledger)]
+        repeats = [own, *_repeats(work, told, tools)]
         for metric in own:
             seen = [one.get(metric, {}) for one in repeats]
             if all(seen):
                 yield verdicts.of_repeats(metric, seen, retest.has_seed(plan.run.simulator), by)
-
-
-def _scores(plan: AuditPlan) -> ScoreSettings:
-    """How the run was scored; without ablation where the audit is not to ask the subject."""
-    return dataclasses.replace(plan.run.scores, ablation=plan.run.scores.ablation and plan.settings.ablation)
 
 
 def _null_explanations(
@@ -257,72 +265,53 @@ def _null_explanations(
 
 
 def _scored(
-    rows: Mapping[str, Sequence[Mapping[NeuronId, Explanation]]],
-    records: Sequence[NeuronRecord],
-    tools: pipeline.Instruments,
-    plan: AuditPlan,
-    ledger: Ledger,
+    work: _Work, rows: Mapping[str, Sequence[Mapping[NeuronId, Explanation]]], tools: pipeline.Instruments
 ) -> dict[str, dict[str, Values]]:
     """Each row's scores, metric by metric, averaged over its draws; all are simulated in one pass."""
     explainers: dict[str, Explainer] = {
         f"{name} {draw}": Told(explanations) for name, some in rows.items() for draw, explanations in enumerate(some)
     }
     asked = dataclasses.replace(tools, explainers=explainers)
-    found = pipeline.run(records, asked, _scores(plan), _staged(ledger, "nulls"))
+    found = pipeline.run(work.records, asked, work.scores, work.staged("nulls"))
     return {
         name: _values([one for draw in range(len(some)) for one in found[f"{name} {draw}"]])
         for name, some in rows.items()
     }
 
 
-def _of_reinitialised(  # noqa: PLR0913, PLR0917  # what an audit works with
-    plan: AuditPlan,
-    records: Sequence[NeuronRecord],
-    tools: pipeline.Instruments,
-    store: Store,
-    ledger: Ledger,
-    progress: Progress,
-) -> dict[str, Values]:
+def _of_reinitialised(work: _Work, tools: pipeline.Instruments) -> dict[str, Values]:
     """The scores of the run's own explainer on the same coordinates of the subject with random weights."""
     from harness.audit.reinitialised import reread as read  # noqa: PLC0415  # torch takes seconds to import
     from harness.subjects.reinitialised import ReinitialisedSubject  # noqa: PLC0415
 
-    ledger.begin("re-initialised, read")
+    plan = work.plan
+    work.ledger.begin("re-initialised, read")
     subject = ReinitialisedSubject(build.assemble(plan.run.subject), plan.settings.seed)
-    reread = read(subject, records, plan.settings.seed, progress)
+    reread = read(subject, work.records, plan.settings.seed, work.progress)
     asked = dataclasses.replace(
         tools,
         explainers={plan.explainer: tools.explainers[plan.explainer]},
-        effects=experiment.effects_of(subject, store, ledger.meter),
+        effects=experiment.effects_of(subject, work.store, work.ledger.meter),
     )
-    found = pipeline.run(reread, asked, _scores(plan), _staged(ledger, "re-initialised"))
+    found = pipeline.run(reread, asked, work.scores, work.staged("re-initialised"))
     return _values(found[plan.explainer])
 
 
-def _repeats(  # noqa: PLR0913, PLR0917  # what an audit works with
-    plan: AuditPlan,
-    task: Task,
-    told: Mapping[NeuronId, Explanation],
-    records: Sequence[NeuronRecord],
-    first: pipeline.Instruments,
-    ledger: Ledger,
+def _repeats(
+    work: _Work, told: Mapping[NeuronId, Explanation], first: pipeline.Instruments
 ) -> Iterator[dict[str, Values]]:
     """The scores of the same explanations, each time from a simulator that remembers nothing.
 
     The subject, which has nothing random, is that of the ``first`` asking.
     """
-    for repeat in range(1, plan.settings.repeats + 1):
-        again = dataclasses.replace(plan.run, simulator=retest.reseeded(plan.run.simulator, repeat))
+    run = work.plan.run
+    for repeat in range(1, work.plan.settings.repeats + 1):
+        again = dataclasses.replace(run, simulator=retest.reseeded(run.simulator, repeat))
         with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
-            tools = experiment.instruments_of(again, task, store, ledger.meter)
+            tools = experiment.instruments_of(again, work.task, store, work.ledger.meter)
             asked = dataclasses.replace(tools, explainers={_OWN: Told(told)}, effects=first.effects)
-            found = pipeline.run(records, asked, _scores(plan), _staged(ledger, f"repeat {repeat}"))
+            found = pipeline.run(work.records, asked, work.scores, work.staged(f"repeat {repeat}"))
         yield _values(found[_OWN])
-
-
-def _staged(ledger: Ledger, part: str) -> pipeline.Begin:
-    """Counts each stage of a part of the audit under a name of its own."""
-    return lambda stage: ledger.begin(f"{part}, {stage}")
 
 
 def _values(scored: Sequence[ScoredExplanation]) -> dict[str, Values]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -88,7 +89,7 @@ class Stratum:
     kept: Kept
 
 
-_AT_ONCE = ThreadPoolExecutor(2, thread_name_prefix="offers")
+_SIDE_BY_SIDE = ThreadPoolExecutor(2, thread_name_prefix="offers")
 
 
 class Sketch:
@@ -186,13 +187,16 @@ class Sketch:
     def _offer(self, places: slice, highest: Float32Array, content: Keys, activations: torch.Tensor) -> None:
         """Let each kind of passages kept take those of a batch that belong to it."""
         drawn = draws(self._draw_keys[places], content)
-        offers = [(self._random, places, drawn), (self._top, places, _descending(highest))]
+        offers = [
+            partial(_offer, self._random, places, drawn),
+            partial(_offer, self._top, places, _descending(highest)),
+        ]
         if self.settings.quantile:
             classes = _classes(highest) + np.arange(0, highest.shape[1] * CLASSES, CLASSES)
             counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
             self._class_counts[places] += counts.reshape(-1, CLASSES)
-            offers.insert(0, (self._by_class, classes + places.start * CLASSES, drawn))
-        list(_AT_ONCE.map(lambda one: _offer(*one, content, activations), offers))
+            offers.insert(0, partial(_offer, self._by_class, classes + places.start * CLASSES, drawn))
+        list(_SIDE_BY_SIDE.map(lambda offer: offer(content, activations), offers))
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -395,7 +399,7 @@ def _offer(kind: Lowest, group: Places | slice, order: Keys, content: Keys, acti
     wanted = kind.wants(groups, orders, contents)
     if wanted.any():
         passage, neuron = passage[wanted], neuron[wanted]
-        if activations.is_cpu:
+        if activations.is_cpu:  # by numpy: torch would start threads of its own in each of ours
             chosen = activations.numpy()[passage, :, neuron]
         else:
             chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)].cpu().numpy()
