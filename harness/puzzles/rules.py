@@ -20,16 +20,18 @@ from harness.types import FloatArray, NeuroglossError
 HIGHEST = 10.0
 """The level of a word to which a rule applies in full."""
 
-_WORD = re.compile(r"[^\W\d_]+|['’][^\W\d_]{1,2}\b|\d+(?:[.,]\d+)*|\S")
+_WORD = re.compile(r"[^\W\d_]+|(?<=\w)['’][^\W\d_]{1,2}\b|\d+(?:[.,]\d+)*|\S")
 _ENDS = frozenset(".!?")
 _CLOSING = frozenset("\"'”’)]")
+_APOSTROPHES = frozenset("'’")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
     """A word, a number or a punctuation mark: where it stands in characters, in which sentence, and at which place.
 
-    ``sentence`` and ``place`` (among the sentence's words and numbers, punctuation not counted) count from 0.
+    ``sentence`` and ``place`` (among the sentence's words and numbers, punctuation not counted) count from 0. What
+    follows an apostrophe within a word (``'s``, ``'t``) stands apart, and counts as punctuation does.
     """
 
     text: str
@@ -45,8 +47,8 @@ class Word:
 
     @property
     def spoken(self) -> bool:
-        """Whether it is a word or a number, and no punctuation."""
-        return self.text[-1].isalnum()
+        """Whether it is a word or a number, and no punctuation, nor what an apostrophe joins to a word."""
+        return self.text[-1].isalnum() and self.text[0] not in _APOSTROPHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def read(string: str) -> Text:
         if (ended and space) or (words and "\n" in space):
             sentence, place, ended = sentence + 1, 0, False
         words.append(Word(text, match.start(), match.end(), sentence, place))
-        place += text[-1].isalnum()
+        place += words[-1].spoken
         ended, before = text in _ENDS or (ended and text in _CLOSING), match.end()
     return Text(string, tuple(words))
 
@@ -201,7 +203,7 @@ def repeated(minimum_length: int = 4) -> Rule:
 
 
 def inside(opening: str, closing: str) -> Rule:
-    """The words after a mark, up to the one that closes it, or to the end of the text; the marks themselves not."""
+    """The words after a mark or a word, up to the one that closes it, or to the end of the text; the marks not."""
 
     def rule(text: Text) -> FloatArray:
         levels, within = np.zeros(len(text.words)), False
@@ -209,6 +211,7 @@ def inside(opening: str, closing: str) -> Rule:
             if within and word.text == closing:
                 within = False
             elif word.text == opening:
+                levels[index] = HIGHEST * (within and word.spoken)
                 within = True
             elif within:
                 levels[index] = HIGHEST

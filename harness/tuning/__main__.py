@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import sys
 import time
@@ -64,9 +65,11 @@ def make(settings: TuneSettings, progress: Progress) -> None:
     architecture, training = Architecture(**settings.network), _training(settings)
     torch.manual_seed(training.seed)
     network = TunedNetwork(weights.load(weights.EMBEDDED, dtype=settings.dtype).model.model, architecture)
-    if settings.start:
-        restore(network, read_adapter(settings.start), strict=False)
-    trainer = Trainer(network, training, folder)
+    start = read_adapter(settings.start) if settings.start else None
+    if start:
+        restore(network, start, strict=False)
+    decided = (settings.network, settings.training, start and start.digest, settings.dtype, _texts_origin(settings))
+    trainer = Trainer(network, training, folder, _origin(decided))
     trainer.run(Batches(examples, training))
     fitted = calibrate.fit(network, examples, training.seed)
     write_adapter(network, architecture, fitted, Path(settings.adapter))
@@ -82,7 +85,9 @@ def make(settings: TuneSettings, progress: Progress) -> None:
 
 def write_texts(settings: TuneSettings, folder: Path, progress: Progress) -> list[str]:
     """What SmolLM2 writes when it is asked as the corpus asks; kept in a file that is there whole or not at all."""
-    path = folder / "written.jsonl"
+    path, origin = folder / "written.jsonl", folder / "origin"
+    if path.is_file() and (not origin.is_file() or origin.read_text("utf-8") != _texts_origin(settings)):
+        raise NeuroglossError(f"{path} was written with other settings; name another folder, or delete {folder}.")
     if not path.is_file():
         for where in ("subject", "corpus"):
             build.check(getattr(settings, where), where)
@@ -93,8 +98,18 @@ def write_texts(settings: TuneSettings, folder: Path, progress: Progress) -> lis
         with draft.open("w", encoding="utf-8") as file:
             for document in corpus.documents(subject, progress):
                 file.write(json.dumps({"source": document.source, "text": decode(document.token_ids)}) + "\n")
+        origin.write_text(_texts_origin(settings), encoding="utf-8")
         draft.rename(path)
     return sources.written(folder)
+
+
+def _texts_origin(settings: TuneSettings) -> str:
+    """Names all that decides what is written and how it is cut."""
+    return _origin((settings.subject, settings.corpus, settings.seed))
+
+
+def _origin(values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def examples_from(texts: Sequence[str], tokenizer: Tokenizer, seed: int) -> Examples:

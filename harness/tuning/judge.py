@@ -23,6 +23,7 @@ from harness.tuning.concepts import Concept
 from harness.tuning.examples import IGNORED, Examples, Group
 from harness.types import Explanation, FloatArray, NeuronId, Query, Simulator
 
+_STRANGERS = 2
 _TRIES = 20  # concepts drawn for each that is asked, at most: some families seldom apply
 
 Reader = Callable[[Sequence[tuple[str, tuple[str, ...]]]], list[FloatArray]]
@@ -70,7 +71,8 @@ def questions(
 ) -> Iterator[tuple[str, list[Group]]]:
     """For each concept its family and the groups to be read: the truth first, then near misses, then two strangers.
 
-    A near miss that says the same of the texts as the truth, or a concept that applies nowhere in them, is not asked.
+    What says the same of the texts as the truth is neither a near miss nor a stranger; a concept that applies nowhere
+    in the texts is not asked.
     """
     for family, maker in families.items():
         chance = random.Random(f"{settings.seed} {family}")
@@ -94,10 +96,14 @@ def _groups(
     truth = examples.group(concept, chance.choice(concept.wordings), windows)
     if not any((found > 0).any() for found in truth.levels):
         return []
-    strangers = [chance.choice(list(families.values()))(chance) for _ in range(2)]
-    others = [examples.group(one, chance.choice(one.wordings), windows) for one in (*near, *strangers)]
-    kept = [one for one in others[: len(near)] if _differs(one, truth)]
-    return [truth, *kept, *others[len(near) :]]
+    misses = [examples.group(one, chance.choice(one.wordings), windows) for one in near]
+    strangers: list[Group] = []
+    while len(strangers) < _STRANGERS:
+        one = chance.choice(list(families.values()))(chance)
+        strangers += filter(
+            lambda group: _differs(group, truth), [examples.group(one, chance.choice(one.wordings), windows)]
+        )
+    return [truth, *(one for one in misses if _differs(one, truth)), *strangers]
 
 
 def _differs(one: Group, other: Group) -> bool:
@@ -113,7 +119,9 @@ def judged(asked: Sequence[tuple[str, Sequence[Group]]], read: Reader) -> list[V
         real = np.concatenate(groups[0].levels)
         simulated = [np.concatenate([next(answers) for _ in group.windows]) for group in groups]
         truth, *others = (_agreement(real, one) for one in simulated)
-        verdicts.append(Verdict(family, groups[0].explanation, truth, tuple(others[:-2]), tuple(others[-2:])))
+        verdicts.append(
+            Verdict(family, groups[0].explanation, truth, tuple(others[:-_STRANGERS]), tuple(others[-_STRANGERS:]))
+        )
     return verdicts
 
 

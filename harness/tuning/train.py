@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader, Dataset
 
 from harness.models.tuned_network import LEVELS, Pairs, TunedNetwork
 from harness.tuning.examples import IGNORED, Examples, Group
+from harness.types import NeuroglossError
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,18 @@ def rate(step: int, training: Training) -> float:
 
 
 class Trainer:
-    """A network, its optimiser, and the step that they are at; all of it lives in ``folder``."""
+    """A network, its optimiser, and the step that they are at; all of it lives in ``folder``.
 
-    def __init__(self, network: TunedNetwork, training: Training, folder: Path) -> None:
+    Args:
+        network: what is trained.
+        training: how.
+        folder: where checkpoints are, and where training goes on from.
+        origin: names all that decides the training; one that was begun with another origin is not gone on with.
+    """
+
+    def __init__(self, network: TunedNetwork, training: Training, folder: Path, origin: str) -> None:
         self.network = network
+        self.origin = origin
         self.training = training
         self.folder = folder
         self.step = 0
@@ -191,13 +201,19 @@ class Trainer:
         for tensor, state in self.optimizer.state.items():
             tensors |= {f"{key}/{names[id(tensor)]}": torch.as_tensor(value) for key, value in state.items()}
         draft = self.folder / "checkpoint.draft"
-        save_file(tensors, draft, metadata={"step": str(self.step)})
+        save_file(tensors, draft, metadata={"step": str(self.step), "origin": self.origin})
         draft.replace(self.folder / "checkpoint.safetensors")
 
     def _resume(self) -> None:
         path = self.folder / "checkpoint.safetensors"
         if not path.is_file():
             return
+        with safe_open(path, "pt") as file:
+            origin = (file.metadata() or {}).get("origin")
+        if origin != self.origin:
+            raise NeuroglossError(
+                f"{path} is of a training with other settings; name another folder, or delete it to begin anew."
+            )
         tensors = load_file(path)
         self.network.restore(_under("value", tensors))
         for name, tensor in self.network.trained().items():

@@ -11,6 +11,7 @@ from harness import weights
 from harness.models.tuned_network import LEVELS, Architecture, TunedNetwork
 from harness.tuning.examples import IGNORED, Examples
 from harness.tuning.train import Batches, Trainer, Training, expected, loss_of, rate
+from harness.types import NeuroglossError
 
 TRAINING = Training(steps=6, units=2, warmup=2, checkpoint_every=3, learning_rate=1e-2)
 
@@ -39,16 +40,16 @@ def test_both_explanations_of_a_unit_are_read_on_the_same_texts(examples: Exampl
 def test_training_that_was_stopped_ends_as_training_that_was_not(
     examples: Examples, tiny_llama: Path, tmp_path: Path
 ) -> None:
-    whole = Trainer(network(tiny_llama), TRAINING, tmp_path / "whole")
+    whole = Trainer(network(tiny_llama), TRAINING, tmp_path / "whole", "these")
     whole.run(Batches(examples, TRAINING))
-    stopped = Trainer(network(tiny_llama), TRAINING, tmp_path / "stopped")
+    stopped = Trainer(network(tiny_llama), TRAINING, tmp_path / "stopped", "these")
 
     def stop(step: int) -> dict[str, float]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         stopped.run(Batches(examples, TRAINING), stop)
-    gone_on = Trainer(network(tiny_llama), TRAINING, tmp_path / "stopped")
+    gone_on = Trainer(network(tiny_llama), TRAINING, tmp_path / "stopped", "these")
     gone_on.run(Batches(examples, TRAINING))
     assert gone_on.step == whole.step == 6
     for name, tensor in whole.network.trained().items():
@@ -56,7 +57,7 @@ def test_training_that_was_stopped_ends_as_training_that_was_not(
 
 
 def test_training_changes_the_additions_and_not_the_base(examples: Examples, tiny_llama: Path, tmp_path: Path) -> None:
-    before, trainer = network(tiny_llama), Trainer(network(tiny_llama), TRAINING, tmp_path)
+    before, trainer = network(tiny_llama), Trainer(network(tiny_llama), TRAINING, tmp_path, "these")
     trainer.run(Batches(examples, TRAINING))
     changed = {
         name
@@ -89,3 +90,12 @@ def test_the_learning_rate_rises_and_falls() -> None:
     assert max(rates) == pytest.approx(1.0)
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_training_with_other_settings_is_not_gone_on_with(
+    tiny_llama: Path, examples: Examples, tmp_path: Path
+) -> None:
+    batches = Batches(examples, TRAINING)
+    Trainer(network(tiny_llama), TRAINING, tmp_path, "these").run(batches)
+    with pytest.raises(NeuroglossError, match="with other settings; name another folder"):
+        Trainer(network(tiny_llama), TRAINING, tmp_path, "others").run(batches)

@@ -55,16 +55,20 @@ TRAINED: Mapping[str, Family] = {
     "occurrences": places.occurrences,
     "wrapped": places.wrapped,
     "echoes": places.echoes,
+    "repeated": places.repeated,
+    "number_range": marks.number_range,
+    "starts_and_means": combined.starts_and_means,
 }
 """Families that are trained; their order decides what a seed draws."""
 
 HELD_OUT: Mapping[str, Family] = {
     "inside_marks": places.inside_marks,
-    "repeated": places.repeated,
     "letters_inside": forms.letters_inside,
+    "vowels": forms.vowels,
     "after_concept": places.after_concept,
-    "number_range": marks.number_range,
-    "starts_and_means": combined.starts_and_means,
+    "first_of_concept": places.first_of_concept,
+    "records": places.records,
+    "number_digits": marks.number_digits,
     "mentioning_sentences": sentences.mentioning_sentences,
     "held_topics": meanings.held_topics,
 }

@@ -60,14 +60,23 @@ class Makers:
 
     @cached_property
     def held_topics(self) -> tuple[str, ...]:
-        """Those that training never meets: the others, less those that a trained one names as its near miss."""
-        met = {near for name in self.topics for near in self.lexicon[name].get("near", ())}
-        return tuple(name for name in sorted(self.lexicon) if name not in met | set(self.topics))
+        """Those that training never meets: the others, less those that a trained one names as its near miss, and those
+        of which a trained one has three words in ten."""
+        met = {near for name in self.topics for near in self.lexicon[name].get("near", ())} | set(self.topics)
+        trained = [self._words(name) for name in self.topics]
+        return tuple(
+            name
+            for name in sorted(set(self.lexicon) - met)
+            if all(len(self._words(name) & some) < 0.3 * len(self._words(name)) for some in trained)
+        )
+
+    def _words(self, name: str) -> frozenset[str]:
+        return frozenset(map(str, self.lexicon[name]["words"]))
 
     @cached_property
     def overlaps(self) -> tuple[tuple[str, str], ...]:
         """Pairs of trained topics: the first shares at least 2 of its words with the second, and 4 it does not."""
-        words = {name: frozenset(map(str, self.lexicon[name]["words"])) for name in self.topics}
+        words = {name: self._words(name) for name in self.topics}
         return tuple(
             (one, other)
             for one, other in permutations(self.topics, 2)

@@ -84,6 +84,19 @@ def letters_inside(makers: Makers, chance: Chance) -> Concept:
     return _form(makers, "letters_inside", letters_inside, said("letters_inside", part=part), rule)
 
 
+def vowels(makers: Makers, chance: Chance) -> Concept:
+    """Words by how many vowels they have, or by a letter that they lack."""
+    size, letter = chance.randint(3, 4), chance.choice("aeiorst")
+    kinds: Mapping[str, Callable[[str], bool]] = {
+        "many": lambda word: sum(word.count(one) for one in _VOWELS) >= size,
+        "one": lambda word: sum(word.count(one) for one in _VOWELS) == 1,
+        "lacking": lambda word: letter not in word,
+    }
+    kind = chance.choice(list(kinds))
+    rule = rules.word_where(lambda word: word.text.isalpha() and kinds[kind](word.lower))
+    return _form(makers, "vowels", vowels, said("vowels", kind, size=size, letter=letter), rule)
+
+
 def _form(makers: Makers, name: str, family: Family, wordings: tuple[str, ...], rule: Rule) -> Concept:
     """Words by a rule of single words; those that the family makes else are near."""
     listed = makers.fitting(rule)

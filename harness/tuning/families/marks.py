@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
+
 from harness.puzzles import rules
 from harness.puzzles.rules import Rule
 from harness.tuning import retold
@@ -47,13 +49,32 @@ def _numbers(limit: float) -> Mapping[str, Rule]:
         "below": rules.number(below=limit),
         "two digits": rules.pattern(r"\d\d"),
         "one digit": rules.pattern(r"\d"),
-        "decimal": rules.pattern(r"\d+\.\d+"),
+        "decimal": rules.pattern(r"\d[\d,]*\.\d+"),
         "dollars": rules.all_of(rules.after(rules.words(["$"])), rules.pattern(r"\d.*")),
-        "even": rules.pattern(r"\d*[02468]"),
-        "odd": rules.pattern(r"\d*[13579]"),
-        "round": rules.pattern(r"\d+0"),
+        "even": _divided(2, 0),
+        "odd": _divided(2, 1),
+        "round": _divided(10, 0),
         "thousands": rules.pattern(r"\d{1,3},\d{3}.*"),
     }
+
+
+def _divided(by: int, left: int) -> Rule:
+    """Whole numbers, in digits or in words, of which a division leaves so much."""
+    return lambda text: np.where(rules.values(text) % by == left, rules.HIGHEST, 0.0)
+
+
+def number_digits(makers: Makers, chance: Chance) -> Concept:
+    """Numbers by the digits that they hold."""
+    digit = str(chance.randint(1, 9))
+    kinds: Mapping[str, Rule] = {
+        "any": rules.word_where(lambda word: word.text[0].isdecimal() and digit in word.text),
+        "first": rules.word_where(lambda word: word.text[0] == digit),
+        "twice": rules.word_where(lambda word: any(word.text.count(one) > 1 for one in "0123456789")),
+    }
+    kind = chance.choice(list(kinds))
+    wordings = said("number_digits", kind, digit=digit)
+    near = makers.near(number_digits, numbers)
+    return Concept("number_digits", wordings, kinds[kind], makers.digits, near, retold=retold.numbered)
 
 
 def number_range(makers: Makers, chance: Chance) -> Concept:

@@ -37,6 +37,7 @@ from harness.tuning.families.truths import (
     on_line,
     pairs_again,
     phrase,
+    record,
     settled,
 )
 
@@ -254,6 +255,7 @@ _ECHOES: Mapping[str, Rule] = {
         lambda one, other: (
             one.sentence == other.sentence
             and len(one.text) > 3 < len(other.text)
+            and not _same(one, other)
             and one.lower[-3:] == other.lower[-3:]
         )
     ),
@@ -316,3 +318,23 @@ def repeated(_: Makers, chance: Chance) -> Concept:
     rule = rules.repeated(size)
     first = Concept("repeated", said("repeated", "first"), rules.but_not(rules.length(size), rule))
     return Concept("repeated", said("repeated", "again", size=size), rule, near=always(first))
+
+
+def records(makers: Makers, chance: Chance) -> Concept:
+    """Words that are longer than all before them."""
+    kinds = {"sentence": record(True), "text": record(False)}
+    kind, other = chance.sample(sorted(kinds), 2)
+    near = always(Concept("records", said("records", other), kinds[other])) + makers.near(neighbours)
+    return Concept("records", said("records", kind), kinds[kind], near=near, whole=True)
+
+
+def first_of_concept(makers: Makers, chance: Chance) -> Concept:
+    """A word of some meaning, the first time only that any of them stands in the text."""
+    concept = topics(makers, chance)
+    base = settled(concept.rule)
+    later = Concept(
+        "first_of_concept", said("first_of_concept", "later", name=concept.wordings[0]), occurring(base, 2, 999)
+    )
+    wordings = said("first_of_concept", "first", name=concept.wordings[0])
+    near = always(concept, later)
+    return Concept("first_of_concept", wordings, occurring(base, 1, 1), concept.anchors, near, whole=True)

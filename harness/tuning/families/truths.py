@@ -83,10 +83,31 @@ def pairs_again(text: Text) -> FloatArray:
     return levels
 
 
+def record(within_sentence: bool) -> Rule:
+    """Words longer than all before them in their sentence or in the text; the first one, before which is none, not."""
+
+    def rule(text: Text) -> FloatArray:
+        levels, longest, sentence = np.zeros(len(text.words)), 0, 0
+        for index, word in enumerate(text.words):
+            if within_sentence and word.sentence != sentence:
+                longest, sentence = 0, word.sentence
+            if word.text.isalpha() and word.spoken:
+                levels[index] = HIGHEST * (0 < longest < len(word.text))
+                longest = max(longest, len(word.text))
+        return levels
+
+    return rule
+
+
 def line_beginnings(text: Text) -> FloatArray:
-    """The first word of each line."""
-    first = [not text.string[: word.start].rpartition("\n")[2].strip() for word in text.words]
-    return np.array(first, dtype=np.float64) * HIGHEST
+    """The first word of each line, whatever marks stand before it."""
+    levels, waiting, before = np.zeros(len(text.words)), True, 0
+    for index, word in enumerate(text.words):
+        waiting |= "\n" in text.string[before : word.start]
+        levels[index] = HIGHEST * (waiting and word.spoken)
+        waiting &= not word.spoken
+        before = word.end
+    return levels
 
 
 def on_line(first: int, last: int) -> Rule:
