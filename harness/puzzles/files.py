@@ -25,7 +25,7 @@ def read(path: Path) -> tuple[Puzzle, ...]:
         NeuroglossError: it can not be read, or a puzzle lacks a key or holds something else; the place is named.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError) as error:
         raise NeuroglossError(f"{path} can not be read as JSON ({error}).") from error
     return parsed(document, str(path))
@@ -50,6 +50,15 @@ def dumped(puzzles: Sequence[Puzzle]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, each key of which stands once: of two alike the first would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    return found
 
 
 def _puzzle(key: str, item: Any, where: str) -> Puzzle:

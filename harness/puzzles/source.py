@@ -58,9 +58,11 @@ def compiled(item: Mapping[str, Any], where: str) -> Puzzle:
     where = f"{where} ({item['name']})"
     try:
         rule = rules.compiled(item["rule"])
+        texts = tuple(levelled(str(text), rule) for text in item["texts"])
     except NeuroglossError as error:
         raise NeuroglossError(f"{where}: {error}") from error
-    texts = tuple(levelled(str(text), rule) for text in item["texts"])
+    except TypeError as error:  # a value of a kind that only shows where the rule is used
+        raise NeuroglossError(f"{where}: its rule can not be used ({error}); check the kinds of its values.") from error
     half = len(texts) // 2
     if not (any(any(one.levels) for one in texts[:half]) and any(any(one.levels) for one in texts[half:])):
         raise NeuroglossError(
@@ -95,6 +97,9 @@ def _check(item: Mapping[str, Any], where: str) -> None:
             raise NeuroglossError(f"{where} has {key}: {item.get(key)!r}; a {_words(kind)} is wanted there.")
     if item["class"] not in CLASSES:
         raise NeuroglossError(f"{where} has class {item['class']!r}; there are {', '.join(CLASSES)}.")
+    most = len(item["false_explanations"])
+    if isinstance(item["near"], bool) or not 0 <= item["near"] <= most:
+        raise NeuroglossError(f"{where} has near: {item['near']!r}; a whole number from 0 to {most} is wanted there.")
 
 
 def _words(kind: type) -> str:

@@ -123,3 +123,10 @@ def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(NeuroglossError, match=r"x\.json is not a mapping of puzzles"):
         files.read(path)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text('{"a": {"name": "one"}, "a": {"name": "other"}}')
+    with pytest.raises(NeuroglossError, match="the key 'a' stands there twice"):
+        files.read(path)
