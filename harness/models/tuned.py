@@ -179,7 +179,8 @@ def read_adapter(name: str) -> Adapter:
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {})["neurogloss"])
         architecture = Architecture(**about["architecture"])
-        bias, temperature = tuple(map(float, about["bias"])), float(about["temperature"])
+        bias = tuple(float(one) for one, _ in zip(about["bias"], range(LEVELS), strict=True))
+        temperature = float(about["temperature"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise NeuroglossError(f"{path} is not an adapter of the tuned simulator; fetch it again.") from error
     with path.open("rb") as file:

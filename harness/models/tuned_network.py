@@ -181,6 +181,8 @@ class TunedNetwork(nn.Module):
         Raises:
             KeyError, RuntimeError: they are those of another architecture.
         """
+        if tensors.keys().isdisjoint(self.trained()):
+            raise KeyError("no addition of this architecture")
         with torch.no_grad():
             for name, parameter in self.trained().items():
                 if strict or name in tensors:

@@ -213,3 +213,16 @@ def test_an_adapter_of_another_architecture_is_refused(tmp_path: Path, tiny_llam
     save_file(tensors, path, about)
     with pytest.raises(NeuroglossError, match="not an adapter of this version"):
         list(TunedModel(str(path)).read_levels([prompt("boats", PARTS)]))
+
+
+def test_an_adapter_that_corrects_other_levels_is_refused(
+    tmp_path: Path, tiny_llama: Path, network: TunedNetwork
+) -> None:
+    path = written(tmp_path / "d.safetensors", tiny_llama, network, [0.0] * (LEVELS - 1))
+    with pytest.raises(NeuroglossError, match="is not an adapter"):
+        read_adapter(str(path))
+
+
+def test_training_begins_with_no_adapter_that_has_nothing_to_begin_with(network: TunedNetwork) -> None:
+    with pytest.raises(KeyError):
+        network.restore({"other": torch.zeros(1)}, strict=False)
