@@ -58,8 +58,9 @@ from harness.types import (
     Task,
 )
 
-if TYPE_CHECKING:  # only a recipe of released records needs a client of HTTP
+if TYPE_CHECKING:  # only a collection needs torch, and only a recipe of released records a client of HTTP
     from harness.released import Released
+    from harness.subjects.collect import Collection
 
 
 def prepare(composed: DictConfig) -> Plan:
@@ -169,9 +170,20 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     )
     if found is None:
         return []
-    tasks.write_task(plan.folder, found, settings.description, made)
+    _freeze(plan.folder, found, settings.description, made)
     shutil.rmtree(place, ignore_errors=True)
     return [f"task: {plan.folder}"]
+
+
+def _freeze(folder: Path, found: Collection, description: str, made: Mapping[str, object]) -> None:
+    """Freeze a collection, unless another worker, that has ended at the same time, has frozen the very same."""
+    try:
+        tasks.write_task(folder, found, description, made)
+    except frozen.Exists:
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}-") as scratch:
+            own = tasks.write_task(Path(scratch) / folder.name, found, description, made)
+        if own.digest != frozen.read(folder)["digest"]:
+            raise
 
 
 def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:

@@ -117,9 +117,9 @@ def tasks_folder() -> Path:
 
 
 def list_tasks(root: Path | None = None) -> list[str]:
-    """The names of the tasks in a folder of tasks."""
+    """The names of the tasks in a folder of tasks; what is hidden there is still being written."""
     root = tasks_folder() if root is None else root
-    return sorted(path.parent.name for path in root.glob(f"*/{DESCRIPTION}"))
+    return sorted(path.parent.name for path in root.glob(f"[!.]*/{DESCRIPTION}"))
 
 
 def find_task(name: str, path: str | None = None) -> Path:
@@ -401,8 +401,8 @@ def write_task(
         The task as it is read back.
 
     Raises:
-        NeuroglossError: the folder exists, an excerpt is not as long as the others, or the disk is full; nothing is
-            left behind.
+        frozen.Exists: the folder exists.
+        NeuroglossError: an excerpt is not as long as the others, or the disk is full; nothing is left behind.
     """
     described = _description(folder.name, collection, description, made or {})
     if imported is not None:

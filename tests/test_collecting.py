@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from harness import cli, config, frozen, tasks
+from harness import cli, config, experiment, frozen, tasks
 from harness.hydra_config import composed
 from harness.subjects import sampling
+from harness.subjects.state import StateFile
 from harness.subjects.transformers_subject import TransformersSubject
+from harness.types import NeuroglossError
 from tests.conftest import TEXT
 
 SMALL = (
@@ -39,9 +43,13 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-def collect(model: Path, text: Path, output: Path, *more: str) -> int:
+def collecting(model: Path, text: Path, output: Path, *more: str) -> list[str]:
     own = ("subject=transformers", f"subject.name={model}", "corpus=text_files", f"corpus.path={text}")
-    return command("collect", "name=tiny-v1", f"output={output}", "sample.per_layer=1", *own, *SMALL, *more)
+    return ["name=tiny-v1", f"output={output}", "sample.per_layer=1", *own, *SMALL, *more]
+
+
+def collect(model: Path, text: Path, output: Path, *more: str) -> int:
+    return command("collect", *collecting(model, text, output, *more))
 
 
 def test_several_workers_freeze_the_same_task_as_one(
@@ -57,6 +65,45 @@ def test_several_workers_freeze_the_same_task_as_one(
     one, other = (frozen.read(tmp_path / where / "tiny-v1")["digest"] for where in ("alone", "shared"))
     assert one == other
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["tiny-v1"]
+
+
+def test_workers_that_end_together_freeze_one_task(
+    tiny_llama: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert collect(tiny_llama, text, tmp_path / "alone") == 0
+    shared, read, sealed = tmp_path / "shared", threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+    save, seal, first = StateFile.save, frozen.seal, iter([True, True])
+
+    def save_together(*what: Any) -> None:
+        save(*what)
+        if what[-1] is not None:
+            read.wait()
+
+    def seal_together(*what: Any) -> Any:
+        found = seal(*what)
+        if next(first, False):
+            sealed.wait()
+            assert tasks.list_tasks(shared) == []
+            sealed.wait()
+        return found
+
+    monkeypatch.setattr(StateFile, "save", save_together)
+    monkeypatch.setattr(frozen, "seal", seal_together)
+    own = collecting(tiny_llama, text, shared, "workers=2")
+    plans = [experiment.prepare_collection(composed("collect", [*own, f"worker={worker}"])) for worker in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        said_of_both = list(pool.map(lambda plan: experiment.collect(plan, lambda *_: None), plans))
+    assert said_of_both == [[f"task: {shared / 'tiny-v1'}"]] * 2
+    assert [path.name for path in shared.iterdir()] == ["tiny-v1"]
+    one, other = (frozen.read(where / "tiny-v1")["digest"] for where in (tmp_path / "alone", shared))
+    assert one == other
+
+
+def test_another_task_that_was_frozen_meanwhile_is_no_success(tiny_llama: Path, text: Path, tmp_path: Path) -> None:
+    plan = experiment.prepare_collection(composed("collect", collecting(tiny_llama, text, tmp_path, "seed=1")))
+    assert collect(tiny_llama, text, tmp_path) == 0
+    with pytest.raises(NeuroglossError, match="tiny-v1 exists, and a task is never changed"):
+        experiment.collect(plan, lambda *_: None)
 
 
 def test_a_worker_without_a_place_is_refused(

@@ -352,9 +352,10 @@ class _Saving:
 def _check_ids(batch: Sequence[Passage], vocabulary: int) -> None:
     """Refuse a token that the subject does not have, as a tokenizer larger than its embedding gives."""
     for passage in batch:
-        if max(passage.token_ids) >= vocabulary:
+        largest = max(passage.token_ids)
+        if largest >= vocabulary:
             raise NeuroglossError(
-                f"the excerpt {passage.source} has token id {max(passage.token_ids)}, and the subject has {vocabulary}; "
+                f"the excerpt {passage.source} has token id {largest}, outside the {vocabulary} tokens of the subject; "
                 "use the tokenizer that belongs to it."
             )
 

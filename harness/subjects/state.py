@@ -36,7 +36,7 @@ class StateFile:
         """Fill a new sketch with what was saved, if anything was.
 
         Returns:
-            The mark of the whole text that its worker walked through, where the share is complete; None where it is not.
+            The mark of the whole text that its worker walked through, where the share is complete; None where not.
 
         Raises:
             NeuroglossError: the file is damaged, or belongs to another collection.
