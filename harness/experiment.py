@@ -114,6 +114,7 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     settings: CollectSettings = config.settings_from(CollectSettings, values)
     for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
         build.check(values[where], where)
+        build.assemble(values[where])  # a constructor refuses what its types allow
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", settings.name):
         raise NeuroglossError(f"name is {settings.name!r}; a task is named like mine-v1, and a change of it mine-v2.")
     if not 0 <= settings.worker < settings.workers or settings.save_every < 1:
@@ -148,7 +149,7 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     if plan.settings.released:
         return _fetch(plan, progress)
     settings = plan.settings
-    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample")}
+    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample", "collect")}
     made = {
         "config": {key: value for key, value in plan.config.items() if key not in WAYS},
         "packages": provenance.provenance()["packages"],
@@ -162,8 +163,8 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     if isinstance(parts["corpus"], Sampled):
         parts["corpus"].written = WrittenText(place / f"text-{settings.worker}-of-{settings.workers}.jsonl", origin)
     found = collect_share(
+        settings=parts.pop("collect"),
         **parts,
-        settings=build.assemble(settings.collect),
         states=states,
         worker=settings.worker,
         progress=progress,
@@ -179,7 +180,7 @@ def _freeze(folder: Path, found: Collection, description: str, made: Mapping[str
     """Freeze a collection, unless another worker, that has ended at the same time, has frozen the very same."""
     try:
         tasks.write_task(folder, found, description, made)
-    except frozen.Exists:
+    except frozen.ExistsError:
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}-") as scratch:
             own = tasks.write_task(Path(scratch) / folder.name, found, description, made)
         if own.digest != frozen.read(folder)["digest"]:

@@ -25,7 +25,7 @@ SCHEMA = 1
 DESCRIPTION = "task.yaml"
 
 
-class Exists(NeuroglossError):
+class ExistsError(NeuroglossError):
     """There is something under the name that a task was to have."""
 
 
@@ -74,7 +74,7 @@ def whole(folder: Path) -> Iterator[Path]:
     """A draft folder that becomes ``folder`` at the end of the context, or vanishes where it ends otherwise.
 
     Raises:
-        Exists: the folder exists, or another process has made it meanwhile.
+        ExistsError: the folder exists, or another process has made it meanwhile.
         NeuroglossError: the disk is full.
     """
     _check_free(folder)
@@ -112,7 +112,7 @@ def file_digest(path: Path) -> str:
 
 def _check_free(folder: Path) -> None:
     if folder.exists():
-        raise Exists(f"{folder} exists, and a task is never changed; choose a new name, such as the next -v<k>.")
+        raise ExistsError(f"{folder} exists, and a task is never changed; choose a new name, such as the next -v<k>.")
 
 
 def _check_file(path: Path, expected: str) -> None:

@@ -401,7 +401,7 @@ def write_task(
         The task as it is read back.
 
     Raises:
-        frozen.Exists: the folder exists.
+        frozen.ExistsError: the folder exists.
         NeuroglossError: an excerpt is not as long as the others, or the disk is full; nothing is left behind.
     """
     described = _description(folder.name, collection, description, made or {})

@@ -113,6 +113,32 @@ def test_a_worker_without_a_place_is_refused(
     assert "worker is counted from 0 to workers - 1" in said(capsys)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("collect.excerpts=-1", "collect.excerpts is -1, and a neuron needs 8 top and 6 random ones"),
+        ("collect.excerpts=0", "collect.excerpts is 0, and a neuron needs 8 top and 6 random ones"),
+        ("collect.excerpt_tokens=513", "collect.excerpt_tokens is 513, and the subject reads 512 tokens at most"),
+        ("corpus.documents=-1", "corpus.documents is -1; write at least 1, or null"),
+        ("seed=-1", "sample.seed is -1; write at least 0"),
+        ("sample.spares=-1", "sample.spares is -1; write at least 0"),
+        ("sample.per_layer=0", "sample.per_layer is 0; write at least 1"),
+        ("sample=uniform sample.neurons=0", "sample.neurons is 0; write at least 1"),
+        ("sample=uniform sample.neurons=-3", "sample.neurons is -3; write at least 1"),
+        ("sample=uniform sample.neurons=1000", "the subject has 192 neurons; lower sample.neurons to at most that"),
+        ("sample=listed sample.ids=[]", "sample.ids names no neuron"),
+        ("sample=listed sample.ids=[L9N9]", "there is no neuron L9N9"),
+        ("corpus=smollm2_sampled corpus.seed=-1", "corpus.seed is -1; write at least 0"),
+    ],
+)
+def test_what_can_not_be_collected_is_refused_with_a_sentence(
+    tiny_gpt2: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, sentence: str
+) -> None:
+    given = [one for one in collecting(tiny_gpt2, text, tmp_path / "out") if one.split(".")[0] not in wrong.split("=")]
+    assert command("collect", *given, *wrong.split()) == 2
+    assert sentence in said(capsys)
+
+
 def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("")

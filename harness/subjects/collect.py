@@ -78,6 +78,11 @@ class CollectionSettings:
             raise NeuroglossError("collect.top, collect.random and collect.batch_size must be at least 1; raise them.")
         if self.quantile < 0 or not 0 <= self.minimum_active <= 1:
             raise NeuroglossError("collect.quantile must be at least 0, and collect.minimum_active from 0 to 1.")
+        if self.excerpts is not None and self.excerpts < self.top + self.random:
+            raise NeuroglossError(
+                f"collect.excerpts is {self.excerpts}, and a neuron needs {self.top} top and {self.random} random "
+                "ones; raise it, or write null to read all there are."
+            )
         if self.start_token and self.excerpt_tokens < 2:
             raise NeuroglossError("collect.excerpt_tokens is 1, all of it the start token; raise it.")
 
@@ -146,6 +151,11 @@ class ReadableModel(TextModel, Protocol):
         ...
 
     @property
+    def context(self) -> int:
+        """The most tokens that a sequence may have."""
+        ...
+
+    @property
     def start_token(self) -> int:
         """The token that the tokenizer puts before a text."""
         ...
@@ -161,7 +171,7 @@ class ReadableModel(TextModel, Protocol):
         ...
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token, decoded alone."""
+        """What a token adds to a text that goes on with it."""
         ...
 
 
@@ -235,19 +245,34 @@ def collect_share(  # noqa: PLR0913  # the same, and where its parts are kept
 
 
 def blank(subject: ReadableModel, groups: Sequence[Candidates], settings: CollectionSettings) -> Sketch:
-    """A sketch of all candidates that has read nothing."""
-    return Sketch(
-        sorted(neuron for group in groups for neuron in group.neurons),
-        SketchSettings(
-            top=settings.top,
-            random=settings.random,
-            quantile=settings.quantile,
-            tokens=settings.excerpt_tokens,
-            leading=settings.leading,
-            vocabulary=subject.vocabulary if settings.token_sums else 0,
-            seed=settings.seed,
-        ),
+    """A sketch of all candidates that has read nothing.
+
+    Raises:
+        NeuroglossError: the subject does not take excerpts as long as asked for, or there is no room for the sketch.
+    """
+    if settings.excerpt_tokens > subject.context:
+        raise NeuroglossError(
+            f"collect.excerpt_tokens is {settings.excerpt_tokens}, and the subject reads {subject.context} tokens at "
+            "most; lower it."
+        )
+    neurons = sorted(neuron for group in groups for neuron in group.neurons)
+    kept = SketchSettings(
+        top=settings.top,
+        random=settings.random,
+        quantile=settings.quantile,
+        tokens=settings.excerpt_tokens,
+        leading=settings.leading,
+        vocabulary=subject.vocabulary if settings.token_sums else 0,
+        seed=settings.seed,
     )
+    try:
+        return Sketch(neurons, kept)
+    except MemoryError as error:
+        raise NeuroglossError(
+            f"there is no room in memory for {len(neurons)} neurons with sums for each of {kept.vocabulary} tokens, "
+            f"which take up to {16e-9 * len(neurons) * kept.vocabulary:.1f} GB; write collect.token_sums=false, or "
+            "sample fewer neurons."
+        ) from error
 
 
 def read(  # noqa: PLR0913  # what is read, how, and where it is kept meanwhile

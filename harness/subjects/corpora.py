@@ -210,7 +210,7 @@ class TextFiles:
     def __init__(self, path: str, text_field: str = "text", documents: int | None = None) -> None:
         self.path = path
         self.text_field = text_field
-        self.limit = documents
+        self.limit = _checked(documents)
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every document as ``<file>#<number>``.
@@ -242,7 +242,7 @@ class TokenFiles:
     def __init__(self, path: str, ids_field: str = "input_ids", documents: int | None = None) -> None:
         self.path = path
         self.ids_field = ids_field
-        self.limit = documents
+        self.limit = _checked(documents)
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every document as ``<file>#<number>``.
@@ -304,7 +304,7 @@ class HubDataset:
         self.revision = revision
         self.config = config
         self.text_field = text_field
-        self.limit = documents
+        self.limit = _checked(documents)
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every document as ``<name>/<split>#<number>``.
@@ -344,6 +344,13 @@ class HubDataset:
                     "set corpus.text_field."
                 )
             yield f"{self.name}/{self.split}#{number}", row[self.text_field]
+
+
+def _checked(documents: int | None) -> int | None:
+    """How many documents are read at most; refused where that is none."""
+    if documents is not None and documents < 1:
+        raise NeuroglossError(f"corpus.documents is {documents}; write at least 1, or null to read all there are.")
+    return documents
 
 
 def _files(place: str, kinds: Collection[str]) -> Iterator[tuple[str, Path]]:

@@ -397,3 +397,30 @@ def test_a_worker_has_a_number_below_that_of_workers() -> None:
 def test_settings_without_meaning_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(NeuroglossError, match=r"collect\.(leading|top)"):
         dataclasses.replace(SETTINGS, **wrong)
+
+
+def test_excerpts_that_could_never_be_enough_are_refused() -> None:
+    assert dataclasses.replace(SETTINGS, excerpts=14).excerpts == 14
+    with pytest.raises(NeuroglossError, match=r"collect\.excerpts is 13, and a neuron needs 8 top and 6 random ones"):
+        dataclasses.replace(SETTINGS, excerpts=13)
+
+
+def test_a_token_that_the_subject_does_not_have_is_refused(
+    planted: TransformersSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted, "token_text", str)
+    corpus = Documents()
+    corpus.made[7] = Document("d7", (3,) * 7 + (planted.vocabulary,))
+    with pytest.raises(NeuroglossError, match=rf"d7:0 has token id {planted.vocabulary}, outside the"):
+        collected(planted, corpus)
+
+
+def test_a_machine_without_room_for_sums_by_token_is_told_what_to_write(
+    planted: TransformersSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.subjects.sketch.ExactSums", full)
+    with pytest.raises(NeuroglossError, match=r"room in memory for 1 neurons .* write collect\.token_sums=false"):
+        collected(planted, Documents())
