@@ -7,7 +7,6 @@ same for a collection.
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -39,6 +38,7 @@ from harness.instruments import explainer_info, judge_info, simulator_info
 from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
+from harness.neuron_records import Imported, every_excerpt
 from harness.puzzle_results import PuzzleResults
 from harness.report import board
 from harness.types import (
@@ -115,8 +115,7 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
         build.check(values[where], where)
         build.assemble(values[where])  # a constructor refuses what its types allow
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", settings.name):
-        raise NeuroglossError(f"name is {settings.name!r}; a task is named like mine-v1, and a change of it mine-v2.")
+    tasks.check_name(settings.name)
     if not 0 <= settings.worker < settings.workers or settings.save_every < 1:
         raise NeuroglossError("worker is counted from 0 to workers - 1, and save_every is at least 1; correct them.")
     folder = Path(settings.output) / settings.name
@@ -215,10 +214,8 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     from harness.subjects.collect import Collection, CollectionSettings  # noqa: PLC0415  # torch takes seconds to import
 
     found = neuron_records.read(places)
-    for record in found.records:
-        tasks.split_record(record)
+    tokens = _tokens_of_each(found)
     top, random = (min(len(getattr(one, kind)) for one in found.records) for kind in ("top", "random"))
-    tokens = len(found.records[0].top[0].tokens)
     settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random)
     collection = Collection(subject, settings, found.records, (), excerpts=0, distinct_tokens=0, threads=1)
     imported = {"format": "OpenAI's neuron-explainer", "decimals": str(found.decimals), "rounded": found.rounded}
@@ -232,6 +229,24 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     if found.rounded:
         said.append(f"{found.rounded} activations were written with more digits than a float32 has, and are rounded.")
     return said
+
+
+def _tokens_of_each(found: Imported) -> int:
+    """How many tokens each excerpt has; refused where they differ, or a record can not be dealt into splits."""
+    lengths: list[int] = []
+    for record, path in zip(found.records, found.paths, strict=True):
+        try:
+            tasks.split_record(record)
+        except NeuroglossError as error:
+            raise NeuroglossError(f"{path}: {error}") from error
+        for excerpt in every_excerpt(record):
+            lengths.append(len(excerpt.tokens))
+            if lengths[-1] != lengths[0]:
+                raise NeuroglossError(
+                    f"{path}: excerpt {excerpt.source} has {lengths[-1]} tokens, and others have {lengths[0]}; all "
+                    "excerpts of a task are of one length."
+                )
+    return lengths[0]
 
 
 USUAL_RANDOM = 15

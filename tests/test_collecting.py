@@ -206,6 +206,8 @@ def test_a_task_is_imported_and_exported(tiny_task: Path, tmp_path: Path, capsys
         assert path.read_text() == (tmp_path / "out2" / path.relative_to(tmp_path / "out")).read_text()
     assert command("tasks", "import", "again-v1", str(tmp_path / "out"), *where) == 2
     assert "a task is never changed" in said(capsys)
+    assert command("tasks", "import", "../again-v1", str(tmp_path / "out"), *where) == 2
+    assert "name is '../again-v1'; a task is named like mine-v1" in said(capsys)
 
 
 def test_a_collection_that_was_killed_has_no_text_written_twice(
