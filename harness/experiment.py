@@ -131,7 +131,8 @@ WAYS = ("released", "output", "worker", "workers", "save_every")
 def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     """Read the corpus on the subject, or a worker's share of it, and freeze what was found as a task.
 
-    The state of each share stands in a hidden folder beside the task's own until the task is frozen.
+    The state of each share stands in a hidden folder beside the task's own, another one for each config and subject;
+    all of them are removed once a task of that name is frozen.
 
     Returns:
         What there is to say of the task, in sentences; nothing where other workers have yet to end.
@@ -154,7 +155,7 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
         "packages": provenance.provenance()["packages"],
     }
     origin = frozen.digest({**made, "subject": dataclasses.asdict(parts["subject"].identity)})
-    place = plan.folder.with_name(f".{plan.folder.name}.state")
+    place = plan.folder.with_name(f".{plan.folder.name}.state-{origin[:8]}")
     states = [
         StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
         for number in range(settings.workers)
@@ -171,7 +172,8 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     if found is None:
         return []
     _freeze(plan.folder, found, settings.description, made)
-    shutil.rmtree(place, ignore_errors=True)
+    for state in plan.folder.parent.glob(f".{plan.folder.name}.state-{'[0-9a-f]' * 8}"):
+        shutil.rmtree(state, ignore_errors=True)
     return [f"task: {plan.folder}"]
 
 
@@ -266,21 +268,27 @@ def export_records(name: str, folder: Path) -> list[Path]:
     return neuron_records.write(tasks.read_task(kept).records, folder, decimals)
 
 
-def rebuild(folder: Path, progress: Progress) -> str:
+def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str:
     """Collect a frozen task of neurons again, from the config that it holds, and compare.
+
+    Args:
+        folder: the task's own.
+        progress: told how far it is.
+        target: a new folder in which what comes out is frozen; it is kept nowhere where this is None.
 
     Returns:
         A sentence that says how well both agree.
 
     Raises:
-        NeuroglossError: the task does not say how it was made, or something else comes out.
+        NeuroglossError: the task does not say how it was made, or something else comes out, which ``target`` has then.
     """
     known = tasks.read_task(folder)
     values = frozen.read(folder)["made"].get("config")
     if not values:
         raise NeuroglossError(f"{folder} does not hold the config of a collection, so it can not be rebuilt.")
     with tempfile.TemporaryDirectory(prefix=f"{known.name}-") as scratch:
-        plan = prepare_collection(OmegaConf.create({**values, "output": scratch}))
+        place = target or Path(scratch) / known.name
+        plan = prepare_collection(OmegaConf.create({**values, "output": str(place.parent), "name": place.name}))
         collect(plan, progress)
         return tasks.compare(known, tasks.read_task(plan.folder))
 

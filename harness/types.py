@@ -74,7 +74,7 @@ class Excerpt:
     """Consecutive tokens of one document and a neuron's activation on each.
 
     Attributes:
-        tokens: the text of each token, exactly as the subject's tokenizer decodes it alone (a byte fragment is U+FFFD).
+        tokens: the text of each token: what it adds to a text that goes on with it (a byte fragment is U+FFFD).
         token_ids: the subject's ids of the same tokens; empty where a record was imported without them.
         activations: the real activation on each token, float32 values in the subject's units.
         kind: how the excerpt was chosen.
@@ -928,7 +928,7 @@ class OpenSubject(Subject, Protocol):
         ...
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token, as the tokenizer decodes it alone."""
+        """The text of one token: what it adds to a text that goes on with it."""
         ...
 
 

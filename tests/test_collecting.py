@@ -139,6 +139,15 @@ def test_what_can_not_be_collected_is_refused_with_a_sentence(
     assert sentence in said(capsys)
 
 
+def test_the_advice_of_an_error_can_be_followed(
+    tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(tiny_llama, text, tmp_path / "out", "collect.excerpts=1000") == 2
+    assert "lower collect.excerpts" in said(capsys)
+    assert collect(tiny_llama, text, tmp_path / "out", "collect.excerpts=24") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny-v1"]
+
+
 def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty.txt"
     empty.write_text("")
@@ -150,6 +159,17 @@ def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: py
 def test_a_task_is_rebuilt_from_what_it_says(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("tasks", "rebuild", str(tiny_task)) == 0
     assert f"tiny-v1: collects to the same digest, {frozen.read(tiny_task)['digest']}" in said(capsys)
+
+
+def test_a_task_is_rebuilt_in_a_folder_of_its_own(
+    tiny_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("tasks", "rebuild", str(tiny_task), "--write", str(tmp_path / "new" / "other-v2")) == 0
+    assert "tiny-v1: collects to the same neurons and excerpts" in said(capsys)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["other-v2"]
+    task = tasks.read_task(tmp_path / "new" / "other-v2")
+    assert task.name == "other-v2"
+    assert [one.top for one in task.records] == [one.top for one in tasks.read_task(tiny_task).records]
 
 
 def test_a_task_whose_corpus_has_changed_is_not_rebuilt(

@@ -107,7 +107,8 @@ class Collection:
         rejected: candidates passed over because they fire on too few excerpts or positions.
         excerpts: how many distinct excerpts the corpus gave.
         distinct_tokens: how many token texts stand at their scored positions; 0 where no sums by token are kept.
-        threads: how many the processor's arithmetic ran on; sums, and so sampled text, can depend on it.
+        threads: the most that the processor's arithmetic ran on for any batch; sums, and so sampled text, can depend on
+            it.
     """
 
     subject: Identity
@@ -418,7 +419,7 @@ def finished(
         rejected=tuple(rejected),
         excerpts=sketch.read,
         distinct_tokens=sums.distinct,
-        threads=torch.get_num_threads(),
+        threads=sketch.threads,
     )
 
 

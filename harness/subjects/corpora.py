@@ -332,7 +332,7 @@ class HubDataset:
             yield from self._rows(rows)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             raise NeuroglossError(
-                f"the dataset {self.name} can not be read ({str(error).splitlines()[0]}); "
+                f"the dataset {self.name} can not be read ({_first_line(error)}); "
                 "check its name, split and revision, and the network, and run again."
             ) from error
 
@@ -351,6 +351,11 @@ def _checked(documents: int | None) -> int | None:
     if documents is not None and documents < 1:
         raise NeuroglossError(f"corpus.documents is {documents}; write at least 1, or null to read all there are.")
     return documents
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _files(place: str, kinds: Collection[str]) -> Iterator[tuple[str, Path]]:
@@ -384,7 +389,7 @@ def _entries(path: Path, field: str) -> Iterator[object]:
 
 
 def _read_text(path: Path, _: str) -> Iterator[object]:
-    yield path.read_text(encoding="utf-8")
+    yield path.read_bytes().decode("utf-8")  # reading it as text would make one of all kinds of line ends
 
 
 def _read_lines(path: Path, field: str) -> Iterator[object]:

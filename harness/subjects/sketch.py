@@ -90,9 +90,6 @@ class Stratum:
     kept: Kept
 
 
-_SIDE_BY_SIDE = ThreadPoolExecutor(2, thread_name_prefix="offers")
-
-
 class Sketch:
     """The state of a collection: passages, moments and sums by token of each neuron.
 
@@ -103,6 +100,7 @@ class Sketch:
     Attributes:
         passages: those kept of any neuron, by content key; a few that no neuron keeps any more may be among them.
         read: how many passages were taken in.
+        threads: the most that the processor's arithmetic ran on for any batch.
         text: the marks of the batches taken in, joined by exclusive or (see :func:`text_mark`).
     """
 
@@ -115,6 +113,7 @@ class Sketch:
         self._prune_above = PRUNED_FROM
         self.read = 0
         self.text = 0
+        self.threads = 0
         self._done = 0  # bit n: batch n was taken in
         self._columns = dict(_by_layer(self.neurons))
         number, tokens = len(self.neurons), settings.tokens
@@ -130,6 +129,8 @@ class Sketch:
         # Pages of this that are never touched take no memory: it grows with the tokens seen, not with the vocabulary.
         self._token_sums = ExactSums((settings.vocabulary, number), digits=2, lowest=-56)
         self._draw_keys = neuron_keys(self.neurons, settings.seed)
+        # Its own, and not the module's: a process that is forked takes no threads along.
+        self._side_by_side = ThreadPoolExecutor(2, thread_name_prefix="offers")
 
     # --------------------------------------------------------------------------------------------------------- adding
 
@@ -163,6 +164,7 @@ class Sketch:
         self._done |= 1 << number
         self.read += len(passages)
         self.text ^= text_mark(number, passages)
+        self.threads = max(self.threads, torch.get_num_threads())
         self._keep_passages(content, passages)
         tokens = _Sorted.of(ids.ravel()) if self.settings.vocabulary else None
         if tokens is not None:
@@ -200,7 +202,7 @@ class Sketch:
             counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
             self._class_counts[places] += counts.reshape(-1, CLASSES)
             offers.insert(0, partial(_offer, self._by_class, classes + places.start * CLASSES, drawn))
-        list(_SIDE_BY_SIDE.map(lambda offer: offer(content, activations), offers))
+        list(self._side_by_side.map(lambda offer: offer(content, activations), offers))
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -247,6 +249,7 @@ class Sketch:
         self._done |= other._done
         self.read += other.read
         self.text ^= other.text
+        self.threads = max(self.threads, other.threads)
         for own, others in zip(self._kinds, other._kinds, strict=True):
             own.absorb(others)
         self.passages |= other.passages
@@ -272,6 +275,7 @@ class Sketch:
             "done": np.frombuffer(done, dtype=np.uint8),
             "read": np.array(self.read),
             "text": np.array(self.text, dtype=np.uint64),
+            "threads": np.array(self.threads),
             "class_counts": self._class_counts,
             "firing": self._firing,
             "active": self._active,
@@ -295,6 +299,7 @@ class Sketch:
         self._done = int.from_bytes(state["done"].tobytes(), "little")
         self.read = int(state["read"])
         self.text = int(state["text"])
+        self.threads = int(state["threads"])
         self._class_counts[...] = state["class_counts"]
         self._firing[...] = state["firing"]
         self._active[...] = state["active"]

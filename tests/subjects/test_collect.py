@@ -399,6 +399,17 @@ def test_settings_without_meaning_are_refused(wrong: dict[str, int]) -> None:
         dataclasses.replace(SETTINGS, **wrong)
 
 
+@pytest.mark.parametrize("last", [0, 1])
+def test_workers_on_other_threads_collect_the_same_whoever_ends_last(
+    planted: TransformersSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    for worker in (1 - last, last):
+        monkeypatch.setattr(torch, "get_num_threads", lambda worker=worker: 3 + worker)
+        found = collect_share(planted, Documents(), LISTED, SETTINGS, states=states(tmp_path, 2), worker=worker)
+    assert found is not None
+    assert found.threads == 4
+
+
 def test_excerpts_that_could_never_be_enough_are_refused() -> None:
     assert dataclasses.replace(SETTINGS, excerpts=14).excerpts == 14
     with pytest.raises(NeuroglossError, match=r"collect\.excerpts is 13, and a neuron needs 8 top and 6 random ones"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import multiprocessing
 import random as randoms
 from collections.abc import Sequence
 
@@ -111,6 +112,20 @@ def test_a_batch_is_marked_by_all_that_a_task_would_hold_of_it() -> None:
     ]
     assert len({text_mark(*batch) for batch in batches}) == len(batches)
     assert text_mark(0, [one, other]) == 12472536530804736310  # on any machine
+
+
+def _fill(made: Corpus) -> None:
+    sketch(made)
+
+
+def test_a_process_that_was_forked_reads_too() -> None:
+    made = corpus(8, 0)
+    sketch(made)
+    child = multiprocessing.get_context("fork").Process(target=_fill, args=(made,))
+    child.start()
+    child.join(60)
+    child.kill()
+    assert child.exitcode == 0
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
