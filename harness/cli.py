@@ -353,12 +353,13 @@ def _show_task(options: argparse.Namespace) -> None:
 
 
 def _rebuild_task(options: argparse.Namespace) -> None:
-    """Make a task again and compare; a source of puzzles of which nothing is frozen yet is frozen."""
+    """Make a task again and compare; what comes out is frozen where ``--write`` asks for it, and a source of puzzles of
+    which nothing is frozen yet is."""
     place = Path(options.task)
     folder = place if place.is_dir() else tasks.tasks_folder() / options.task
     if not (folder / puzzle_task.SOURCE).is_file():
         with ProgressReporter(console) as progress:
-            agreement = experiment.rebuild(tasks.find_task(folder.name, str(folder)), progress)
+            agreement = experiment.rebuild(tasks.find_task(folder.name, str(folder)), progress, options.write)
         console.print(agreement, soft_wrap=True, markup=False)
         return
     if options.write is not None or not (folder / frozen.DESCRIPTION).is_file():
@@ -375,6 +376,7 @@ def _rebuild_task(options: argparse.Namespace) -> None:
 
 
 def _import_task(options: argparse.Namespace) -> None:
+    tasks.check_name(options.name)
     subject = Identity(options.subject, options.revision)
     for sentence in experiment.import_records(options.files, options.output / options.name, subject):
         console.print(sentence, soft_wrap=True, markup=False)

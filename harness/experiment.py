@@ -7,7 +7,6 @@ same for a collection.
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -39,6 +38,7 @@ from harness.instruments import explainer_info, judge_info, simulator_info
 from harness.ledger import Ledger
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
+from harness.neuron_records import Imported, every_excerpt
 from harness.puzzle_results import PuzzleResults
 from harness.report import board
 from harness.types import (
@@ -58,8 +58,9 @@ from harness.types import (
     Task,
 )
 
-if TYPE_CHECKING:  # only a recipe of released records needs a client of HTTP
+if TYPE_CHECKING:  # only a collection needs torch, and only a recipe of released records a client of HTTP
     from harness.released import Released
+    from harness.subjects.collect import Collection
 
 
 def prepare(composed: DictConfig) -> Plan:
@@ -113,8 +114,8 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
     settings: CollectSettings = config.settings_from(CollectSettings, values)
     for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
         build.check(values[where], where)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", settings.name):
-        raise NeuroglossError(f"name is {settings.name!r}; a task is named like mine-v1, and a change of it mine-v2.")
+        build.assemble(values[where])  # a constructor refuses what its types allow
+    tasks.check_name(settings.name)
     if not 0 <= settings.worker < settings.workers or settings.save_every < 1:
         raise NeuroglossError("worker is counted from 0 to workers - 1, and save_every is at least 1; correct them.")
     folder = Path(settings.output) / settings.name
@@ -130,7 +131,8 @@ WAYS = ("released", "output", "worker", "workers", "save_every")
 def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     """Read the corpus on the subject, or a worker's share of it, and freeze what was found as a task.
 
-    The state of each share stands in a hidden folder beside the task's own until the task is frozen.
+    The state of each share stands in a hidden folder beside the task's own, another one for each config and subject;
+    all of them are removed once a task of that name is frozen.
 
     Returns:
         What there is to say of the task, in sentences; nothing where other workers have yet to end.
@@ -147,13 +149,13 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     if plan.settings.released:
         return _fetch(plan, progress)
     settings = plan.settings
-    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample")}
+    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample", "collect")}
     made = {
         "config": {key: value for key, value in plan.config.items() if key not in WAYS},
         "packages": provenance.provenance()["packages"],
     }
     origin = frozen.digest({**made, "subject": dataclasses.asdict(parts["subject"].identity)})
-    place = plan.folder.with_name(f".{plan.folder.name}.state")
+    place = plan.folder.with_name(f".{plan.folder.name}.state-{origin[:8]}")
     states = [
         StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
         for number in range(settings.workers)
@@ -161,17 +163,29 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
     if isinstance(parts["corpus"], Sampled):
         parts["corpus"].written = WrittenText(place / f"text-{settings.worker}-of-{settings.workers}.jsonl", origin)
     found = collect_share(
+        settings=parts.pop("collect"),
         **parts,
-        settings=build.assemble(settings.collect),
         states=states,
         worker=settings.worker,
         progress=progress,
     )
     if found is None:
         return []
-    tasks.write_task(plan.folder, found, settings.description, made)
-    shutil.rmtree(place, ignore_errors=True)
+    _freeze(plan.folder, found, settings.description, made)
+    for state in plan.folder.parent.glob(f".{plan.folder.name}.state-{'[0-9a-f]' * 8}"):
+        shutil.rmtree(state, ignore_errors=True)
     return [f"task: {plan.folder}"]
+
+
+def _freeze(folder: Path, found: Collection, description: str, made: Mapping[str, object]) -> None:
+    """Freeze a collection, unless another worker, that has ended at the same time, has frozen the very same."""
+    try:
+        tasks.write_task(folder, found, description, made)
+    except frozen.ExistsError:
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}-") as scratch:
+            own = tasks.write_task(Path(scratch) / folder.name, found, description, made)
+        if own.digest != frozen.read(folder)["digest"]:
+            raise
 
 
 def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
@@ -202,10 +216,8 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     from harness.subjects.collect import Collection, CollectionSettings  # noqa: PLC0415  # torch takes seconds to import
 
     found = neuron_records.read(places)
-    for record in found.records:
-        tasks.split_record(record)
+    tokens = _tokens_of_each(found)
     top, random = (min(len(getattr(one, kind)) for one in found.records) for kind in ("top", "random"))
-    tokens = len(found.records[0].top[0].tokens)
     settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random)
     collection = Collection(subject, settings, found.records, (), excerpts=0, distinct_tokens=0, threads=1)
     imported = {"format": "OpenAI's neuron-explainer", "decimals": str(found.decimals), "rounded": found.rounded}
@@ -219,6 +231,24 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     if found.rounded:
         said.append(f"{found.rounded} activations were written with more digits than a float32 has, and are rounded.")
     return said
+
+
+def _tokens_of_each(found: Imported) -> int:
+    """How many tokens each excerpt has; refused where they differ, or a record can not be dealt into splits."""
+    lengths: list[int] = []
+    for record, path in zip(found.records, found.paths, strict=True):
+        try:
+            tasks.split_record(record)
+        except NeuroglossError as error:
+            raise NeuroglossError(f"{path}: {error}") from error
+        for excerpt in every_excerpt(record):
+            lengths.append(len(excerpt.tokens))
+            if lengths[-1] != lengths[0]:
+                raise NeuroglossError(
+                    f"{path}: excerpt {excerpt.source} has {lengths[-1]} tokens, and others have {lengths[0]}; all "
+                    "excerpts of a task are of one length."
+                )
+    return lengths[0]
 
 
 USUAL_RANDOM = 15
@@ -238,21 +268,27 @@ def export_records(name: str, folder: Path) -> list[Path]:
     return neuron_records.write(tasks.read_task(kept).records, folder, decimals)
 
 
-def rebuild(folder: Path, progress: Progress) -> str:
+def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str:
     """Collect a frozen task of neurons again, from the config that it holds, and compare.
+
+    Args:
+        folder: the task's own.
+        progress: told how far it is.
+        target: a new folder in which what comes out is frozen; it is kept nowhere where this is None.
 
     Returns:
         A sentence that says how well both agree.
 
     Raises:
-        NeuroglossError: the task does not say how it was made, or something else comes out.
+        NeuroglossError: the task does not say how it was made, or something else comes out, which ``target`` has then.
     """
     known = tasks.read_task(folder)
     values = frozen.read(folder)["made"].get("config")
     if not values:
         raise NeuroglossError(f"{folder} does not hold the config of a collection, so it can not be rebuilt.")
     with tempfile.TemporaryDirectory(prefix=f"{known.name}-") as scratch:
-        plan = prepare_collection(OmegaConf.create({**values, "output": scratch}))
+        place = target or Path(scratch) / known.name
+        plan = prepare_collection(OmegaConf.create({**values, "output": str(place.parent), "name": place.name}))
         collect(plan, progress)
         return tasks.compare(known, tasks.read_task(plan.folder))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from harness.types import NeuroglossError
 SCHEMA = 1
 """Version of the layout of a task's folder."""
 DESCRIPTION = "task.yaml"
+
+
+class ExistsError(NeuroglossError):
+    """There is something under the name that a task was to have."""
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -69,18 +74,17 @@ def whole(folder: Path) -> Iterator[Path]:
     """A draft folder that becomes ``folder`` at the end of the context, or vanishes where it ends otherwise.
 
     Raises:
-        NeuroglossError: the folder exists, or the disk is full.
+        ExistsError: the folder exists, or another process has made it meanwhile.
+        NeuroglossError: the disk is full.
     """
-    if folder.exists():
-        raise NeuroglossError(
-            f"{folder} exists, and a task is never changed; choose a new name, such as the next -v<k>."
-        )
-    draft = folder.with_name(f".{folder.name}.draft-{os.getpid()}")
+    _check_free(folder)
+    draft = folder.with_name(f".{folder.name}.draft-{secrets.token_hex(8)}")
     try:
         draft.mkdir(parents=True)
         yield draft
         draft.rename(folder)
     except OSError as error:
+        _check_free(folder)
         raise NeuroglossError(
             f"{folder} can not be written ({error.strerror or error}); make room there and collect again, "
             "nothing was left behind."
@@ -104,6 +108,11 @@ def file_digest(path: Path) -> str:
     """The SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists():
+        raise ExistsError(f"{folder} exists, and a task is never changed; choose a new name, such as the next -v<k>.")
 
 
 def _check_file(path: Path, expected: str) -> None:

@@ -24,6 +24,7 @@ from harness.types import (
     NeuronId,
     NeuronRecord,
     TokenSums,
+    utf8,
 )
 
 
@@ -40,11 +41,13 @@ class Imported:
 
     Attributes:
         records: in the order of neurons.
+        paths: the file that each was read from.
         decimals: how the files write numbers.
         rounded: how many activations were no float32 either way, and have been rounded to one.
     """
 
     records: tuple[NeuronRecord, ...]
+    paths: tuple[Path, ...]
     decimals: Decimals
     rounded: int
 
@@ -59,16 +62,16 @@ def read(places: Iterable[Path]) -> Imported:
     paths = [path for place in places for path in (sorted(place.rglob("*.json")) if place.is_dir() else [place])]
     if not paths:
         raise NeuroglossError("there is no .json file to import; give files of neuron records, or a folder with them.")
-    found: dict[NeuronId, NeuronRecord] = {}
+    found: dict[NeuronId, tuple[NeuronRecord, Path]] = {}
     numbers: list[float] = []
     for path in paths:
         record = _read_file(path)
         if record.neuron in found:
             raise NeuroglossError(f"{path} is of neuron {record.neuron}, as another file is; leave one of them out.")
         numbers.extend(value for excerpt in every_excerpt(record) for value in excerpt.activations)
-        found[record.neuron] = record
-    decimals, rounded = _decimals(np.array(numbers))
-    return Imported(tuple(found[neuron] for neuron in sorted(found)), decimals, rounded)
+        found[record.neuron] = record, path
+    records, kept = zip(*(found[neuron] for neuron in sorted(found)), strict=True)
+    return Imported(records, kept, *_decimals(np.array(numbers)))
 
 
 def every_excerpt(record: NeuronRecord) -> list[Excerpt]:
@@ -77,7 +80,10 @@ def every_excerpt(record: NeuronRecord) -> list[Excerpt]:
 
 
 def dumped(record: NeuronRecord, decimals: Decimals = Decimals.SHORTEST) -> str:
-    """A record as the text of a file; reading it gives the same record, and writing that the same text."""
+    """A record as the text of a file; reading it gives the same record, and writing that the same text.
+
+    Where there are no samples by quantile, or no boundaries, it says null.
+    """
     moments = record.moments
     strata = [_written(stratum, decimals) for stratum in record.by_quantile]
     found = {
@@ -89,7 +95,7 @@ def dumped(record: NeuronRecord, decimals: Decimals = Decimals.SHORTEST) -> str:
         },
         "random_sample": _written(record.random, decimals),
         "random_sample_by_quantile": strata or None,
-        "quantile_boundaries": [_or_null(edge) for edge in record.quantile_boundaries] if strata else None,
+        "quantile_boundaries": [_or_null(edge) for edge in record.quantile_boundaries] or None,
         "mean": _or_null(moments.mean),
         "variance": _or_null(moments.variance),
         "skewness": _or_null(moments.skewness),
@@ -139,11 +145,12 @@ def parsed(found: Mapping[str, Any]) -> NeuronRecord:
 
     Raises:
         KeyError: a key that a record needs is missing.
-        NeuroglossError: an activation is missing or not a finite number, or quantiles and boundaries do not fit.
+        NeuroglossError: an activation is missing or not a finite number, a token or the neuron is none, or quantiles
+            and boundaries do not fit.
     """
     strata = found.get("random_sample_by_quantile") or []
     boundaries = found.get("quantile_boundaries") or []
-    if strata and len(strata) != len(boundaries) + 1:
+    if strata and boundaries and len(strata) != len(boundaries) + 1:
         raise NeuroglossError(
             f"it has {len(strata)} samples by quantile and {len(boundaries)} boundaries between them; "
             "there must be one less."
@@ -163,7 +170,7 @@ def parsed(found: Mapping[str, Any]) -> NeuronRecord:
         by_quantile=tuple(
             _excerpts(records, ExcerptKind.QUANTILE, f"quantile-{number}") for number, records in enumerate(strata)
         ),
-        quantile_boundaries=tuple(map(_or_nan, boundaries)) if strata else (),
+        quantile_boundaries=tuple(map(_or_nan, boundaries)),
     )
 
 
@@ -171,13 +178,20 @@ def _neuron(found: Mapping[str, Any]) -> NeuronId:
     """A neuron's name, also under the keys of the later transformer-debugger."""
     layer = found["layer_index"] if "layer_index" in found else found["layer"]
     index = found["neuron_index"] if "neuron_index" in found else found["idx"]
-    return NeuronId(int(layer), int(index))
+    return NeuronId.parse(f"{int(layer)}:{int(index)}")
+
+
+def _tokens(found: Sequence[object], source: str) -> tuple[str, ...]:
+    for token in found:
+        if not isinstance(token, str) or utf8(token) != token:
+            raise NeuroglossError(f"excerpt {source} has the token {token!r}, which is no text; fetch it again.")
+    return tuple(map(str, found))
 
 
 def _excerpts(records: Sequence[Mapping[str, Any]], kind: ExcerptKind, name: str) -> tuple[Excerpt, ...]:
     return tuple(
         Excerpt(
-            tokens=tuple(record["tokens"]),
+            tokens=_tokens(record["tokens"], f"{name}-{number}:0"),
             token_ids=(),
             activations=tuple(map(_or_nan, record["activations"])),
             kind=kind,

@@ -9,6 +9,7 @@ puzzles (:mod:`harness.puzzles.task`); :func:`read` reads either.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -102,7 +103,7 @@ def _check_distinct(record: NeuronRecord) -> None:
         source = next(one.source for one in record.top + record.random if one.digest == twice[0])
         raise NeuroglossError(
             f"neuron {record.neuron} has the excerpt {source} twice, which would put it into two splits; "
-            "collect the task again."
+            "it must stand there once."
         )
 
 
@@ -117,9 +118,9 @@ def tasks_folder() -> Path:
 
 
 def list_tasks(root: Path | None = None) -> list[str]:
-    """The names of the tasks in a folder of tasks."""
+    """The names of the tasks in a folder of tasks; what is hidden there is still being written."""
     root = tasks_folder() if root is None else root
-    return sorted(path.parent.name for path in root.glob(f"*/{DESCRIPTION}"))
+    return sorted(path.parent.name for path in root.glob(f"[!.]*/{DESCRIPTION}"))
 
 
 def find_task(name: str, path: str | None = None) -> Path:
@@ -138,6 +139,12 @@ def find_task(name: str, path: str | None = None) -> Path:
             f"there is no task at {folder}; {known}. Give another by task.path, or make one: neurogloss collect."
         )
     return folder
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that says no version, or that is no name of a folder everywhere."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", name):
+        raise NeuroglossError(f"name is {name!r}; a task is named like mine-v1, and a change of it mine-v2.")
 
 
 def select(
@@ -255,7 +262,8 @@ Strata = dict[str, list[list[Excerpt]]]
 def _quantiles(folder: Path, described: Mapping[str, Any], texts: Mapping[int, str]) -> Strata:
     """Neuron -> excerpts of each stratum, for a task that has such."""
     boundaries = described.get("quantile_boundaries", {})
-    found: Strata = {name: [[] for _ in range(len(cuts) + 1)] for name, cuts in boundaries.items()}
+    numbers = {name: len(cuts) + 1 for name, cuts in boundaries.items()} | described.get("strata", {})
+    found: Strata = {name: [[] for _ in range(number)] for name, number in numbers.items()}
     for row in pq.read_table(folder / QUANTILES).to_pylist() if boundaries else []:
         _check_row(row, described["excerpt_tokens"])
         found[row["neuron"]][row["stratum"]].append(_excerpt(row, texts, described["leading"]))
@@ -401,8 +409,8 @@ def write_task(
         The task as it is read back.
 
     Raises:
-        NeuroglossError: the folder exists, an excerpt is not as long as the others, or the disk is full; nothing is
-            left behind.
+        frozen.ExistsError: the folder exists.
+        NeuroglossError: an excerpt is not as long as the others, or the disk is full; nothing is left behind.
     """
     described = _description(folder.name, collection, description, made or {})
     if imported is not None:
@@ -418,7 +426,8 @@ def write_task(
             _write_parquet(draft / QUANTILES, _quantiles_table(collection.records, collection.settings.excerpt_tokens))
             files += (QUANTILES,)
         frozen.seal(draft, described, files)
-    return read_task(folder)
+        task = read_task(draft)  # what can not be read back is not frozen
+    return task
 
 
 def _numbered(records: Sequence[NeuronRecord]) -> tuple[NeuronRecord, ...]:
@@ -445,7 +454,13 @@ def _description(name: str, collection: Collection, description: str, made: Mapp
     """All of ``task.yaml`` but the digests, which need the files."""
     settings = collection.settings
     top, random = settings.top // 4, settings.random // 3
-    boundaries = {str(one.neuron): list(one.quantile_boundaries) for one in collection.records if one.by_quantile}
+    stratified = [one for one in collection.records if one.by_quantile or one.quantile_boundaries]
+    boundaries = {str(one.neuron): list(one.quantile_boundaries) for one in stratified}
+    strata = {  # imported records may have strata of which nobody knows the boundaries, or boundaries alone
+        str(one.neuron): len(one.by_quantile)
+        for one in stratified
+        if len(one.by_quantile) != len(one.quantile_boundaries) + 1
+    }
     return {
         "schema": frozen.SCHEMA,
         "name": name,
@@ -464,6 +479,7 @@ def _description(name: str, collection: Collection, description: str, made: Mapp
         "neurons": {str(record.neuron): dataclasses.asdict(record.moments) for record in collection.records},
         "rejected": [str(neuron) for neuron in collection.rejected],
         **({"quantile_boundaries": boundaries} if boundaries else {}),
+        **({"strata": strata} if strata else {}),
     }
 
 

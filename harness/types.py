@@ -31,6 +31,12 @@ def utf8(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def are_float32(values: Sequence[float]) -> bool:
+    """Whether each of some numbers is a finite one in float32 as well."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
+
+
 # ------------------------------------------------------------------------------------------------- neurons and excerpts
 
 
@@ -68,7 +74,7 @@ class Excerpt:
     """Consecutive tokens of one document and a neuron's activation on each.
 
     Attributes:
-        tokens: the text of each token, exactly as the subject's tokenizer decodes it alone (a byte fragment is U+FFFD).
+        tokens: the text of each token: what it adds to a text that goes on with it (a byte fragment is U+FFFD).
         token_ids: the subject's ids of the same tokens; empty where a record was imported without them.
         activations: the real activation on each token, float32 values in the subject's units.
         kind: how the excerpt was chosen.
@@ -96,9 +102,10 @@ class Excerpt:
             raise NeuroglossError(
                 f"excerpt {self.source or '?'} has {len(self.tokens)} tokens but {len(self.token_ids)} token ids."
             )
-        if not all(map(math.isfinite, self.activations)):
+        if not are_float32(self.activations):
             raise NeuroglossError(
-                f"excerpt {self.source or '?'} holds an activation that is not a finite number; collect it again."
+                f"excerpt {self.source or '?'} holds an activation that is not a finite number in float32; collect it, "
+                "or fetch it, again."
             )
 
     @property
@@ -178,7 +185,8 @@ class NeuronRecord:
     """What a task holds of one neuron: top excerpts (largest maximum first), random excerpts, statistics.
 
     ``by_quantile`` has excerpts of each stratum of maxima, the lowest first, cut at ``quantile_boundaries``; both are
-    empty where none were collected. They are dealt into no split, and may stand among the top or the random ones too.
+    empty where none were collected, and in imported records each can be by itself. They are dealt into no split, and
+    may stand among the top or the random ones too.
     """
 
     neuron: NeuronId
@@ -920,7 +928,7 @@ class OpenSubject(Subject, Protocol):
         ...
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token, as the tokenizer decodes it alone."""
+        """The text of one token: what it adds to a text that goes on with it."""
         ...
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from harness import cli, config, frozen, tasks
+from harness import cli, config, experiment, frozen, tasks
 from harness.hydra_config import composed
 from harness.subjects import sampling
+from harness.subjects.state import StateFile
 from harness.subjects.transformers_subject import TransformersSubject
+from harness.types import NeuroglossError
 from tests.conftest import TEXT
 
 SMALL = (
@@ -39,9 +43,13 @@ def text(tmp_path: Path) -> Path:
     return path
 
 
-def collect(model: Path, text: Path, output: Path, *more: str) -> int:
+def collecting(model: Path, text: Path, output: Path, *more: str) -> list[str]:
     own = ("subject=transformers", f"subject.name={model}", "corpus=text_files", f"corpus.path={text}")
-    return command("collect", "name=tiny-v1", f"output={output}", "sample.per_layer=1", *own, *SMALL, *more)
+    return ["name=tiny-v1", f"output={output}", "sample.per_layer=1", *own, *SMALL, *more]
+
+
+def collect(model: Path, text: Path, output: Path, *more: str) -> int:
+    return command("collect", *collecting(model, text, output, *more))
 
 
 def test_several_workers_freeze_the_same_task_as_one(
@@ -59,11 +67,85 @@ def test_several_workers_freeze_the_same_task_as_one(
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["tiny-v1"]
 
 
+def test_workers_that_end_together_freeze_one_task(
+    tiny_llama: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert collect(tiny_llama, text, tmp_path / "alone") == 0
+    shared, read, sealed = tmp_path / "shared", threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+    save, seal, first = StateFile.save, frozen.seal, iter([True, True])
+
+    def save_together(*what: Any) -> None:
+        save(*what)
+        if what[-1] is not None:
+            read.wait()
+
+    def seal_together(*what: Any) -> Any:
+        found = seal(*what)
+        if next(first, False):
+            sealed.wait()
+            assert tasks.list_tasks(shared) == []
+            sealed.wait()
+        return found
+
+    monkeypatch.setattr(StateFile, "save", save_together)
+    monkeypatch.setattr(frozen, "seal", seal_together)
+    own = collecting(tiny_llama, text, shared, "workers=2")
+    plans = [experiment.prepare_collection(composed("collect", [*own, f"worker={worker}"])) for worker in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        said_of_both = list(pool.map(lambda plan: experiment.collect(plan, lambda *_: None), plans))
+    assert said_of_both == [[f"task: {shared / 'tiny-v1'}"]] * 2
+    assert [path.name for path in shared.iterdir()] == ["tiny-v1"]
+    one, other = (frozen.read(where / "tiny-v1")["digest"] for where in (tmp_path / "alone", shared))
+    assert one == other
+
+
+def test_another_task_that_was_frozen_meanwhile_is_no_success(tiny_llama: Path, text: Path, tmp_path: Path) -> None:
+    plan = experiment.prepare_collection(composed("collect", collecting(tiny_llama, text, tmp_path, "seed=1")))
+    assert collect(tiny_llama, text, tmp_path) == 0
+    with pytest.raises(NeuroglossError, match="tiny-v1 exists, and a task is never changed"):
+        experiment.collect(plan, lambda *_: None)
+
+
 def test_a_worker_without_a_place_is_refused(
     tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert collect(tiny_llama, text, tmp_path, "workers=3", "worker=3") == 2
     assert "worker is counted from 0 to workers - 1" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("collect.excerpts=-1", "collect.excerpts is -1, and a neuron needs 8 top and 6 random ones"),
+        ("collect.excerpts=0", "collect.excerpts is 0, and a neuron needs 8 top and 6 random ones"),
+        ("collect.excerpt_tokens=513", "collect.excerpt_tokens is 513, and the subject reads 512 tokens at most"),
+        ("corpus.documents=-1", "corpus.documents is -1; write at least 1, or null"),
+        ("seed=-1", "sample.seed is -1; write at least 0"),
+        ("sample.spares=-1", "sample.spares is -1; write at least 0"),
+        ("sample.per_layer=0", "sample.per_layer is 0; write at least 1"),
+        ("sample=uniform sample.neurons=0", "sample.neurons is 0; write at least 1"),
+        ("sample=uniform sample.neurons=-3", "sample.neurons is -3; write at least 1"),
+        ("sample=uniform sample.neurons=1000", "the subject has 192 neurons; lower sample.neurons to at most that"),
+        ("sample=listed sample.ids=[]", "sample.ids names no neuron"),
+        ("sample=listed sample.ids=[L9N9]", "there is no neuron L9N9"),
+        ("corpus=smollm2_sampled corpus.seed=-1", "corpus.seed is -1; write at least 0"),
+    ],
+)
+def test_what_can_not_be_collected_is_refused_with_a_sentence(
+    tiny_gpt2: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, sentence: str
+) -> None:
+    given = [one for one in collecting(tiny_gpt2, text, tmp_path / "out") if one.split(".")[0] not in wrong.split("=")]
+    assert command("collect", *given, *wrong.split()) == 2
+    assert sentence in said(capsys)
+
+
+def test_the_advice_of_an_error_can_be_followed(
+    tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert collect(tiny_llama, text, tmp_path / "out", "collect.excerpts=1000") == 2
+    assert "lower collect.excerpts" in said(capsys)
+    assert collect(tiny_llama, text, tmp_path / "out", "collect.excerpts=24") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tiny-v1"]
 
 
 def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,6 +159,17 @@ def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: py
 def test_a_task_is_rebuilt_from_what_it_says(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("tasks", "rebuild", str(tiny_task)) == 0
     assert f"tiny-v1: collects to the same digest, {frozen.read(tiny_task)['digest']}" in said(capsys)
+
+
+def test_a_task_is_rebuilt_in_a_folder_of_its_own(
+    tiny_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("tasks", "rebuild", str(tiny_task), "--write", str(tmp_path / "new" / "other-v2")) == 0
+    assert "tiny-v1: collects to the same neurons and excerpts" in said(capsys)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["other-v2"]
+    task = tasks.read_task(tmp_path / "new" / "other-v2")
+    assert task.name == "other-v2"
+    assert [one.top for one in task.records] == [one.top for one in tasks.read_task(tiny_task).records]
 
 
 def test_a_task_whose_corpus_has_changed_is_not_rebuilt(
@@ -133,6 +226,8 @@ def test_a_task_is_imported_and_exported(tiny_task: Path, tmp_path: Path, capsys
         assert path.read_text() == (tmp_path / "out2" / path.relative_to(tmp_path / "out")).read_text()
     assert command("tasks", "import", "again-v1", str(tmp_path / "out"), *where) == 2
     assert "a task is never changed" in said(capsys)
+    assert command("tasks", "import", "../again-v1", str(tmp_path / "out"), *where) == 2
+    assert "name is '../again-v1'; a task is named like mine-v1" in said(capsys)
 
 
 def test_a_collection_that_was_killed_has_no_text_written_twice(

@@ -31,13 +31,13 @@ def activations(draw: st.DrawFn) -> dict[str, Any]:
 def objects(draw: st.DrawFn) -> dict[str, Any]:
     sample = st.lists(activations(), max_size=2)
     strata = draw(st.one_of(st.none(), st.lists(sample, min_size=5, max_size=5)))
-    edges = st.lists(st.floats(-5, 5), min_size=4, max_size=4)
+    edges = st.one_of(st.none(), st.lists(st.floats(-5, 5), min_size=4, max_size=4))
     return {
         "dataclass_name": "NeuronRecord",
         "neuron_id": {"dataclass_name": "NeuronId", "layer_index": draw(st.integers(0, 47)), "neuron_index": 9},
         "random_sample": draw(sample),
         "random_sample_by_quantile": strata,
-        "quantile_boundaries": None if strata is None else draw(edges),
+        "quantile_boundaries": draw(edges),
         **{name: draw(MOMENTS) for name in ("mean", "variance", "skewness", "kurtosis")},
         "most_positive_activation_records": draw(sample),
     }
@@ -87,6 +87,7 @@ def test_files_are_read_in_the_order_of_neurons(tmp_path: Path) -> None:
     later = example(neuron_id={"layer": "1", "idx": 2})
     found = neuron_records.read([files(tmp_path, example(), later)])
     assert [record.neuron for record in found.records] == [NeuronId(1, 2), NeuronId(3, 7)]
+    assert [path.name for path in found.paths] == ["1.json", "0.json"]
     record = found.records[1]
     assert (len(record.top), len(record.random)) == (20, 10)
     assert {one.kind for one in record.random} == {ExcerptKind.RANDOM}
@@ -125,7 +126,24 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path: Path) -> None:
     wrong = {
         "is not a finite number": example(random_sample=[{"tokens": ["a"], "activations": [None]}]),
         "has 2 tokens but 1 activations": example(random_sample=[{"tokens": ["a", "b"], "activations": [0]}]),
-        "5 samples by quantile and 0 boundaries": example(random_sample_by_quantile=[[]] * 5),
+        "5 samples by quantile and 3 boundaries": example(
+            random_sample_by_quantile=[[]] * 5, quantile_boundaries=[1, 2, 3]
+        ),
+        "excerpt random-0:0 holds an activation that is not a finite number in float32": example(
+            random_sample=[{"tokens": ["a"], "activations": [1e39]}]
+        ),
+        r"excerpt top-1:0 has the token '\\ud83d', which is no text; fetch it again": example(
+            most_positive_activation_records=[
+                {"tokens": [token], "activations": [1]} for token in ("\U0001f600", "\ud83d")
+            ]
+        ),
+        "excerpt random-0:0 has the token 3, which is no text": example(
+            random_sample=[{"tokens": [3], "activations": [1]}]
+        ),
+        "excerpt random-0:0 has the token None, which is no text": example(
+            random_sample=[{"tokens": [None], "activations": [1]}]
+        ),
+        "'-1:7' is not a neuron": example(layer=-1),
     }
     for sentence, made in wrong.items():
         with pytest.raises(NeuroglossError, match=rf"0\.json: .*{sentence}"):

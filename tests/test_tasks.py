@@ -446,6 +446,46 @@ def test_imported_records_are_exported_exactly(tmp_path: Path) -> None:
     assert {name: (tmp_path / "out" / name).read_text() for name in texts} == texts
 
 
+@pytest.mark.parametrize("strata", [0, 5])
+@pytest.mark.parametrize("boundaries", [0, 4])
+def test_samples_by_quantile_and_their_boundaries_come_back_each_by_itself(
+    tmp_path: Path, strata: int, boundaries: int
+) -> None:
+    """Whether or not another record of the task has both."""
+    made = json.loads(neuron_file(3))
+    for name, number in (("random_sample_by_quantile", strata), ("quantile_boundaries", boundaries)):
+        made[name] = made[name][:number] or None
+    texts = {"2/7.json": neuron_file(2), "3/7.json": json.dumps(made)}
+    for name, text in texts.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).write_text(text)
+    import_records([tmp_path / "in"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    export_records(str(tmp_path / "them-v1"), tmp_path / "out")
+    assert {name: (tmp_path / "out" / name).read_text() for name in texts} == texts
+
+
+def test_records_that_make_no_task_are_named_by_their_file(tmp_path: Path) -> None:
+    short, twice = (json.loads(neuron_file(layer)) for layer in (3, 4))
+    short["random_sample"][2] = {"tokens": ["a"], "activations": [1.0]}
+    twice["random_sample"][2] = twice["random_sample"][1]
+    (tmp_path / "2.json").write_text(neuron_file(2))
+    for layer, made, sentence in (
+        (3, short, r"excerpt random-2:0 has 1 tokens, and others have 12"),
+        (4, twice, r"neuron L4N7 has the excerpt random-1:0 twice, .* it must stand there once"),
+    ):
+        path = tmp_path / f"{layer}.json"
+        path.write_text(json.dumps(made))
+        with pytest.raises(NeuroglossError, match=rf"{layer}\.json: {sentence}"):
+            import_records([tmp_path / "2.json", path], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+
+
+def test_what_can_not_be_read_back_is_not_frozen(tmp_path: Path, collection: Collection) -> None:
+    one = dataclasses.replace(collection.records[0], neuron=NeuronId(-1, 7))
+    with pytest.raises(NeuroglossError, match="is not a neuron"):
+        write_task(tmp_path / "some-v1", dataclasses.replace(collection, records=(one,)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_an_explainer_sees_of_an_imported_record_is_open(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(neuron_file(2))
     import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))

@@ -13,7 +13,7 @@ import torch
 
 from harness.subjects.corpora import Corpus, Cutting, Passage, TextModel, passages
 from harness.subjects.neurons import Candidates, NeuronSample, choose
-from harness.subjects.sketch import Kept, Sketch, SketchSettings
+from harness.subjects.sketch import Kept, Sketch, SketchSettings, text_mark
 from harness.subjects.state import StateFile
 from harness.types import (
     Excerpt,
@@ -78,6 +78,11 @@ class CollectionSettings:
             raise NeuroglossError("collect.top, collect.random and collect.batch_size must be at least 1; raise them.")
         if self.quantile < 0 or not 0 <= self.minimum_active <= 1:
             raise NeuroglossError("collect.quantile must be at least 0, and collect.minimum_active from 0 to 1.")
+        if self.excerpts is not None and self.excerpts < self.top + self.random:
+            raise NeuroglossError(
+                f"collect.excerpts is {self.excerpts}, and a neuron needs {self.top} top and {self.random} random "
+                "ones; raise it, or write null to read all there are."
+            )
         if self.start_token and self.excerpt_tokens < 2:
             raise NeuroglossError("collect.excerpt_tokens is 1, all of it the start token; raise it.")
 
@@ -102,7 +107,8 @@ class Collection:
         rejected: candidates passed over because they fire on too few excerpts or positions.
         excerpts: how many distinct excerpts the corpus gave.
         distinct_tokens: how many token texts stand at their scored positions; 0 where no sums by token are kept.
-        threads: how many the processor's arithmetic ran on; sums, and so sampled text, can depend on it.
+        threads: the most that the processor's arithmetic ran on for any batch; sums, and so sampled text, can depend on
+            it.
     """
 
     subject: Identity
@@ -146,6 +152,11 @@ class ReadableModel(TextModel, Protocol):
         ...
 
     @property
+    def context(self) -> int:
+        """The most tokens that a sequence may have."""
+        ...
+
+    @property
     def start_token(self) -> int:
         """The token that the tokenizer puts before a text."""
         ...
@@ -161,7 +172,7 @@ class ReadableModel(TextModel, Protocol):
         ...
 
     def token_text(self, token_id: int) -> str:
-        """The text of one token, decoded alone."""
+        """What a token adds to a text that goes on with it."""
         ...
 
 
@@ -210,36 +221,59 @@ def collect_share(  # noqa: PLR0913  # the same, and where its parts are kept
         The collection; None where other workers have yet to end.
 
     Raises:
-        NeuroglossError: as :func:`collect`, or a state can not be read or written; what was saved last is kept.
+        NeuroglossError: as :func:`collect`, a state can not be read or written, or a part was read from another text;
+            what was saved last is kept.
     """
     groups = sample.candidates(subject.shape)
     own = blank(subject, groups, settings)
-    if not states[worker].restore(own):
+    whole = states[worker].restore(own)
+    if whole is None:
         share = Share(worker, len(states))
-        read(own, subject, corpus, settings, share=share, state=states[worker], progress=progress)
+        whole = read(own, subject, corpus, settings, share=share, state=states[worker], progress=progress)
     for number, state in enumerate(states):
         if number != worker:
             part = blank(subject, groups, settings)
-            if not state.restore(part):
+            theirs = state.restore(part)
+            if theirs is None:
                 return None
+            if theirs != whole:
+                raise NeuroglossError(
+                    f"{state.path} was read from another text than {states[worker].path}; give every worker the same "
+                    "corpus, delete the part of the other one, and run its worker again."
+                )
             own.absorb(part)
     return finished(own, subject, groups, settings)
 
 
 def blank(subject: ReadableModel, groups: Sequence[Candidates], settings: CollectionSettings) -> Sketch:
-    """A sketch of all candidates that has read nothing."""
-    return Sketch(
-        sorted(neuron for group in groups for neuron in group.neurons),
-        SketchSettings(
-            top=settings.top,
-            random=settings.random,
-            quantile=settings.quantile,
-            tokens=settings.excerpt_tokens,
-            leading=settings.leading,
-            vocabulary=subject.vocabulary if settings.token_sums else 0,
-            seed=settings.seed,
-        ),
+    """A sketch of all candidates that has read nothing.
+
+    Raises:
+        NeuroglossError: the subject does not take excerpts as long as asked for, or there is no room for the sketch.
+    """
+    if settings.excerpt_tokens > subject.context:
+        raise NeuroglossError(
+            f"collect.excerpt_tokens is {settings.excerpt_tokens}, and the subject reads {subject.context} tokens at "
+            "most; lower it."
+        )
+    neurons = sorted(neuron for group in groups for neuron in group.neurons)
+    kept = SketchSettings(
+        top=settings.top,
+        random=settings.random,
+        quantile=settings.quantile,
+        tokens=settings.excerpt_tokens,
+        leading=settings.leading,
+        vocabulary=subject.vocabulary if settings.token_sums else 0,
+        seed=settings.seed,
     )
+    try:
+        return Sketch(neurons, kept)
+    except MemoryError as error:
+        raise NeuroglossError(
+            f"there is no room in memory for {len(neurons)} neurons with sums for each of {kept.vocabulary} tokens, "
+            f"which take up to {16e-9 * len(neurons) * kept.vocabulary:.1f} GB; write collect.token_sums=false, or "
+            "sample fewer neurons."
+        ) from error
 
 
 def read(  # noqa: PLR0913  # what is read, how, and where it is kept meanwhile
@@ -251,39 +285,105 @@ def read(  # noqa: PLR0913  # what is read, how, and where it is kept meanwhile
     share: Share = Share(),
     state: StateFile | None = None,
     progress: Progress = lambda *_: None,
-) -> None:
+) -> int:
     """Read a worker's share of the corpus, but what ``sketch`` has read before, and save it as it goes.
 
+    Returns:
+        The mark of the whole text, by which that of another worker is known to be the same.
+
     Raises:
-        NeuroglossError: the corpus ends before ``settings.excerpts``, or an activation is not a finite number.
+        NeuroglossError: the corpus can not be read, ends before ``settings.excerpts`` or is not the one that was read
+            before; what was read is saved. Or a token or an activation is not one that can be kept.
     """
+    columns = sketch.columns
+    saving = _Saving(sketch, state)
+    whole = own = 0
+    for number, batch in enumerate(saving.before_failure(_batches(subject, corpus, settings, progress))):
+        mark = text_mark(number, batch)
+        whole ^= mark
+        if number % share.workers == share.worker:
+            if not sketch.has(number):
+                saving.check_text(own)
+                _check_ids(batch, subject.vocabulary)
+                subject.visit(columns, [passage.token_ids for passage in batch], sketch.opened(number, batch))
+                saving.grown()
+            own ^= mark
+    saving.check_text(own)
+    saving.save(whole)
+    return whole
+
+
+def _batches(
+    subject: ReadableModel, corpus: Corpus, settings: CollectionSettings, progress: Progress
+) -> Iterator[list[Passage]]:
+    """The passages of a corpus, as many as are read together at a time."""
     cutting = Cutting(
         settings.excerpt_tokens, subject.start_token if settings.start_token else None, settings.across_documents
     )
     found = passages(corpus.documents(subject, progress), cutting, subject.token_text)
-    columns = sketch.columns
-    given = fresh = 0
-    for number, batch in enumerate(_batched(islice(found, settings.excerpts), settings.batch_size)):
+    given = 0
+    for batch in _batched(islice(found, settings.excerpts), settings.batch_size):
         given += len(batch)
         if len(batch) < settings.batch_size and given < (settings.excerpts or 0):
             break  # the corpus ended early, and this batch would be another one on a larger corpus
-        if number % share.workers == share.worker and not sketch.has(number):
-            subject.visit(columns, [passage.token_ids for passage in batch], sketch.opened(number, batch))
-            fresh += 1
-            if state is not None and fresh % state.every == 0:
-                state.save(sketch, complete=False)
+        yield batch
         # How much a corpus holds is not known before its end: until then, a batch more than has been read.
         progress("reading activations", given, settings.excerpts or given + settings.batch_size)
     progress("reading activations", given, given)
     if settings.excerpts is not None and given < settings.excerpts:
-        if state is not None:
-            state.save(sketch, complete=False)
         raise NeuroglossError(
             f"the corpus ended after {given} of {settings.excerpts} excerpts of {settings.excerpt_tokens} tokens; use "
             "a larger corpus, or lower collect.excerpts (null reads all there are)."
         )
-    if state is not None:
-        state.save(sketch, complete=True)
+
+
+@dataclass(eq=False)
+class _Saving:
+    """Saves a sketch as it grows, where it has a state file."""
+
+    sketch: Sketch
+    state: StateFile | None
+    unsaved: int = 0
+
+    def grown(self) -> None:
+        """Save what was read, every so many batches."""
+        self.unsaved += 1
+        if self.state is not None and self.unsaved >= self.state.every:
+            self.save()
+
+    def save(self, whole: int | None = None) -> None:
+        """Save what was read; all of it, where the mark of the whole text is known."""
+        if self.state is not None:
+            self.state.save(self.sketch, whole)
+        self.unsaved = 0
+
+    def before_failure(self, batches: Iterable[Item]) -> Iterator[Item]:
+        """Hand on batches; where the next one can not be had, what was read so far is saved first."""
+        try:
+            yield from batches
+        except Exception:
+            if self.unsaved:
+                self.save()
+            raise
+
+    def check_text(self, own: int) -> None:
+        """Refuse a corpus whose batches, up to now, have other marks together than those that the sketch has read."""
+        if own != self.sketch.text:
+            raise NeuroglossError(
+                "the text is not the one that was read before: the corpus has changed, or was sampled otherwise; "
+                f"restore it, or delete {'the state' if self.state is None else self.state.path} to begin anew."
+            )
+
+
+def _check_ids(batch: Sequence[Passage], vocabulary: int) -> None:
+    """Refuse a token that the subject does not have, as a tokenizer larger than its embedding gives."""
+    for passage in batch:
+        largest = max(passage.token_ids)
+        if largest >= vocabulary:
+            raise NeuroglossError(
+                f"the excerpt {passage.source} has token id {largest}, outside the {vocabulary} tokens of the subject; "
+                "use the tokenizer that belongs to it."
+            )
 
 
 def finished(
@@ -319,7 +419,7 @@ def finished(
         rejected=tuple(rejected),
         excerpts=sketch.read,
         distinct_tokens=sums.distinct,
-        threads=torch.get_num_threads(),
+        threads=sketch.threads,
     )
 
 

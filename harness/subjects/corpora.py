@@ -210,7 +210,7 @@ class TextFiles:
     def __init__(self, path: str, text_field: str = "text", documents: int | None = None) -> None:
         self.path = path
         self.text_field = text_field
-        self.limit = documents
+        self.limit = _checked(documents)
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every document as ``<file>#<number>``.
@@ -242,7 +242,7 @@ class TokenFiles:
     def __init__(self, path: str, ids_field: str = "input_ids", documents: int | None = None) -> None:
         self.path = path
         self.ids_field = ids_field
-        self.limit = documents
+        self.limit = _checked(documents)
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every document as ``<file>#<number>``.
@@ -304,7 +304,7 @@ class HubDataset:
         self.revision = revision
         self.config = config
         self.text_field = text_field
-        self.limit = documents
+        self.limit = _checked(documents)
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         """Every document as ``<name>/<split>#<number>``.
@@ -332,7 +332,7 @@ class HubDataset:
             yield from self._rows(rows)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             raise NeuroglossError(
-                f"the dataset {self.name} can not be read ({str(error).splitlines()[0]}); "
+                f"the dataset {self.name} can not be read ({_first_line(error)}); "
                 "check its name, split and revision, and the network, and run again."
             ) from error
 
@@ -344,6 +344,18 @@ class HubDataset:
                     "set corpus.text_field."
                 )
             yield f"{self.name}/{self.split}#{number}", row[self.text_field]
+
+
+def _checked(documents: int | None) -> int | None:
+    """How many documents are read at most; refused where that is none."""
+    if documents is not None and documents < 1:
+        raise NeuroglossError(f"corpus.documents is {documents}; write at least 1, or null to read all there are.")
+    return documents
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _files(place: str, kinds: Collection[str]) -> Iterator[tuple[str, Path]]:
@@ -377,7 +389,7 @@ def _entries(path: Path, field: str) -> Iterator[object]:
 
 
 def _read_text(path: Path, _: str) -> Iterator[object]:
-    yield path.read_text(encoding="utf-8")
+    yield path.read_bytes().decode("utf-8")  # reading it as text would make one of all kinds of line ends
 
 
 def _read_lines(path: Path, field: str) -> Iterator[object]:

@@ -45,6 +45,8 @@ class Stratified:
     """
 
     def __init__(self, per_layer: int = 1, spares: int = 3, seed: int = 0) -> None:
+        _check_least(1, per_layer=per_layer)
+        _check_least(0, spares=spares, seed=seed)
         self.per_layer = per_layer
         self.spares = spares
         self.seed = seed
@@ -65,6 +67,8 @@ class Uniform:
     """
 
     def __init__(self, neurons: int = 30, spares: int = 3, seed: int = 0) -> None:
+        _check_least(1, neurons=neurons)
+        _check_least(0, spares=spares, seed=seed)
         self.neurons = neurons
         self.spares = spares
         self.seed = seed
@@ -72,6 +76,7 @@ class Uniform:
     def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
         """One group for each layer that the draw has hit."""
         layers, width = shape
+        _check_enough(shape, neurons=self.neurons)
         places = np.random.default_rng(self.seed).permutation(layers * width)[: self.neurons]
         wanted = np.bincount(places // width, minlength=layers).tolist()
         return [_drawn(layer, count, self.spares, width, self.seed) for layer, count in enumerate(wanted) if count]
@@ -89,6 +94,7 @@ class ByActivity:
     def __init__(self, neurons: int = 30, candidates: int = 300, seed: int = 0) -> None:
         if not 0 < neurons <= candidates:
             raise NeuroglossError(f"sample.neurons is {neurons} of {candidates} candidates; give more candidates.")
+        _check_least(0, seed=seed)
         self.neurons = neurons
         self.drawn = candidates
         self.seed = seed
@@ -96,8 +102,7 @@ class ByActivity:
     def candidates(self, shape: tuple[int, int]) -> list[Candidates]:
         """One group of all candidates."""
         layers, width = shape
-        if self.drawn > layers * width:
-            raise NeuroglossError(f"the subject has {layers * width} neurons; lower sample.candidates to at most that.")
+        _check_enough(shape, candidates=self.drawn)
         places = np.random.default_rng(self.seed).permutation(layers * width)[: self.drawn].tolist()
         found = tuple(NeuronId(place // width, place % width) for place in places)
         return [Candidates(self.neurons, found, by_activity=True)]
@@ -120,6 +125,8 @@ class Listed:
     """
 
     def __init__(self, ids: list[str]) -> None:
+        if not ids:
+            raise NeuroglossError("sample.ids names no neuron; write for example sample.ids=[L0N12,L3N45].")
         self.ids = ids
 
     def candidates(self, shape: tuple[int, int]) -> list[Candidates]:  # noqa: ARG002  # the subject refuses unknown ones
@@ -165,9 +172,22 @@ def _spread(living: Sequence[NeuronId], activity: Mapping[NeuronId, float], want
     return [ordered[int((place + 0.5) * len(ordered) / wanted)] for place in range(wanted)]
 
 
+def _check_least(least: int, **settings: int) -> None:
+    for name, value in settings.items():
+        if value < least:
+            raise NeuroglossError(f"sample.{name} is {value}; write at least {least}.")
+
+
+def _check_enough(shape: tuple[int, int], **wanted: int) -> None:
+    layers, width = shape
+    for name, value in wanted.items():
+        if value > layers * width:
+            raise NeuroglossError(f"the subject has {layers * width} neurons; lower sample.{name} to at most that.")
+
+
 def _drawn(layer: int, wanted: int, spares: int, width: int, seed: int) -> Candidates:
     """Candidates of one layer, in an order that depends on the seed and the layer alone."""
-    if not 0 < wanted <= width:
+    if wanted > width:
         raise NeuroglossError(f"{wanted} neurons are wanted in layer {layer}, which has {width}; correct sample.")
     order = np.random.default_rng((seed, layer)).permutation(width)[: wanted * (1 + spares)]
     return Candidates(wanted, tuple(NeuronId(layer, int(index)) for index in order))

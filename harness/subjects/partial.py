@@ -54,6 +54,11 @@ class PartialModel:
     Args:
         model: as transformers makes it, in evaluation mode.
 
+    Attributes:
+        shape: (layers, neurons in each layer).
+        vocabulary: how many token ids there are.
+        context: the most tokens that a sequence may have; very many where the model has no such limit.
+
     Raises:
         NeuroglossError: see :func:`harness.subjects.locate.locate`.
     """
@@ -64,6 +69,7 @@ class PartialModel:
         self._layers, self._projections = located.layers, located.projections
         self.shape = (len(located.layers), located.neurons)
         self.vocabulary = int(model.get_input_embeddings().num_embeddings)
+        self.context = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
         self._extras = self._extra_outputs()
         self._straight: dict[int, bool] = {}
 

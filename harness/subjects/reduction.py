@@ -12,7 +12,8 @@ from harness.types import FloatArray
 
 POWERS = 4
 TILE = 2**19
-"""Activations worked on together: few enough that they, their squares and their cubes stay in a megabyte of cache."""
+"""Activations worked on together: few enough that they, their squares and their cubes, 6 MB, stay in a large cache, and
+enough that the threads which share the work do not wait for each other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,8 @@ class Reduced:
 def reduce(activations: torch.Tensor, leading: int) -> Reduced:
     """Reduce activations, float32 [passages, tokens, neurons], over all positions but the first ``leading``.
 
-    Sums within a passage are in float32, and sums over passages in float64.
+    Sums within a passage are in float32, and sums over passages in float64. They are handed back to the processor, so
+    that on an accelerator each layer of each batch is waited for.
     """
     passages, tokens, neurons = activations.shape
     at_once = max(1, TILE // (tokens * neurons))

@@ -44,6 +44,8 @@ class Sampling:
             raise NeuroglossError("tokens, batch_size and top_k of the sampled corpus must be at least 1; raise them.")
         if self.temperature <= 0 or not 0 < self.top_p <= 1:
             raise NeuroglossError("the sampled corpus needs a temperature above 0 and a top_p above 0 and at most 1.")
+        if self.seed < 0:
+            raise NeuroglossError(f"corpus.seed is {self.seed}; write at least 0.")
 
 
 def sample(  # noqa: PLR0913  # what is written, how, and what has been

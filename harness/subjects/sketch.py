@@ -9,6 +9,7 @@ So a batch is the unit of work, made of the same passages whoever reads it, and 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -89,9 +90,6 @@ class Stratum:
     kept: Kept
 
 
-_SIDE_BY_SIDE = ThreadPoolExecutor(2, thread_name_prefix="offers")
-
-
 class Sketch:
     """The state of a collection: passages, moments and sums by token of each neuron.
 
@@ -102,6 +100,8 @@ class Sketch:
     Attributes:
         passages: those kept of any neuron, by content key; a few that no neuron keeps any more may be among them.
         read: how many passages were taken in.
+        threads: the most that the processor's arithmetic ran on for any batch.
+        text: the marks of the batches taken in, joined by exclusive or (see :func:`text_mark`).
     """
 
     def __init__(self, neurons: Sequence[NeuronId], settings: SketchSettings) -> None:
@@ -112,6 +112,8 @@ class Sketch:
         self.passages: dict[int, Passage] = {}
         self._prune_above = PRUNED_FROM
         self.read = 0
+        self.text = 0
+        self.threads = 0
         self._done = 0  # bit n: batch n was taken in
         self._columns = dict(_by_layer(self.neurons))
         number, tokens = len(self.neurons), settings.tokens
@@ -127,6 +129,8 @@ class Sketch:
         # Pages of this that are never touched take no memory: it grows with the tokens seen, not with the vocabulary.
         self._token_sums = ExactSums((settings.vocabulary, number), digits=2, lowest=-56)
         self._draw_keys = neuron_keys(self.neurons, settings.seed)
+        # Its own, and not the module's: a process that is forked takes no threads along.
+        self._side_by_side = ThreadPoolExecutor(2, thread_name_prefix="offers")
 
     # --------------------------------------------------------------------------------------------------------- adding
 
@@ -159,6 +163,8 @@ class Sketch:
         ids = np.array([passage.token_ids[self.settings.leading :] for passage in passages])
         self._done |= 1 << number
         self.read += len(passages)
+        self.text ^= text_mark(number, passages)
+        self.threads = max(self.threads, torch.get_num_threads())
         self._keep_passages(content, passages)
         tokens = _Sorted.of(ids.ravel()) if self.settings.vocabulary else None
         if tokens is not None:
@@ -196,7 +202,7 @@ class Sketch:
             counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
             self._class_counts[places] += counts.reshape(-1, CLASSES)
             offers.insert(0, partial(_offer, self._by_class, classes + places.start * CLASSES, drawn))
-        list(_SIDE_BY_SIDE.map(lambda offer: offer(content, activations), offers))
+        list(self._side_by_side.map(lambda offer: offer(content, activations), offers))
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -242,6 +248,8 @@ class Sketch:
             )
         self._done |= other._done
         self.read += other.read
+        self.text ^= other.text
+        self.threads = max(self.threads, other.threads)
         for own, others in zip(self._kinds, other._kinds, strict=True):
             own.absorb(others)
         self.passages |= other.passages
@@ -266,6 +274,8 @@ class Sketch:
         found: dict[str, npt.NDArray[Any]] = {
             "done": np.frombuffer(done, dtype=np.uint8),
             "read": np.array(self.read),
+            "text": np.array(self.text, dtype=np.uint64),
+            "threads": np.array(self.threads),
             "class_counts": self._class_counts,
             "firing": self._firing,
             "active": self._active,
@@ -288,6 +298,8 @@ class Sketch:
         """Take in a state of the same neurons and settings; nothing was taken in before."""
         self._done = int.from_bytes(state["done"].tobytes(), "little")
         self.read = int(state["read"])
+        self.text = int(state["text"])
+        self.threads = int(state["threads"])
         self._class_counts[...] = state["class_counts"]
         self._firing[...] = state["firing"]
         self._active[...] = state["active"]
@@ -412,6 +424,18 @@ def _offer(kind: Lowest, group: Places | slice, order: Keys, content: Keys, acti
 def content_key(passage: Passage) -> int:
     """The first 64 bits of a passage's digest."""
     return int(passage.digest[:16], 16)
+
+
+def text_mark(number: int, passages: Sequence[Passage]) -> int:
+    """A hash of 64 bits of a batch: of its number, and of the sources, the tokens and the texts of its passages.
+
+    A batch is known by its number alone, and stands for the same passages only while the corpus is the same. The marks
+    of several batches, joined by exclusive or in any order, tell one corpus from another.
+    """
+    named = "\x00".join([str(number), *(text for one in passages for text in (one.source, one.digest))])
+    ids = np.array([passage.token_ids for passage in passages], dtype="<i8")
+    hashed = hashlib.blake2b(named.encode("utf-8", "surrogatepass") + ids.tobytes(), digest_size=8)
+    return int.from_bytes(hashed.digest(), "little")
 
 
 def neuron_keys(neurons: Sequence[NeuronId], seed: int) -> Keys:

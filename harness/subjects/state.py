@@ -7,6 +7,7 @@ one that stands there is always a good one.
 from __future__ import annotations
 
 import os
+import secrets
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ class StateFile:
     """The state of one worker's share of a collection.
 
     Attributes:
-        path: the file, and where it is, ``<name>.part`` while it is being written.
+        path: the file, and beside it, under a name of its own that ends in ``.part``, what is being written.
         origin: a hash of all that the collection depends on; a state of another origin is not gone on from.
         every: how many batches are read between one saving and the next.
     """
@@ -31,14 +32,15 @@ class StateFile:
     origin: str
     every: int = 64
 
-    def restore(self, sketch: Sketch) -> bool:
-        """Fill a new sketch with what was saved, if anything was; whether the share is complete is returned.
+    def restore(self, sketch: Sketch) -> int | None:
+        """Fill a new sketch with what was saved, if anything was.
+
+        Returns:
+            The mark of the whole text that its worker walked through, where the share is complete; None where not.
 
         Raises:
             NeuroglossError: the file is damaged, or belongs to another collection.
         """
-        if not self.path.is_file():
-            return False
         try:
             with np.load(self.path, allow_pickle=False) as saved:
                 if str(saved["origin"]) != self.origin:
@@ -47,27 +49,33 @@ class StateFile:
                         "one, or delete the file to begin anew."
                     )
                 sketch.restore({name: saved[name] for name in saved.files})
-                return bool(saved["complete"])
+                return next(iter(saved["whole"].tolist()), None)
+        except FileNotFoundError:  # nothing was saved, or another worker has just frozen the task
+            return None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise NeuroglossError(
                 f"{self.path} is no state of a collection, or a damaged one; delete it to begin anew."
             ) from error
 
-    def save(self, sketch: Sketch, complete: bool) -> None:
+    def save(self, sketch: Sketch, whole: int | None = None) -> None:
         """Write the state of a sketch in place of what stands there.
+
+        Args:
+            sketch: what was read.
+            whole: the mark of the whole text, where the share is complete.
 
         Raises:
             NeuroglossError: it can not be written; what stood there before still does.
         """
-        draft = self.path.with_suffix(".part")
+        draft = self.path.with_name(f"{self.path.stem}.{secrets.token_hex(8)}.part")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("wb") as stream:
+            with draft.open("xb") as stream:
                 np.savez(
                     stream,
                     allow_pickle=False,
                     origin=np.array(self.origin),
-                    complete=np.array(complete),
+                    whole=np.array([] if whole is None else [whole], dtype=np.uint64),
                     **sketch.state(),
                 )
                 stream.flush()

@@ -94,6 +94,11 @@ class TransformersSubject:
         """How many token ids there are."""
         return self._model.vocabulary
 
+    @property
+    def context(self) -> int:
+        """The most tokens that a sequence may have."""
+        return self._model.context
+
     # -------------------------------------------------------------------------------------------------------- reading
 
     def activations(self, neuron: NeuronId, sequences: Sequence[Tokens]) -> list[FloatArray]:

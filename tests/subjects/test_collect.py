@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,14 +29,16 @@ SETTINGS = CollectionSettings(excerpt_tokens=8, leading=1, top=8, random=6, mini
 class Documents:
     """A corpus of random token ids, in which the planted tokens are rare."""
 
-    def __init__(self, number: int = 40, length: int = 30, seed: int = 0, backwards: bool = False) -> None:
+    def __init__(
+        self, number: int = 40, length: int = 30, seed: int = 0, *, backwards: bool = False, shift: int = 0
+    ) -> None:
         generator = np.random.default_rng(seed)
         common = [one for one in range(3, 200) if one not in FIRES_ON]
         made = generator.choice(common, (number, length))
         places = generator.random((number, length)) < 0.03
         made[places] = generator.choice(FIRES_ON, places.sum())
         found = [Document(f"d{row}", tuple(map(int, made[row]))) for row in range(number)]
-        self.made = found[::-1] if backwards else found
+        self.made = found[::-1] if backwards else found[-shift:] + found[:-shift] if shift else found
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         return iter(self.made)
@@ -278,14 +281,20 @@ def test_any_number_of_workers_collect_the_same(planted: TransformersSubject, tm
     assert same(again, found[-1])
 
 
+class Stops(Documents):
+    """A corpus that can not be read to its end."""
+
+    def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
+        yield from self.made[:29]
+        raise NeuroglossError("the connection broke")
+
+
+LISTED = Listed([str(PLANTED)])
+
+
 def test_a_collection_that_was_stopped_reads_only_what_is_missing(planted: TransformersSubject, tmp_path: Path) -> None:
     sample = Listed([str(PLANTED), "L2N1"])
     whole = collect(planted, Documents(), sample, SETTINGS)
-
-    class Stops(Documents):
-        def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
-            yield from self.made[:29]
-            raise NeuroglossError("the connection broke")
 
     with pytest.raises(NeuroglossError, match="the connection broke"):
         collect_share(planted, Stops(), sample, SETTINGS, states=states(tmp_path, 1))
@@ -303,7 +312,39 @@ def test_a_collection_that_was_stopped_reads_only_what_is_missing(planted: Trans
         del planted.visit  # type: ignore[method-assign]
     assert found is not None
     assert same(found, whole)
-    assert sum(read) == 120 - 80  # 87 excerpts were read, and those of 16 batches of 5 saved
+    assert sum(read) == 120 - 85  # of 87 excerpts that came, 17 batches of 5 were read
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"backwards": True}, {"seed": 1}, {"number": 20}, {"shift": 1}],
+    ids=["another order", "other text", "less of it", "something before it"],
+)
+def test_a_collection_does_not_go_on_with_another_text(
+    planted: TransformersSubject, tmp_path: Path, other: dict[str, Any]
+) -> None:
+    with pytest.raises(NeuroglossError, match="the connection broke"):
+        collect_share(planted, Stops(), LISTED, SETTINGS, states=states(tmp_path, 1))
+    with pytest.raises(NeuroglossError, match=r"not the one that was read before.*delete .*part-0\.npz to begin anew"):
+        collect_share(planted, Documents(**other), LISTED, SETTINGS, states=states(tmp_path, 1))
+    longer = Documents()
+    longer.made = [*longer.made, *Documents(seed=1).made]
+    assert collect_share(planted, longer, LISTED, SETTINGS, states=states(tmp_path, 1)) is not None
+
+
+@pytest.mark.parametrize("last", [0, 1])
+@pytest.mark.parametrize("changed", [0, 39])
+def test_workers_that_read_other_texts_are_not_merged(
+    planted: TransformersSubject, tmp_path: Path, last: int, changed: int
+) -> None:
+    """Whichever of them ends last, and whoever's batch it is that differs."""
+    other = Documents()
+    other.made[changed] = Document(other.made[changed].source, tuple(reversed(other.made[changed].token_ids)))
+    texts = (Documents(), other)
+    parts = states(tmp_path, 2)
+    assert collect_share(planted, texts[1 - last], LISTED, SETTINGS, states=parts, worker=1 - last) is None
+    with pytest.raises(NeuroglossError, match=r"was read from another text than .*give every worker the same corpus"):
+        collect_share(planted, texts[last], LISTED, SETTINGS, states=parts, worker=last)
 
 
 KILLED = """
@@ -317,12 +358,12 @@ sys.path.insert(0, {tests!r})
 from test_collect import Documents, SETTINGS, states
 
 save, times = state.StateFile.save, 0
-def killing(self, sketch, complete):
+def killing(self, *what):
     global times
     times += 1
     if times == {times}:
         os.fsync = lambda _: os._exit(9)  # killed while the state is half written
-    save(self, sketch, complete)
+    save(self, *what)
 state.StateFile.save = killing
 found = collect_share(
     TransformersSubject({model!r}), Documents(), Stratified(1, 0), SETTINGS, states=states(Path({folder!r}), 1)
@@ -334,16 +375,16 @@ def test_a_killed_collection_goes_on_and_ends_the_same(tiny_gpt2: Path, tmp_path
     script = KILLED.format(tests=str(Path(__file__).parent), model=str(tiny_gpt2), folder=str(tmp_path), times=4)
     ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
     assert ended.returncode == 9, ended.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["part-0.npz", "part-0.part"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".npz", ".part"]
     subject = TransformersSubject(str(tiny_gpt2))
     part = blank(subject, Stratified(1, 0).candidates(subject.shape), SETTINGS)
     (state,) = states(tmp_path, 1)
-    assert not state.restore(part)
+    assert state.restore(part) is None
     assert part.read == 3 * 2 * 5
     found = collect_share(subject, Documents(), Stratified(1, 0), SETTINGS, states=[state])
     assert found is not None
     assert same(found, collect(subject, Documents(), Stratified(1, 0), SETTINGS))
-    assert state.restore(blank(subject, Stratified(1, 0).candidates(subject.shape), SETTINGS))
+    assert state.restore(blank(subject, Stratified(1, 0).candidates(subject.shape), SETTINGS)) is not None
 
 
 def test_a_worker_has_a_number_below_that_of_workers() -> None:
@@ -356,3 +397,41 @@ def test_a_worker_has_a_number_below_that_of_workers() -> None:
 def test_settings_without_meaning_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(NeuroglossError, match=r"collect\.(leading|top)"):
         dataclasses.replace(SETTINGS, **wrong)
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_workers_on_other_threads_collect_the_same_whoever_ends_last(
+    planted: TransformersSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    for worker in (1 - last, last):
+        monkeypatch.setattr(torch, "get_num_threads", lambda worker=worker: 3 + worker)
+        found = collect_share(planted, Documents(), LISTED, SETTINGS, states=states(tmp_path, 2), worker=worker)
+    assert found is not None
+    assert found.threads == 4
+
+
+def test_excerpts_that_could_never_be_enough_are_refused() -> None:
+    assert dataclasses.replace(SETTINGS, excerpts=14).excerpts == 14
+    with pytest.raises(NeuroglossError, match=r"collect\.excerpts is 13, and a neuron needs 8 top and 6 random ones"):
+        dataclasses.replace(SETTINGS, excerpts=13)
+
+
+def test_a_token_that_the_subject_does_not_have_is_refused(
+    planted: TransformersSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planted, "token_text", str)
+    corpus = Documents()
+    corpus.made[7] = Document("d7", (3,) * 7 + (planted.vocabulary,))
+    with pytest.raises(NeuroglossError, match=rf"d7:0 has token id {planted.vocabulary}, outside the"):
+        collected(planted, corpus)
+
+
+def test_a_machine_without_room_for_sums_by_token_is_told_what_to_write(
+    planted: TransformersSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("harness.subjects.sketch.ExactSums", full)
+    with pytest.raises(NeuroglossError, match=r"room in memory for 1 neurons .* write collect\.token_sums=false"):
+        collected(planted, Documents())

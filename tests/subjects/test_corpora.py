@@ -148,6 +148,11 @@ def test_a_folder_is_read_in_the_order_of_names(folder: Path) -> None:
     ]
 
 
+def test_line_ends_are_read_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a\r\nb\rc\n")
+    assert read(TextFiles(str(tmp_path))) == {"a.txt#0": "a\r\nb\rc\n"}
+
+
 def test_one_file_is_read_up_to_the_limit(folder: Path) -> None:
     assert read(TextFiles(str(folder / "a.jsonl"), documents=1)) == {"a.jsonl#0": "x"}
 
@@ -185,6 +190,15 @@ def test_a_dataset_without_such_text_or_split_is_refused(folder: Path) -> None:
         read(HubDataset(str(folder / "deep"), text_field="body"))
     with pytest.raises(NeuroglossError, match=r"can not be read .*check its name, split and revision"):
         read(HubDataset(str(folder / "deep"), split="test"))
+
+
+def test_an_error_that_says_nothing_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr("datasets.load_dataset", fails)
+    with pytest.raises(NeuroglossError, match=r"can not be read \(TimeoutError\); check its name"):
+        read(HubDataset(str(folder / "deep")))
 
 
 def test_a_dataset_on_the_hub_is_pinned() -> None:

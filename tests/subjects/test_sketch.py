@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import multiprocessing
 import random as randoms
 from collections.abc import Sequence
 
@@ -26,6 +28,7 @@ from harness.subjects.sketch import (
     content_key,
     draws,
     neuron_keys,
+    text_mark,
 )
 from harness.types import NeuroglossError, NeuronId
 
@@ -94,6 +97,35 @@ def test_a_sketch_that_was_saved_goes_on() -> None:
     assert content(again) == content(sketch(made))
     with pytest.raises(ValueError, match="batch 4 was taken in before"):
         again.opened(4, made[0][:BATCH])
+
+
+def test_a_batch_is_marked_by_all_that_a_task_would_hold_of_it() -> None:
+    one, other = Passage("d:0", (1, 2), "a" * 64), Passage("e:0", (3, 2), "b" * 64)
+    batches = [
+        (0, [one, other]),
+        (1, [one, other]),
+        (0, [other, one]),
+        (0, [one]),
+        (0, [one, dataclasses.replace(other, source="f:0")]),
+        (0, [one, dataclasses.replace(other, token_ids=(1, 2))]),
+        (0, [one, dataclasses.replace(other, digest="c" * 64)]),
+    ]
+    assert len({text_mark(*batch) for batch in batches}) == len(batches)
+    assert text_mark(0, [one, other]) == 12472536530804736310  # on any machine
+
+
+def _fill(made: Corpus) -> None:
+    sketch(made)
+
+
+def test_a_process_that_was_forked_reads_too() -> None:
+    made = corpus(8, 0)
+    sketch(made)
+    child = multiprocessing.get_context("fork").Process(target=_fill, args=(made,))
+    child.start()
+    child.join(60)
+    child.kill()
+    assert child.exitcode == 0
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
