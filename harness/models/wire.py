@@ -156,7 +156,7 @@ def _choice(document: Any, api: str) -> Answer:
     text = _text(refusal or content)
     positions = None if logprobs is None else _positions(logprobs)
     if positions is not None and not refusal:
-        _check_whole(text, positions)
+        positions = _of_text(text, positions)
     rows = document.get("prompt_logprobs", first.get("prompt_logprobs"))
     prompt = None if rows is None else tuple(_prompt_position(row) for row in rows)
     return Answer(text, _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
@@ -241,8 +241,18 @@ def _measured(likeliest: Iterable[tuple[bytes, float]]) -> tuple[tuple[bytes, fl
     return tuple((text, value) for text, value in likeliest if value > _NEVER)
 
 
-def _check_whole(text: str, positions: Sequence[Position]) -> None:
-    """Log-probabilities must cover the text; they may cover more (an end token), and the server may trim the text.
+def _of_text(text: str, positions: tuple[Position, ...]) -> tuple[Position, ...]:
+    """The log-probabilities of the text: all of them, or all but those of a start token, which stands before the text
+    and has none; a server that echoes may list it."""
+    without_start = positions[1:] if positions and not positions[0].top else positions
+    for some in (positions, without_start):
+        if _cover(text, some):
+            return some
+    raise Again(f"log-probabilities of {len(positions)} tokens, which are not those of the text")
+
+
+def _cover(text: str, positions: Sequence[Position]) -> bool:
+    """Whether log-probabilities cover the text; they may cover more (an end token), and the server may trim the text.
 
     Spaces do not count: some tokenizers lose them where tokens are decoded one by one; nor what comes after a token
     that is no whole character.
@@ -250,8 +260,7 @@ def _check_whole(text: str, positions: Sequence[Position]) -> None:
     covered = b"".join(position.text for position in positions).replace(b" ", b"").strip()
     said = text.strip().rstrip("\ufffd").replace(" ", "").encode("utf-8", "replace")
     readable, unreadable, _ = covered.partition(UNREADABLE)
-    if not covered.startswith(said) and not (unreadable and said.startswith(readable)):
-        raise Again(f"log-probabilities of {len(positions)} tokens, which are not those of the text")
+    return covered.startswith(said) or bool(unreadable and said.startswith(readable))
 
 
 # ---------------------------------------------------------------------------------------------------------- troubles

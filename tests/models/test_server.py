@@ -260,16 +260,21 @@ def test_a_server_without_log_probabilities_says_so_once(loopback: Any, act: Any
 # ----------------------------------------------------------------------------------------------------- echoed prompts
 
 
-def echo(body: dict[str, Any], top: bool = True) -> dict[str, Any]:
-    """The reply of a server that echoes, over a byte-wise tokenizer: level 3 is likely everywhere."""
+def echo(body: dict[str, Any], start: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The reply of a server that echoes, over a byte-wise tokenizer: level 3 is likely everywhere.
+
+    A ``start`` token is listed before the others, as vLLM does, though the text does not hold it.
+    """
     pieces = [*re.findall(r"\d+|.|\n", body["prompt"]), "9"]
-    likeliest = [None, *({piece: -0.1, "3": -1.0, "4": -2.0} for piece in pieces[1:])]
-    logprobs = {"tokens": pieces, "token_logprobs": [None] + [-0.1] * (len(pieces) - 1), "top_logprobs": likeliest}
+    listed = [*start, *pieces]
+    likeliest = [None, *({piece: -0.1, "3": -1.0, "4": -2.0} for piece in listed[1:])]
+    logprobs = {"tokens": listed, "token_logprobs": [None] + [-0.1] * (len(listed) - 1), "top_logprobs": likeliest}
     return {"model": "tiny", "choices": [{"text": "".join(pieces), "finish_reason": "length", "logprobs": logprobs}]}
 
 
-def test_levels_are_read_from_an_echoed_prompt(loopback: Any, act: Any) -> None:
-    loopback.script = lambda path, body: act(echo(body))
+@pytest.mark.parametrize("start", [(), ("<s>",), ("<|begin_of_text|>",)])
+def test_levels_are_read_from_an_echoed_prompt(loopback: Any, act: Any, start: tuple[str, ...]) -> None:
+    loopback.script = lambda path, body: act(echo(body, start))
     asked = model(loopback.url, transport="prompt", api="completions")
     assert asked.levels() == 11
     ((_, reading),) = asked.read_levels([LINES])
