@@ -16,6 +16,7 @@ import copy
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,9 +26,9 @@ import aiohttp
 import httpx2
 import openai
 
-from harness.models import slots, traffic, wire
+from harness.models import slots, store, traffic, wire
 from harness.models.capabilities import MOST_LEVELS, NO_ECHO, NO_LOGPROBS, NO_SCHEMA, Capabilities, Probe
-from harness.models.traffic import Rules
+from harness.models.traffic import PutOff, Record, Rules
 from harness.models.wire import CHAT, COMPLETIONS, LATER, Again, Answer
 from harness.types import (
     Completion,
@@ -134,6 +135,8 @@ class ServerModel:
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
         self._known: Capabilities | None = None
+        self._records: defaultdict[str, Record] = defaultdict(Record)
+        self._again: Callable[[Usage], bool] = lambda _: True
 
     @cached_property
     def identity(self) -> Identity:
@@ -158,9 +161,9 @@ class ServerModel:
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Text, with a name for what became of each request; what was given up is ``failed``."""
-        for one in self._deliver(prompts, self._completion):
-            if isinstance(one.reply, Again):
-                yield one.index, Completion("", Outcome.FAILED, one.wasted + Usage(1))
+        for one in self._deliver(prompts, self._completion, self._records[store.COMPLETIONS.name]):
+            if isinstance(one.reply, Again | PutOff):
+                yield one.index, Completion("", *_unanswered(one))
             else:
                 yield one.index, replace(one.reply, usage=one.reply.usage + one.wasted)
 
@@ -172,11 +175,17 @@ class ServerModel:
                 raise NeuroglossError(
                     f"{self._where} can read {able.levels} levels, not {prompt.levels}: its tokenizer splits others."
                 )
-        for one in self._deliver(prompts, self._slotted):
-            if isinstance(one.reply, Again):
-                yield one.index, missing(prompts[one.index], Outcome.FAILED, one.wasted + Usage(1))
+        for one in self._deliver(prompts, self._slotted, self._records[store.LEVELS.name]):
+            if isinstance(one.reply, Again | PutOff):
+                yield one.index, missing(prompts[one.index], *_unanswered(one))
             else:
                 yield one.index, replace(one.reply, usage=one.reply.usage + one.wasted)
+
+    def heed(self, kind: str, stored: int, again: Callable[[Usage], bool]) -> None:
+        """Take note of how many replies to questions of ``kind`` are known, and of whom to ask whether the budget bears
+        one more attempt of a given cost."""
+        self._records[kind].stored = stored
+        self._again = again
 
     # --------------------------------------------------------------------------------------------------- capabilities
 
@@ -204,9 +213,11 @@ class ServerModel:
         if self.transport == TEXT and not self.json_schema:
             return Capabilities(MOST_LEVELS)  # any model can write numbers
         try:
-            (one,) = self._deliver([probe.prompt], lambda _: self._probe(probe))
+            (one,) = self._deliver([probe.prompt], lambda _: self._probe(probe), Record())
         except wire.Rejected as error:
             return Capabilities(problem=f"{PROBLEMS[self.transport]} ({error})")
+        if isinstance(one.reply, PutOff):
+            raise NeuroglossError(f"{self._where} could not be tried out within the budget; raise it and run again.")
         if isinstance(one.reply, Again):
             raise NeuroglossError(f"{self._where} could not be tried out: it gives {one.reply.reason}; {LATER}.")
         return replace(one.reply, usage=one.reply.usage + one.wasted)
@@ -331,7 +342,7 @@ class ServerModel:
     # -------------------------------------------------------------------------------------------------------- sending
 
     def _deliver(
-        self, prompts: Sequence[Prompt], make: Callable[[Prompt], Job[Reply]]
+        self, prompts: Sequence[Prompt], make: Callable[[Prompt], Job[Reply]], record: Record
     ) -> Iterator[traffic.Delivered[Reply]]:
         """Ask all prompts; those that begin alike go out together, so that the server's prefix cache holds them.
 
@@ -350,10 +361,12 @@ class ServerModel:
             where=self._where,
             tokens=lambda job: _tokens(job.cost),
             used=lambda came: _tokens(came[1]),
+            again=lambda job: self._again(job.cost),
+            record=record,
             close=client.close,
         )
         for one in delivered:
-            reply = one.reply if isinstance(one.reply, Again) else one.reply[0]
+            reply = one.reply if isinstance(one.reply, Again | PutOff) else one.reply[0]
             yield traffic.Delivered(order[one.index], reply, one.wasted)
 
     async def _send(self, client: openai.AsyncOpenAI, job: Job[Reply]) -> tuple[Reply, Usage]:
@@ -443,6 +456,13 @@ def _answered(
 def _named(prompt: SlottedPrompt, answer: Answer, reading: LevelReading) -> LevelReading:
     """``reading``, or where no slot of it has a level, what became of the request."""
     return reading if any(reading.seen) else missing(prompt, answer.outcome, reading.usage)
+
+
+def _unanswered(one: traffic.Delivered[Any]) -> tuple[Outcome, Usage]:
+    """The outcome of a request without a reply, and what it cost: given up, or put off until it can be paid."""
+    if isinstance(one.reply, PutOff):
+        return Outcome.NOT_COLLECTED, one.wasted
+    return Outcome.FAILED, one.wasted + Usage(1)
 
 
 def _beginning(prompt: CompletionPrompt | SlottedPrompt) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
 _IN_VAIN = 3  # requests given up, one after the other and none answered in between, are an outage and no bad luck
+_STORED_FOR_EACH = 10  # stored replies, for each request in vain that may be bad luck: a run again asks only for those
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +54,44 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Delivered(Generic[Reply]):
-    """What became of request ``index``: a reply, or why it was given up; ``wasted`` is what attempts before it cost."""
+    """What became of request ``index``: a reply, or why there is none; ``wasted`` is what attempts before it cost."""
 
     index: int
-    reply: Reply | Again
+    reply: Reply | Again | PutOff
     wasted: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """In place of a reply: the last attempt was billed and came to nothing, and another one can not be paid for now."""
+
+
+@dataclass(slots=True)
+class Record:
+    """How a server has fared with requests of one kind, in one delivery after the other.
+
+    Attributes:
+        stored: replies that an earlier run was given.
+        answered: requests that were answered in this run.
+        in_vain: requests given up since the last one that was answered.
+    """
+
+    stored: int = 0
+    answered: int = 0
+    in_vain: int = 0
 
 
 @dataclass(slots=True)
 class _Errand(Generic[Request]):
-    """A request that is not answered yet, and what its attempts so far have told."""
+    """A request that is not answered yet, and what its attempts so far have told.
+
+    ``answered`` is how many others had been answered when it first failed.
+    """
 
     index: int
     request: Request
     failures: int = 0
+    answered: int = 0
     wasted: Usage = field(default_factory=Usage)
     sent: float = 0.0
 
@@ -79,6 +104,8 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
     where: str = "the server",
     tokens: Callable[[Request], int] = lambda _: 0,
     used: Callable[[Reply], int] = lambda _: 0,
+    again: Callable[[Request], bool] = lambda _: True,
+    record: Record | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> Iterator[Delivered[Reply]]:
     """Send each request until it is answered or given up; replies are yielded as they come.
@@ -90,6 +117,10 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
         where: who is asked, for messages.
         tokens: the most tokens that a request can need; ``used`` what its reply took, for the limit by minute.
         used: see ``tokens``.
+        again: whether a request may be sent again of which an attempt was billed and came to nothing; else it is put
+            off.
+        record: how the server has fared before, and from now on; a server that answered others is not out of reach
+            because one request fails.
         close: awaited at the end, in the same loop.
 
     Raises:
@@ -100,7 +131,7 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
         asyncio.get_running_loop()
         raise NeuroglossError("a model on a server can not be asked from inside an event loop; call it in a thread.")
     loop = asyncio.new_event_loop()
-    traffic = _Traffic(requests, send, rules, where, tokens, used, loop)
+    traffic = _Traffic(requests, send, rules, where, tokens, used, again, record or Record(), loop)
     try:
         with _interrupts(loop, traffic.interrupt):
             while traffic.open or traffic.settled:
@@ -145,6 +176,8 @@ class _Traffic(Generic[Request, Reply]):
         where: str,
         tokens: Callable[[Request], int],
         used: Callable[[Reply], int],
+        again: Callable[[Request], bool],
+        record: Record,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.settled: list[Delivered[Reply]] = []
@@ -154,6 +187,8 @@ class _Traffic(Generic[Request, Reply]):
         self._where = where
         self._tokens = tokens
         self._used = used
+        self._again = again
+        self._record = record
         self._loop = loop
         self._fresh = (_Errand(index, request) for index, request in enumerate(requests))
         self._coming = next(self._fresh, None)
@@ -165,8 +200,6 @@ class _Traffic(Generic[Request, Reply]):
         self._door = asyncio.Lock()  # one request is made at a time, and written before the next one is made
         self._window = Window(rules.concurrency)
         self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
-        self._in_vain = 0
-        self._answered = False
         self._chance = random.Random()  # jitter is no secret, and never part of a result
         self._hurried = False
 
@@ -280,25 +313,46 @@ class _Traffic(Generic[Request, Reply]):
             self.error = self.error or came
         else:
             self._window.succeeded()
-            self._in_vain, self._answered = 0, True
+            self._record.answered += 1
+            self._record.in_vain = 0
             self._rates[1].give_back(self._tokens(errand.request) - self._used(came))
             self.settled.append(Delivered(errand.index, came, errand.wasted))
 
     def _failed(self, errand: _Errand[Request], again: Again) -> None:
         now = self._loop.time()
+        if not errand.failures:
+            errand.answered = self._record.answered
         errand.failures += 1
         errand.wasted += again.usage
         if again.congested:
             self._window.congested(errand.sent, now)
-        if errand.failures < self._rules.attempts:
+        if errand.failures >= self._rules.attempts:
+            self._give_up(errand, again)
+        elif again.usage.requests and not self._again(errand.request):
+            self.settled.append(Delivered(errand.index, PutOff(), errand.wasted))
+        else:
             wait = self._rules.backoff.wait(errand.failures, self._chance.random(), again.retry_after)
             heapq.heappush(self._waiting, (now + wait, errand.index, errand))
-            return
-        self._in_vain += 1
-        if again.remedy and (self._in_vain >= _IN_VAIN or not (self._answered or self.open)):
+
+    def _give_up(self, errand: _Errand[Request], again: Again) -> None:
+        """Settle a request that no attempt got through, or where that is an outage, stop."""
+        in_vain = self._record.answered == errand.answered  # else the server answered others meanwhile
+        self._record.in_vain += in_vain
+        if in_vain and again.remedy and self._out_of_reach(again):
+            self._record.in_vain = 0
             self.error = self.error or NeuroglossError(
                 f"{self._where} gives {again.reason}, {errand.failures} times in a row, and nothing else meanwhile; "
                 f"{again.remedy}."
             )
             return
         self.settled.append(Delivered(errand.index, again, errand.wasted))
+
+    def _out_of_reach(self, again: Again) -> bool:
+        """Whether what is given up one after the other shows that the server answers nothing.
+
+        Where many replies are stored, those that are left may be just the ones that fail each time; to find that out
+        is quick, unless each has to be waited for.
+        """
+        stored, answered, in_vain = self._record.stored, self._record.answered, self._record.in_vain
+        bad_luck = _IN_VAIN if again.congested else max(_IN_VAIN, 1 + stored // _STORED_FOR_EACH)
+        return in_vain >= bad_luck or not (stored or answered or self.open)
