@@ -31,6 +31,8 @@ Reply = TypeVar("Reply")
 _IN_VAIN = 3  # requests given up, one after the other and none answered in between, are an outage and no bad luck
 _STORED_FOR_EACH = 10  # stored replies, for each request in vain that may be bad luck: a run again asks only for those
 
+_MOMENT = 0.01  # of the time limit
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -39,7 +41,7 @@ class Rules:
     Attributes:
         concurrency: the most requests under way at once.
         attempts: how often a request is sent before it is given up.
-        timeout: seconds from sending a request to the end of its reply.
+        timeout: seconds from sending a request to the end of its reply, those apart in which the caller was busy.
         requests_per_minute, tokens_per_minute: the server's limits, where it has some; tokens of prompts and replies.
         backoff: how long to wait before a request is sent again.
     """
@@ -133,9 +135,11 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
     loop = asyncio.new_event_loop()
     traffic = _Traffic(requests, send, rules, where, tokens, used, again, record or Record(), loop)
     try:
+        traffic.begin()
         with _interrupts(loop, traffic.interrupt):
             while traffic.open or traffic.settled:
                 yield from loop.run_until_complete(traffic.next())
+            loop.run_until_complete(_heard())
         if traffic.error is not None:
             raise traffic.error
     finally:
@@ -158,6 +162,12 @@ def _interrupts(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) 
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+async def _heard() -> None:
+    """Let the loop hear a Ctrl-C that was pressed since it last ran: one turn takes notice of it, the next one acts."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
 
 
 class _Traffic(Generic[Request, Reply]):
@@ -191,11 +201,13 @@ class _Traffic(Generic[Request, Reply]):
         self._record = record
         self._loop = loop
         self._fresh = (_Errand(index, request) for index, request in enumerate(requests))
-        self._coming = next(self._fresh, None)
+        self._coming: _Errand[Request] | None = None
         self._ready: deque[_Errand[Request]] = deque()
         self._waiting: list[tuple[float, int, _Errand[Request]]] = []
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._limits: set[asyncio.Timeout] = set()
+        self._left = loop.time()
         self._news = asyncio.Event()
         self._door = asyncio.Lock()  # one request is made at a time, and written before the next one is made
         self._window = Window(rules.concurrency)
@@ -215,6 +227,10 @@ class _Traffic(Generic[Request, Reply]):
         """Whether a request could be sent now, if only the server bore it."""
         return bool(self._ready) or self._coming is not None
 
+    def begin(self) -> None:
+        """Make the first request."""
+        self._coming = next(self._fresh, None)
+
     def interrupt(self) -> None:
         """Stop sending; the second time, do not wait for what is under way either."""
         self._hurried = isinstance(self.error, KeyboardInterrupt)
@@ -229,13 +245,24 @@ class _Traffic(Generic[Request, Reply]):
 
     async def next(self) -> list[Delivered[Reply]]:
         """Send what may be sent, and wait until something has come; what is settled meanwhile, perhaps nothing."""
+        self._extend(self._loop.time() - self._left)
         self._fill()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._next_event()):
                 await self._news.wait()
         self._news.clear()
+        self._left = self._loop.time()
         settled, self.settled = self.settled, []
         return settled
+
+    def _extend(self, seconds: float) -> None:
+        """Do not count the time that the caller was busy for: what came meanwhile is read after it. A moment is too
+        little to lose a reply, and not worth the work."""
+        if seconds > _MOMENT * self._rules.timeout:
+            for limit in self._limits:
+                when = limit.when()
+                if when is not None and not limit.expired():
+                    limit.reschedule(when + seconds)
 
     # ------------------------------------------------------------------------------------------------------- sending
 
@@ -251,6 +278,10 @@ class _Traffic(Generic[Request, Reply]):
         while errand is not None:
             async with self._door:
                 await asyncio.sleep(0)
+            if self.error is not None:  # the sending was stopped while this one waited for its turn
+                self._under_way -= 1
+                self._news.set()
+                return
             came = await self._attempt(errand)
             self._under_way -= 1
             self._settle(errand, came)
@@ -285,8 +316,12 @@ class _Traffic(Generic[Request, Reply]):
 
     async def _attempt(self, errand: _Errand[Request]) -> Reply | BaseException:
         try:
-            async with asyncio.timeout(self._rules.timeout):
-                return await self._send(errand.request)
+            async with asyncio.timeout(self._rules.timeout) as limit:
+                self._limits.add(limit)
+                try:
+                    return await self._send(errand.request)
+                finally:
+                    self._limits.discard(limit)
         except TimeoutError:
             return Again(f"no reply in {self._rules.timeout:g} seconds", congested=True, remedy=LATER)
         except Exception as error:  # noqa: BLE001  # it is raised again, where the caller iterates

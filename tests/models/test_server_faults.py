@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import itertools
 import json
@@ -11,6 +12,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,8 @@ def faults(act: Any, chat: Any, body: dict[str, Any]) -> dict[str, Any]:
     del broken["choices"][0]["message"]
     short = json.loads(cut)
     short["choices"][0]["logprobs"] = {"content": []}
+    endless = json.loads(cut)
+    endless["choices"][0]["logprobs"] = {"content": [{"token": "5", "logprob": -(10**400), "top_logprobs": []}]}
     unreal = json.loads(cut)
     unreal["choices"][0]["logprobs"] = {"content": [{"token": "5", "logprob": float("nan"), "top_logprobs": []}]}
     return {
@@ -65,16 +69,22 @@ def faults(act: Any, chat: Any, body: dict[str, Any]) -> dict[str, Any]:
         "429": act({"error": {"message": "slow"}}, 429),
         "500": act({"error": {"message": "oh"}}, 500),
         "503": act(b"<html>gone</html>", 503, content_type="text/html"),
+        "429 with a Retry-After that never comes": act({"error": {"message": "slow"}}, 429, {"retry-after": "inf"}),
+        "429 with a Retry-After of no place": act(
+            {"error": {"message": "slow"}}, 429, {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"}
+        ),
         "hanging": act(good, delay=3600.0),
         "dropped in its head": act(good, cut=0),
         "dropped in its body": act(good, cut=40),
         "malformed": act(cut[:-20]),
+        "nested without end": act(b"[" * 100_000),
         "not JSON at all": act(b"<html>hello</html>", content_type="text/html"),
         "wrong schema": act(broken),
         "a list": act([good]),
         "an error in place of a reply": act({"error": {"message": "upstream"}}),
         "short log-probabilities": act(short),
         "NaN": act(unreal),
+        "minus too much": act(endless),
         "no choices": act({**good, "choices": []}),
         "null choices": act({**good, "choices": None}),
         "wrong model": act({**good, "model": "somebody-else"}),
@@ -160,7 +170,15 @@ def test_two_thousand_requests_with_a_third_of_faults_lose_nothing_and_pay_nothi
     assert len(paid) == 2000
     assert set(seen) == set(NAMES)
     assert sum(seen.values()) / sent == pytest.approx(0.3, abs=0.04)
-    unreadable = ("short log-probabilities", "NaN", "no choices", "null choices", "wrong model", "wrong schema")
+    unreadable = (
+        "short log-probabilities",
+        "NaN",
+        "minus too much",
+        "no choices",
+        "null choices",
+        "wrong model",
+        "wrong schema",
+    )
     wasted = sum(seen[name] for name in unreadable)
     assert meter.totals.spent.requests == 2000 + wasted, "what was paid for in vain is counted"
 
@@ -375,3 +393,64 @@ def test_what_could_not_be_paid_again_at_once_is_asked_when_it_can_be(loopback: 
         asked = StoredModel(model(loopback.url, Rules(concurrency=4, backoff=FAST)), store, Meter(tokens=4 * 36))
         assert [reply.outcome for reply in asked.complete(questions(4))] == [Outcome.OK] * 4
     assert len(loopback.asked) == 7
+
+
+def test_requests_that_wait_for_their_turn_are_not_sent_after_a_stop() -> None:
+    sent: list[int] = []
+
+    async def send(request: int) -> int:
+        sent.append(request)
+        if request == 0:
+            raise NeuroglossError("status 401.")
+        await asyncio.sleep(0.01)
+        return request
+
+    with pytest.raises(NeuroglossError, match="status 401"):
+        list(traffic.deliver(range(1000), send, Rules(concurrency=200)))
+    assert len(sent) < 5
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_stop_while_a_reply_is_handled_is_heard(last: int) -> None:
+    handled: list[int] = []
+
+    def handle(one: traffic.Delivered[int]) -> None:
+        handled.append(one.index)
+        if len(handled) == last:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map(handle, traffic.deliver(range(3), _instantly, Rules(concurrency=1))))
+    assert handled[:last] == list(range(last))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [0, 1, 5])
+def test_a_request_that_can_not_be_made_ends_a_run_in_good_order(bad: int) -> None:
+    def requests() -> Iterator[int]:
+        for number in range(10):
+            if number == bad:
+                raise NeuroglossError("it can not be made.")
+            yield number
+
+    async def close() -> None:
+        closed.append(True)
+
+    closed: list[bool] = []
+    with pytest.raises(NeuroglossError, match="can not be made"):
+        list(traffic.deliver(requests(), _instantly, Rules(concurrency=2), close=close))
+    gc.collect()
+    assert closed == [True]
+
+
+def test_a_reply_that_came_while_the_caller_was_busy_is_no_timeout(loopback: Any, act: Any, chat: Any) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        return act(answers(chat, body), delay=0.0 if body["messages"][-1]["content"].endswith("0") else 0.3)
+
+    loopback.script = script
+    rules = Rules(concurrency=4, attempts=2, timeout=1.0, backoff=FAST)
+    for one in model(loopback.url, rules).complete(questions(4)):
+        if one[0] == 0:
+            time.sleep(1.5)
+        assert one[1].outcome is Outcome.OK
+    assert len(loopback.asked) == 4
