@@ -49,8 +49,8 @@ class Backend(Protocol):
 class Probing(Protocol):
     """A backend that must be tried out before it reads levels; what was found is stored, and tried no second time."""
 
-    def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
-        """The most that asking ``prompt`` can cost."""
+    def probe_cost(self, probe: Probe) -> Usage:
+        """The most that ``probe`` can cost; nothing where nothing has to be tried."""
         ...
 
     def probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Capabilities]]:
@@ -106,11 +106,7 @@ class StoredModel:
         backend = self._backend
         if not isinstance(backend, Probing):
             return backend
-
-        def cost(probe: Probe) -> Usage:
-            return backend.cost(probe.prompt)
-
-        (known,) = self._answered(backend, CAPABILITIES, [Probe()], backend.probe, cost)
+        (known,) = self._answered(backend, CAPABILITIES, [Probe()], backend.probe, backend.probe_cost)
         return backend.knowing(known)
 
     def _answered(
