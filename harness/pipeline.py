@@ -93,11 +93,7 @@ def run(
         begin: told the name of each stage as it begins.
     """
     begin("explain")
-    used = {record.neuron: excerpts_used(record, settings) for record in records}
-    truths = [Truth(neuron, tuple(excerpt for _, excerpt in some)) for neuron, some in used.items()]
-    said = explain(instruments.explainers, [tasks.evidence(record) for record in records], truths)
-    held = {neuron: [one for split, one in some if split == "calibration"] for neuron, some in used.items()}
-    explanations = choose(instruments.simulator, said, held)
+    explanations = explain_and_choose(instruments.explainers, instruments.simulator, records, settings)
     begin("simulate")
     simulated = simulate(instruments.simulator, explanations, records, settings)
     begin("calibrate")
@@ -120,6 +116,20 @@ def run(
         for item, measure, some in zip(calibrated, measured, cases, strict=True)
     ]
     return {name: [one for one in scored if one.explanation.explainer == name] for name in instruments.explainers}
+
+
+def explain_and_choose(
+    explainers: Mapping[str, Explainer | Knowing],
+    simulator: Simulator,
+    records: Sequence[NeuronRecord],
+    settings: ScoreSettings,
+) -> list[Explanation]:
+    """Every explainer's explanation of every record's neuron: of several candidates the best, see :func:`choose`."""
+    used = {record.neuron: excerpts_used(record, settings) for record in records}
+    truths = [Truth(neuron, tuple(excerpt for _, excerpt in some)) for neuron, some in used.items()]
+    held = {neuron: [one for split, one in some if split == "calibration"] for neuron, some in used.items()}
+    said = explain(explainers, [tasks.evidence(record) for record in records], truths)
+    return choose(simulator, said, held)
 
 
 def explain(

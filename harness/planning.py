@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.models.planned import Asked, PlannedModel, Tally
 from harness.models.store import Store
 from harness.report.page import Columns, Page, Table, short
 from harness.results import plain
-from harness.types import PuzzleTask, Simulator, Task, Usage
+from harness.types import Explanation, PuzzleTask, Simulator, Task, Usage
 
 _COLUMNS: Columns = (
     ("stage", "stage"),
@@ -51,13 +52,24 @@ def _neurons(plan: Plan, task: Task, tally: Tally) -> None:
     neurons = settings.neurons
     records = tasks.select(task, neurons.layers, neurons.ids, neurons.limit)
     explainers = {name: _built(node, tally) for name, node in settings.explainer.items()}
+    simulator: Simulator = _built(settings.simulator, tally)
     tally.begin("explain")
-    explanations = pipeline.explain(explainers, [tasks.evidence(record) for record in records])
+    chosen = pipeline.explain_and_choose(explainers, simulator, records, settings.scores)
+    explanations = [_longest(explanation) for explanation in chosen]
     tally.begin("simulate")
-    pipeline.simulate(_built(settings.simulator, tally), explanations, records, settings.scores)
+    pipeline.simulate(simulator, explanations, records, settings.scores)
     tally.begin("judge")
     judges = [_built(node, tally) for node in settings.scores.judges.values()]
     pipeline.judge(judges, explanations, records, settings.scores)
+
+
+def _longest(explanation: Explanation) -> Explanation:
+    """``explanation``; where it is not known which of its candidates is the best, with the text of the longest."""
+    rivals = explanation.candidates
+    if not rivals or any(rival.score is not None for rival in rivals):
+        return explanation
+    longest = max(rivals, key=lambda rival: len(rival.text))
+    return replace(explanation, text=longest.text, outcome=longest.outcome)
 
 
 def _puzzles(plan: Plan, task: PuzzleTask, tally: Tally) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness import cli
+from harness import cli, planning
+from harness.types import Candidate, Explanation, NeuronId
 
 
 @pytest.fixture
@@ -60,6 +62,27 @@ def test_what_a_run_has_stored_is_not_planned_again(overrides: list[str], capfd:
     capfd.readouterr()
     after = {line[0]: line for line in plan([*overrides, *fakes], capfd) if line}
     assert after["all"][1:3] == ["0", before["all"][1]]
+
+
+def test_all_that_choosing_among_candidates_asks_is_planned(
+    overrides: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    fakes = ["model@explainer.token_activation.model=fake", "simulator=all_at_once", "model@simulator.model=fake"]
+    logged = [f"{where}.model.log={log}" for where in ("explainer.token_activation", "simulator")]
+    several = [*overrides, *fakes, *logged, "asking.candidates=3", "asking.temperature=0.7"]
+    planned = {line[0]: line for line in plan(several, capfd) if line}
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", *several])
+    assert not ended.value.code
+    assert int(planned["all"][1]) == len(log.read_text().split())
+
+
+def test_a_candidate_that_may_be_chosen_is_planned_at_its_longest() -> None:
+    said = Explanation(NeuronId(0, 0), "x", text="a", candidates=(Candidate("a"), Candidate("abc"), Candidate("ab")))
+    assert planning._longest(said).text == "abc"
+    scored = replace(said, candidates=tuple(replace(one, score=0.5) for one in said.candidates))
+    assert planning._longest(scored).text == "a"
 
 
 def test_puzzles_are_planned(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

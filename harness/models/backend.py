@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from harness.models.capabilities import Capabilities, Probe
 from harness.models.meter import Meter
-from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Store, answered
+from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Kind, Store, answered
 from harness.types import Completion, CompletionPrompt, Identity, LevelReading, SlottedPrompt, Usage
+
+Request = TypeVar("Request")
+Reply = TypeVar("Reply")
 
 
 @runtime_checkable
@@ -46,8 +49,8 @@ class Backend(Protocol):
 class Probing(Protocol):
     """A backend that must be tried out before it reads levels; what was found is stored, and tried no second time."""
 
-    def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
-        """The most that asking ``prompt`` can cost."""
+    def probe_cost(self, probe: Probe) -> Usage:
+        """The most that ``probe`` can cost; nothing where nothing has to be tried."""
         ...
 
     def probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Capabilities]]:
@@ -56,6 +59,17 @@ class Probing(Protocol):
 
     def knowing(self, known: Capabilities) -> Backend:
         """The same backend, told what was found."""
+        ...
+
+
+@runtime_checkable
+class Persistent(Protocol):
+    """A backend that sends a request again where an attempt came to nothing. What can not be paid again for now it
+    answers with the outcome ``not_collected``, and the usage so far."""
+
+    def heed(self, kind: str, stored: int, again: Callable[[Usage], bool]) -> None:
+        """Take note, before a question of ``kind`` is asked, of how many replies to it are known, and of whom to ask
+        whether the budget bears one more attempt of a given cost after one that was billed."""
         ...
 
 
@@ -79,16 +93,12 @@ class StoredModel:
     def complete(self, prompts: Sequence[CompletionPrompt]) -> list[Completion]:
         """Answer each prompt with text, in order."""
         backend = self._backend
-        return answered(
-            self._store, self.identity, COMPLETIONS, prompts, backend.complete, meter=self._meter, cost=backend.cost
-        )
+        return self._answered(backend, COMPLETIONS, prompts, backend.complete, backend.cost)
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> list[LevelReading]:
         """Read the distribution over the levels at every slot of each prompt, in order."""
         backend = self._reader
-        return answered(
-            self._store, self.identity, LEVELS, prompts, backend.read_levels, meter=self._meter, cost=backend.cost
-        )
+        return self._answered(backend, LEVELS, prompts, backend.read_levels, backend.cost)
 
     @cached_property
     def _reader(self) -> Backend:
@@ -96,13 +106,16 @@ class StoredModel:
         backend = self._backend
         if not isinstance(backend, Probing):
             return backend
-        (known,) = answered(
-            self._store,
-            self.identity,
-            CAPABILITIES,
-            [Probe()],
-            backend.probe,
-            meter=self._meter,
-            cost=lambda probe: backend.cost(probe.prompt),
-        )
+        (known,) = self._answered(backend, CAPABILITIES, [Probe()], backend.probe, backend.probe_cost)
         return backend.knowing(known)
+
+    def _answered(
+        self,
+        backend: object,
+        kind: Kind[Reply],
+        requests: Sequence[Request],
+        ask: Callable[[Sequence[Request]], Iterator[tuple[int, Reply]]],
+        cost: Callable[[Request], Usage],
+    ) -> list[Reply]:
+        heed = backend.heed if isinstance(backend, Persistent) else None
+        return answered(self._store, self.identity, kind, requests, ask, meter=self._meter, cost=cost, heed=heed)

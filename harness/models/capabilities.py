@@ -13,6 +13,7 @@ from harness.types import Message, SlottedPrompt, Usage
 NO_ECHO = "this server cannot give prompt log-probabilities; use transport=generated"
 NO_LOGPROBS = "this server gives no log-probabilities of what the model writes; use transport=text"
 NO_SCHEMA = "this server does not hold replies to a JSON schema; use json_schema=false"
+NO_TRIAL = "this model does not answer the question that it is tried out with; choose another, or see to model.body"
 NO_SLOT = "this model's tokenizer joins the placeholder to the text before it; use transport=generated"
 
 MOST_LEVELS = 11

@@ -25,7 +25,8 @@ class FakeModel:
 
     Args:
         name: what it is called; another name gives other answers.
-        replies: texts to answer with, by a text that the question holds; the first that fits is taken.
+        replies: texts to answer with, by a text that the question holds; the first that fits is taken. An empty
+            one is an empty reply.
         number_of_levels: how many levels it can read, 10 or 11.
         fail_every: every so many-th question fails (by its hash, so that the same ones fail each time); 0 for none.
         delay: seconds that each reply takes.
@@ -55,7 +56,7 @@ class FakeModel:
     @property
     def identity(self) -> Identity:
         """Its name, and a revision that follows from its script."""
-        script = repr((sorted(self.replies.items()), self.number_of_levels, self.fail_every))
+        script = repr((list(self.replies.items()), self.number_of_levels, self.fail_every))
         return Identity(self.name, hashlib.sha256(script.encode()).hexdigest(), backend="fake", transport="prompt")
 
     def levels(self) -> int:
@@ -73,9 +74,11 @@ class FakeModel:
         for index, prompt in enumerate(prompts):
             digest = self._asked(COMPLETIONS.name, prompt)
             usage = Usage(1, 0, self.cost(prompt).prompt_tokens, min(2, prompt.max_tokens), self.usd)
-            text = self._scripted(prompt.messages) or f"answer {digest.hex()[:8]}"
+            scripted = self._scripted(prompt.messages)
+            text = f"answer {digest.hex()[:8]}" if scripted is None else scripted
+            outcome = Outcome.OK if text.strip() else Outcome.EMPTY
             failed = self._fails(digest)
-            yield index, Completion("", Outcome.FAILED, usage) if failed else Completion(text, Outcome.OK, usage)
+            yield index, Completion("", Outcome.FAILED, usage) if failed else Completion(text, outcome, usage)
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
         """At each slot a distribution drawn from a hash of the text before it."""
@@ -99,9 +102,9 @@ class FakeModel:
     def _fails(self, digest: bytes) -> bool:
         return self.fail_every > 0 and int.from_bytes(digest[:8]) % self.fail_every == 0
 
-    def _scripted(self, messages: Sequence[Message]) -> str:
+    def _scripted(self, messages: Sequence[Message]) -> str | None:
         asked = "\n".join(message.content for message in messages)
-        return next((reply for text, reply in self.replies.items() if text in asked), "")
+        return next((reply for text, reply in self.replies.items() if text in asked), None)
 
     def _reading(self, prompt: SlottedPrompt, usage: Usage) -> LevelReading:
         before = hashlib.sha256(repr((self.name, prompt.messages)).encode("utf-8", "surrogatepass"))

@@ -30,6 +30,7 @@ class Meter:
         self._tokens = tokens
         self._progress = progress
         self._totals = Totals()
+        self._committed = Usage()
 
     @property
     def totals(self) -> Totals:
@@ -54,14 +55,22 @@ class Meter:
         if self._progress is not None:
             self._progress(what, done, total)
 
-    def affordable(self, costs: Sequence[Usage]) -> int:
-        """How many of the next requests, in order, can be sent without passing the budget, if each costs its most."""
-        after = self._totals.spent
-        for count, cost in enumerate(costs):
-            after += cost
-            if self._passes(after):
-                return count
-        return len(costs)
+    def commit(self, costs: Sequence[Usage]) -> int:
+        """How many of the next requests, in order, can be sent without passing the budget, if each costs its most.
+
+        Nothing else is under way; from now on these are.
+        """
+        self._committed = self._totals.spent
+        return next((count for count, cost in enumerate(costs) if not self.bears(cost)), len(costs))
+
+    def bears(self, cost: Usage) -> bool:
+        """Whether one more request, or one more attempt at one, can be paid besides all that is under way; if so, it is
+        under way from now on."""
+        after = self._committed + cost
+        if self._passes(after):
+            return False
+        self._committed = after
+        return True
 
     def refuse(self, what: str, left: int) -> NeuroglossError:
         """The error that stops a run at its budget, with ``left`` requests not sent."""

@@ -6,6 +6,7 @@ Times are seconds on any one clock; ``chance`` is a number drawn from [0, 1).
 from __future__ import annotations
 
 import email.utils
+import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -32,15 +33,19 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
     """What a ``Retry-After`` header asks for, a number of seconds or a date (RFC 9110, 10.2.3); None where it says
     nothing that can be read."""
     try:
-        return max(0.0, float(header or ""))
+        seconds = float(header or "")
     except ValueError:
-        pass
+        seconds = _seconds_until(header or "", now or datetime.now(UTC))
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _seconds_until(header: str, now: datetime) -> float:
+    """From ``now`` to a date; NaN where it is none."""
     try:
-        date = email.utils.parsedate_to_datetime(header or "")
-    except ValueError:
-        return None
-    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (aware - (now or datetime.now(UTC))).total_seconds())
+        date = email.utils.parsedate_to_datetime(header)
+        return ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 @dataclass(slots=True)

@@ -109,7 +109,7 @@ class PlannedModel:
             return backend
         key = key_of(self.identity, CAPABILITIES.name, probe)
         known = self._tally.known(CAPABILITIES, [key]).get(key)
-        self._tally.count(self.identity, key, Usage() if known else backend.cost(probe.prompt), Usage())
+        self._tally.count(self.identity, key, Usage() if known else backend.probe_cost(probe), Usage())
         return backend.knowing(known or Capabilities())
 
 

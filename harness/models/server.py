@@ -16,18 +16,20 @@ import copy
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, Self, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
 import openai
 
-from harness.models import slots, traffic, wire
-from harness.models.capabilities import MOST_LEVELS, NO_ECHO, NO_LOGPROBS, NO_SCHEMA, Capabilities, Probe
-from harness.models.traffic import Rules
+from harness.models import slots, store, traffic, wire
+from harness.models.capabilities import MOST_LEVELS, NO_ECHO, NO_LOGPROBS, NO_SCHEMA, NO_TRIAL, Capabilities, Probe
+from harness.models.traffic import PutOff, Record, Rules
 from harness.models.wire import CHAT, COMPLETIONS, LATER, Again, Answer
 from harness.types import (
     Completion,
@@ -75,7 +77,8 @@ class ServerModel:
         json_schema: for ``transport=text``: whether replies are held to a JSON schema.
         top_logprobs: how many of the likeliest tokens are asked for at each position; most servers give up to 20.
         max_tokens_field: ``max_tokens``, or ``max_completion_tokens`` where the server wants that.
-        body: fields to add to every request; null leaves a field out that would be there.
+        body: fields to add to every request; null leaves a field out that would be there. A limit of a reply's tokens
+            that it sets is what a reply is taken to cost at most.
         answers_as: what the server calls the model in its replies, where that does not resemble ``name``.
         timeout: seconds from a request to the end of its reply.
         attempts: how often a request is sent before it is given up.
@@ -113,9 +116,13 @@ class ServerModel:
     ) -> None:
         _one_of("model.api", api, (CHAT, COMPLETIONS))
         _one_of("model.transport", transport, (PROMPT, GENERATED, TEXT))
+        _check_url(base_url)
         for what, value in (("timeout", timeout), ("attempts", attempts), ("concurrency", concurrency)):
-            if value <= 0:
-                raise NeuroglossError(f"model.{what} is {value}; write more than 0.")
+            _above_zero(what, value)
+        for what, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
+            if limit is not None:
+                _above_zero(what, limit, ", or null for no limit")
+        _check_body(body or {}, max_tokens_field)
         if json_schema and transport != TEXT:
             raise NeuroglossError("model.json_schema is for transport=text; write model.json_schema=false.")
         self.name = name
@@ -134,6 +141,8 @@ class ServerModel:
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
         self._known: Capabilities | None = None
+        self._records: defaultdict[str, Record] = defaultdict(Record)
+        self._again: Callable[[Usage], bool] = _always
 
     @cached_property
     def identity(self) -> Identity:
@@ -158,9 +167,9 @@ class ServerModel:
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Text, with a name for what became of each request; what was given up is ``failed``."""
-        for one in self._deliver(prompts, self._completion):
-            if isinstance(one.reply, Again):
-                yield one.index, Completion("", Outcome.FAILED, one.wasted + Usage(1))
+        for one in self._deliver(prompts, self._completion, self._records[store.COMPLETIONS.name]):
+            if isinstance(one.reply, Again | PutOff):
+                yield one.index, Completion("", *_unanswered(one))
             else:
                 yield one.index, replace(one.reply, usage=one.reply.usage + one.wasted)
 
@@ -172,13 +181,23 @@ class ServerModel:
                 raise NeuroglossError(
                     f"{self._where} can read {able.levels} levels, not {prompt.levels}: its tokenizer splits others."
                 )
-        for one in self._deliver(prompts, self._slotted):
-            if isinstance(one.reply, Again):
-                yield one.index, missing(prompts[one.index], Outcome.FAILED, one.wasted + Usage(1))
+        for one in self._deliver(prompts, self._slotted, self._records[store.LEVELS.name]):
+            if isinstance(one.reply, Again | PutOff):
+                yield one.index, missing(prompts[one.index], *_unanswered(one))
             else:
                 yield one.index, replace(one.reply, usage=one.reply.usage + one.wasted)
 
+    def heed(self, kind: str, stored: int, again: Callable[[Usage], bool]) -> None:
+        """Take note of how many replies to questions of ``kind`` are known, and of whom to ask whether the budget bears
+        one more attempt of a given cost."""
+        self._records[kind].stored = stored
+        self._again = again
+
     # --------------------------------------------------------------------------------------------------- capabilities
+
+    def probe_cost(self, probe: Probe) -> Usage:
+        """The most that ``probe`` can cost; nothing where it is not sent."""
+        return self.cost(probe.prompt) if self._to_be_tried else Usage()
 
     def probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Capabilities]]:
         """Try whether the server can do what the transport needs, and which levels are one token."""
@@ -196,19 +215,31 @@ class ServerModel:
         if self._known is None:
             self._known = dict(self.probe([Probe()]))[0]
         if self._known.problem:
-            other = ", or api=completions if it echoes prompts" if (self.transport, self.api) == (PROMPT, CHAT) else ""
+            no_echo = self.api == CHAT and self._known.problem.startswith(NO_ECHO)
+            other = ", or api=completions if it echoes prompts" if no_echo else ""
             raise NeuroglossError(f"{self._where}: {self._known.problem}{other}.")
         return self._known
 
+    @property
+    def _to_be_tried(self) -> bool:
+        """Whether the transport needs more than text: any model can write numbers."""
+        return self.transport != TEXT or self.json_schema
+
     def _tried(self, probe: Probe) -> Capabilities:
-        if self.transport == TEXT and not self.json_schema:
-            return Capabilities(MOST_LEVELS)  # any model can write numbers
+        if not self._to_be_tried:
+            return Capabilities(MOST_LEVELS)
         try:
-            (one,) = self._deliver([probe.prompt], lambda _: self._probe(probe))
+            (one,) = self._deliver([probe.prompt], lambda _: self._probe(probe), Record())
         except wire.Rejected as error:
+            if error.anyhow or (error.status == httpx2.codes.NOT_FOUND and self.api == CHAT):
+                raise
             return Capabilities(problem=f"{PROBLEMS[self.transport]} ({error})")
+        if isinstance(one.reply, PutOff):
+            raise NeuroglossError(f"{self._where} could not be tried out within the budget; raise it and run again.")
         if isinstance(one.reply, Again):
-            raise NeuroglossError(f"{self._where} could not be tried out: it gives {one.reply.reason}; {LATER}.")
+            if one.reply.remedy:
+                raise NeuroglossError(f"{self._where} could not be tried out: it gives {one.reply.reason}; {LATER}.")
+            return Capabilities(problem=f"{PROBLEMS[self.transport]} ({one.reply.reason})", usage=one.wasted)
         return replace(one.reply, usage=one.reply.usage + one.wasted)
 
     def _probe(self, probe: Probe) -> Job[Capabilities]:
@@ -216,6 +247,11 @@ class ServerModel:
         return Job(job.api, job.body, job.cost, lambda answer, usage: self._judged(probe, answer, usage))
 
     def _judged(self, probe: Probe, answer: Answer, usage: Usage) -> Capabilities:
+        found = self._found(probe, answer, usage)
+        silent = answer.outcome is Outcome.REFUSED or (self.transport != PROMPT and not answer.text.strip())
+        return replace(found, problem=f"{NO_TRIAL} ({answer.outcome.value})") if found.problem and silent else found
+
+    def _found(self, probe: Probe, answer: Answer, usage: Usage) -> Capabilities:
         if self.transport == PROMPT:
             return probe.of_prompt(answer, usage)
         if self.transport == GENERATED:
@@ -316,7 +352,8 @@ class ServerModel:
         body = {name: value for name, value in whole.items() if value is not None}
         texts = [one["content"] for one in conversation.get("messages", ())] or [conversation["prompt"]]
         prompt_tokens = sum(self._length(text) + _TURN for text in texts)
-        return Job(api, body, self._priced(Usage(1, 0, prompt_tokens, max_tokens)), read)
+        most = max(body[name] for name in _limits(self.max_tokens_field) if name in body)
+        return Job(api, body, self._priced(Usage(1, 0, prompt_tokens, most)), read)
 
     @cached_property
     def _length(self) -> Callable[[str], int]:
@@ -331,7 +368,7 @@ class ServerModel:
     # -------------------------------------------------------------------------------------------------------- sending
 
     def _deliver(
-        self, prompts: Sequence[Prompt], make: Callable[[Prompt], Job[Reply]]
+        self, prompts: Sequence[Prompt], make: Callable[[Prompt], Job[Reply]], record: Record
     ) -> Iterator[traffic.Delivered[Reply]]:
         """Ask all prompts; those that begin alike go out together, so that the server's prefix cache holds them.
 
@@ -350,10 +387,12 @@ class ServerModel:
             where=self._where,
             tokens=lambda job: _tokens(job.cost),
             used=lambda came: _tokens(came[1]),
+            again=lambda job: self._again(job.cost),
+            record=record,
             close=client.close,
         )
         for one in delivered:
-            reply = one.reply if isinstance(one.reply, Again) else one.reply[0]
+            reply = one.reply if isinstance(one.reply, Again | PutOff) else one.reply[0]
             yield traffic.Delivered(order[one.index], reply, one.wasted)
 
     async def _send(self, client: openai.AsyncOpenAI, job: Job[Reply]) -> tuple[Reply, Usage]:
@@ -380,7 +419,7 @@ class ServerModel:
             if refused is not None:
                 return refused
             raise wire.trouble(error.status_code, error.response.headers.get, error.body, self._where) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Again(f"a reply that is no JSON ({error})", remedy=LATER) from error
 
     def _check_model(self, document: object) -> None:
@@ -398,6 +437,11 @@ class ServerModel:
             raise NeuroglossError(
                 f"the environment variable {self.api_key_env}, which model.api_key_env names, is not set; put the key "
                 f"of {self.base_url} into it."
+            )
+        if not all("!" <= character <= "~" for character in key):
+            raise NeuroglossError(
+                f"the key in the environment variable {self.api_key_env} holds a character that no key has, such as a "
+                "space, a line end or a typographic quote; set it anew."
             )
         return openai.AsyncOpenAI(
             api_key=key,
@@ -445,6 +489,13 @@ def _named(prompt: SlottedPrompt, answer: Answer, reading: LevelReading) -> Leve
     return reading if any(reading.seen) else missing(prompt, answer.outcome, reading.usage)
 
 
+def _unanswered(one: traffic.Delivered[Any]) -> tuple[Outcome, Usage]:
+    """The outcome of a request without a reply, and what it cost: given up, or put off until it can be paid."""
+    if isinstance(one.reply, PutOff):
+        return Outcome.NOT_COLLECTED, one.wasted
+    return Outcome.FAILED, one.wasted + Usage(1)
+
+
 def _beginning(prompt: CompletionPrompt | SlottedPrompt) -> tuple[str, ...]:
     """The texts of a prompt, by which those that begin alike stand together."""
     texts = tuple(message.content for message in prompt.messages)
@@ -462,6 +513,50 @@ def _tokens(usage: Usage) -> int:
     return usage.prompt_tokens + usage.completion_tokens
 
 
+def _always(_: Usage) -> bool:
+    return True
+
+
 def _one_of(where: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise NeuroglossError(f"{where} is {value!r}; write one of {', '.join(known)}.")
+
+
+def _above_zero(what: str, value: float, otherwise: str = "") -> None:
+    if not value > 0:  # NaN is not
+        raise NeuroglossError(f"model.{what} is {value}; write more than 0{otherwise}.")
+
+
+def _check_url(url: str) -> None:
+    """Refuse what is no address of a server."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # brackets that do not close, a port that is none
+        good = False
+    if not good or any(character.isspace() for character in url):
+        raise NeuroglossError(f"model.base_url is {url!r}; write an address such as http://localhost:8000/v1.")
+
+
+def _limits(max_tokens_field: str) -> tuple[str, ...]:
+    """The fields of a request that limit the tokens of its reply."""
+    return (max_tokens_field, "max_tokens", "max_completion_tokens")
+
+
+def _check_body(body: Mapping[str, Any], max_tokens_field: str) -> None:
+    """Refuse fields by which a reply could cost any amount, or several replies be paid of which one is read."""
+    limits = {name: body[name] for name in _limits(max_tokens_field) if name in body}
+    given = {name: value for name, value in limits.items() if value is not None}
+    for name, value in given.items():
+        if type(value) is not int or value < 1:
+            raise NeuroglossError(f"model.body.{name} is {value!r}; write a whole number above 0.")
+    if max_tokens_field in limits and not given:
+        raise NeuroglossError(
+            f"model.body leaves out {max_tokens_field}, without which a reply has no limit; give it a number, or set "
+            "model.max_tokens_field to the name that the server wants."
+        )
+    for name in ("n", "best_of"):
+        if body.get(name) not in (None, 1):
+            raise NeuroglossError(
+                f"model.body.{name} is {body[name]!r}; leave it out: one reply is read, all are paid."
+            )

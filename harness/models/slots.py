@@ -280,7 +280,7 @@ def written_json(text: str, lines: Sequence[str], levels: int, usage: Usage) -> 
         document = json.loads(text)
         rows = document["lines"] if len(lines) > 1 else [{"text": _copied(lines[0]), "level": document["level"]}]
         found = [_json_level(row, line, levels) for row, line in zip(rows, lines, strict=False)]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         found = []
     return _written(found + [None] * (len(lines) - len(found)), levels, usage)
 

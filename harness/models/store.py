@@ -130,6 +130,7 @@ class Kind(Generic[Reply]):
         usage: what a reply cost.
         stored: the same reply, marked as one that was not asked for.
         final: whether a reply is kept; one that a second try could mend is not.
+        put_off: whether it is no reply yet: what was tried is paid, and another try could not be paid with all else.
     """
 
     name: str
@@ -138,6 +139,12 @@ class Kind(Generic[Reply]):
     usage: Callable[[Reply], Usage]
     stored: Callable[[Reply], Reply]
     final: Callable[[Reply], bool]
+    put_off: Callable[[Reply], bool] = lambda _: False
+
+
+Heed = Callable[[str, int, Callable[[Usage], bool]], None]
+"""Told the kind of a question, how many replies to it are known, and whom to ask whether the budget bears one more
+attempt of a given cost."""
 
 
 def key_of(identity: Identity, kind: str, request: object) -> str:
@@ -165,6 +172,7 @@ def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
     *,
     meter: Meter | None = None,
     cost: Callable[[Request], Usage] | None = None,
+    heed: Heed | None = None,
 ) -> list[Reply]:
     """The reply to each request, in order: from the store where it has one, else asked for once and stored.
 
@@ -176,6 +184,7 @@ def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
         ask: gives replies to some of the requests as they come, each with its index among those it was given.
         meter: counts, reports progress, and may refuse what would pass a budget.
         cost: the most that a request can cost; needed where the meter has a budget.
+        heed: told, before anything is asked, what bears on asking again.
 
     Raises:
         NeuroglossError: the budget would be passed (what was answered is stored), or the store can not be used.
@@ -189,14 +198,21 @@ def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
     missing = {key: requests[index] for key, index in places.items() if key not in replies}
     fresh = set(missing)
     meter.show(kind.name, len(replies), len(places))
+    if heed is not None:
+        heed(kind.name, len(replies), meter.bears)
     while missing:
+        before = len(missing)
         for key, reply in _asked(kind, _within_budget(kind, missing, meter, cost), ask):
+            meter.spend(kind.usage(reply))
+            if kind.put_off(reply):
+                continue
             if kind.final(reply):
                 store.put(key, _dumps(kind, reply))
-            meter.spend(kind.usage(reply))
             replies[key] = reply
             del missing[key]
             meter.show(kind.name, len(replies), len(places))
+        if len(missing) == before:
+            raise meter.refuse(kind.name, before)
     return [
         replies[key] if key in fresh and places[key] == index else kind.stored(replies[key])
         for index, key in enumerate(keys)
@@ -222,7 +238,7 @@ def _within_budget(
     """As many of the missing requests as can not pass the budget, in order; an error where not even one can be sent."""
     if cost is None or not meter.limited:
         return dict(missing)
-    count = meter.affordable([cost(request) for request in missing.values()])
+    count = meter.commit([cost(request) for request in missing.values()])
     if not count:
         raise meter.refuse(kind.name, len(missing))
     return dict(islice(missing.items(), count))
@@ -347,6 +363,7 @@ COMPLETIONS: Kind[Completion] = Kind(
     usage=lambda reply: reply.usage,
     stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
     final=lambda reply: reply.outcome in _FINAL,
+    put_off=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
 )
 
 LEVELS: Kind[LevelReading] = Kind(
@@ -356,6 +373,7 @@ LEVELS: Kind[LevelReading] = Kind(
     usage=lambda reply: reply.usage,
     stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
     final=lambda reply: reply.outcome in _FINAL,
+    put_off=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
 )
 
 CAPABILITIES: Kind[Capabilities] = Kind(

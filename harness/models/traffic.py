@@ -29,6 +29,9 @@ Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
 _IN_VAIN = 3  # requests given up, one after the other and none answered in between, are an outage and no bad luck
+_STORED_FOR_EACH = 10  # stored replies, for each request in vain that may be bad luck: a run again asks only for those
+
+_MOMENT = 0.01  # of the time limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Rules:
     Attributes:
         concurrency: the most requests under way at once.
         attempts: how often a request is sent before it is given up.
-        timeout: seconds from sending a request to the end of its reply.
+        timeout: seconds from sending a request to the end of its reply, those apart in which the caller was busy.
         requests_per_minute, tokens_per_minute: the server's limits, where it has some; tokens of prompts and replies.
         backoff: how long to wait before a request is sent again.
     """
@@ -53,20 +56,44 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Delivered(Generic[Reply]):
-    """What became of request ``index``: a reply, or why it was given up; ``wasted`` is what attempts before it cost."""
+    """What became of request ``index``: a reply, or why there is none; ``wasted`` is what attempts before it cost."""
 
     index: int
-    reply: Reply | Again
+    reply: Reply | Again | PutOff
     wasted: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """In place of a reply: the last attempt was billed and came to nothing, and another one can not be paid for now."""
+
+
+@dataclass(slots=True)
+class Record:
+    """How a server has fared with requests of one kind, in one delivery after the other.
+
+    Attributes:
+        stored: replies that an earlier run was given.
+        answered: requests that were answered in this run.
+        in_vain: requests given up since the last one that was answered.
+    """
+
+    stored: int = 0
+    answered: int = 0
+    in_vain: int = 0
 
 
 @dataclass(slots=True)
 class _Errand(Generic[Request]):
-    """A request that is not answered yet, and what its attempts so far have told."""
+    """A request that is not answered yet, and what its attempts so far have told.
+
+    ``answered`` is how many others had been answered when it first failed.
+    """
 
     index: int
     request: Request
     failures: int = 0
+    answered: int = 0
     wasted: Usage = field(default_factory=Usage)
     sent: float = 0.0
 
@@ -79,6 +106,8 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
     where: str = "the server",
     tokens: Callable[[Request], int] = lambda _: 0,
     used: Callable[[Reply], int] = lambda _: 0,
+    again: Callable[[Request], bool] = lambda _: True,
+    record: Record | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> Iterator[Delivered[Reply]]:
     """Send each request until it is answered or given up; replies are yielded as they come.
@@ -90,6 +119,10 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
         where: who is asked, for messages.
         tokens: the most tokens that a request can need; ``used`` what its reply took, for the limit by minute.
         used: see ``tokens``.
+        again: whether a request may be sent again of which an attempt was billed and came to nothing; else it is put
+            off.
+        record: how the server has fared before, and from now on; a server that answered others is not out of reach
+            because one request fails.
         close: awaited at the end, in the same loop.
 
     Raises:
@@ -100,11 +133,13 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
         asyncio.get_running_loop()
         raise NeuroglossError("a model on a server can not be asked from inside an event loop; call it in a thread.")
     loop = asyncio.new_event_loop()
-    traffic = _Traffic(requests, send, rules, where, tokens, used, loop)
+    traffic = _Traffic(requests, send, rules, where, tokens, used, again, record or Record(), loop)
     try:
+        traffic.begin()
         with _interrupts(loop, traffic.interrupt):
             while traffic.open or traffic.settled:
                 yield from loop.run_until_complete(traffic.next())
+            loop.run_until_complete(_heard())
         if traffic.error is not None:
             raise traffic.error
     finally:
@@ -129,6 +164,12 @@ def _interrupts(loop: asyncio.AbstractEventLoop, interrupt: Callable[[], None]) 
         loop.remove_signal_handler(signal.SIGINT)
 
 
+async def _heard() -> None:
+    """Let the loop hear a Ctrl-C that was pressed since it last ran: one turn takes notice of it, the next one acts."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 class _Traffic(Generic[Request, Reply]):
     """The state of one :func:`deliver`.
 
@@ -145,6 +186,8 @@ class _Traffic(Generic[Request, Reply]):
         where: str,
         tokens: Callable[[Request], int],
         used: Callable[[Reply], int],
+        again: Callable[[Request], bool],
+        record: Record,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.settled: list[Delivered[Reply]] = []
@@ -154,19 +197,21 @@ class _Traffic(Generic[Request, Reply]):
         self._where = where
         self._tokens = tokens
         self._used = used
+        self._again = again
+        self._record = record
         self._loop = loop
         self._fresh = (_Errand(index, request) for index, request in enumerate(requests))
-        self._coming = next(self._fresh, None)
+        self._coming: _Errand[Request] | None = None
         self._ready: deque[_Errand[Request]] = deque()
         self._waiting: list[tuple[float, int, _Errand[Request]]] = []
         self._under_way = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._limits: set[asyncio.Timeout] = set()
+        self._left = loop.time()
         self._news = asyncio.Event()
         self._door = asyncio.Lock()  # one request is made at a time, and written before the next one is made
         self._window = Window(rules.concurrency)
         self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
-        self._in_vain = 0
-        self._answered = False
         self._chance = random.Random()  # jitter is no secret, and never part of a result
         self._hurried = False
 
@@ -182,6 +227,10 @@ class _Traffic(Generic[Request, Reply]):
         """Whether a request could be sent now, if only the server bore it."""
         return bool(self._ready) or self._coming is not None
 
+    def begin(self) -> None:
+        """Make the first request."""
+        self._coming = next(self._fresh, None)
+
     def interrupt(self) -> None:
         """Stop sending; the second time, do not wait for what is under way either."""
         self._hurried = isinstance(self.error, KeyboardInterrupt)
@@ -196,13 +245,24 @@ class _Traffic(Generic[Request, Reply]):
 
     async def next(self) -> list[Delivered[Reply]]:
         """Send what may be sent, and wait until something has come; what is settled meanwhile, perhaps nothing."""
+        self._extend(self._loop.time() - self._left)
         self._fill()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(self._next_event()):
                 await self._news.wait()
         self._news.clear()
+        self._left = self._loop.time()
         settled, self.settled = self.settled, []
         return settled
+
+    def _extend(self, seconds: float) -> None:
+        """Do not count the time that the caller was busy for: what came meanwhile is read after it. A moment is too
+        little to lose a reply, and not worth the work."""
+        if seconds > _MOMENT * self._rules.timeout:
+            for limit in self._limits:
+                when = limit.when()
+                if when is not None and not limit.expired():
+                    limit.reschedule(when + seconds)
 
     # ------------------------------------------------------------------------------------------------------- sending
 
@@ -218,6 +278,10 @@ class _Traffic(Generic[Request, Reply]):
         while errand is not None:
             async with self._door:
                 await asyncio.sleep(0)
+            if self.error is not None:  # the sending was stopped while this one waited for its turn
+                self._under_way -= 1
+                self._news.set()
+                return
             came = await self._attempt(errand)
             self._under_way -= 1
             self._settle(errand, came)
@@ -252,8 +316,12 @@ class _Traffic(Generic[Request, Reply]):
 
     async def _attempt(self, errand: _Errand[Request]) -> Reply | BaseException:
         try:
-            async with asyncio.timeout(self._rules.timeout):
-                return await self._send(errand.request)
+            async with asyncio.timeout(self._rules.timeout) as limit:
+                self._limits.add(limit)
+                try:
+                    return await self._send(errand.request)
+                finally:
+                    self._limits.discard(limit)
         except TimeoutError:
             return Again(f"no reply in {self._rules.timeout:g} seconds", congested=True, remedy=LATER)
         except Exception as error:  # noqa: BLE001  # it is raised again, where the caller iterates
@@ -280,25 +348,46 @@ class _Traffic(Generic[Request, Reply]):
             self.error = self.error or came
         else:
             self._window.succeeded()
-            self._in_vain, self._answered = 0, True
+            self._record.answered += 1
+            self._record.in_vain = 0
             self._rates[1].give_back(self._tokens(errand.request) - self._used(came))
             self.settled.append(Delivered(errand.index, came, errand.wasted))
 
     def _failed(self, errand: _Errand[Request], again: Again) -> None:
         now = self._loop.time()
+        if not errand.failures:
+            errand.answered = self._record.answered
         errand.failures += 1
         errand.wasted += again.usage
         if again.congested:
             self._window.congested(errand.sent, now)
-        if errand.failures < self._rules.attempts:
+        if errand.failures >= self._rules.attempts:
+            self._give_up(errand, again)
+        elif again.usage.requests and not self._again(errand.request):
+            self.settled.append(Delivered(errand.index, PutOff(), errand.wasted))
+        else:
             wait = self._rules.backoff.wait(errand.failures, self._chance.random(), again.retry_after)
             heapq.heappush(self._waiting, (now + wait, errand.index, errand))
-            return
-        self._in_vain += 1
-        if again.remedy and (self._in_vain >= _IN_VAIN or not (self._answered or self.open)):
+
+    def _give_up(self, errand: _Errand[Request], again: Again) -> None:
+        """Settle a request that no attempt got through, or where that is an outage, stop."""
+        in_vain = self._record.answered == errand.answered  # else the server answered others meanwhile
+        self._record.in_vain += in_vain
+        if in_vain and again.remedy and self._out_of_reach(again):
+            self._record.in_vain = 0
             self.error = self.error or NeuroglossError(
                 f"{self._where} gives {again.reason}, {errand.failures} times in a row, and nothing else meanwhile; "
                 f"{again.remedy}."
             )
             return
         self.settled.append(Delivered(errand.index, again, errand.wasted))
+
+    def _out_of_reach(self, again: Again) -> bool:
+        """Whether what is given up one after the other shows that the server answers nothing.
+
+        Where many replies are stored, those that are left may be just the ones that fail each time; to find that out
+        is quick, unless each has to be waited for.
+        """
+        stored, answered, in_vain = self._record.stored, self._record.answered, self._record.in_vain
+        bad_luck = _IN_VAIN if again.congested else max(_IN_VAIN, 1 + stored // _STORED_FOR_EACH)
+        return in_vain >= bad_luck or not (stored or answered or self.open)

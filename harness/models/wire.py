@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from harness.models.pace import retry_after_seconds
 from harness.types import Message, NeuroglossError, Outcome, Usage
@@ -23,11 +23,13 @@ UNREADABLE = "\ufffd".encode()
 
 LATER = "what was answered is kept, so run again when it is better"
 
+_ENDLESS = 2**53  # tokens; a float holds every whole number below it
 _NEVER = -9000.0  # servers write -9999 for "not among the likeliest", which is no measurement
 _CONGESTED = (408, 429, 504)
 _PASSING = (*_CONGESTED, 409, 425)
 _REJECTED = (400, 404, 405, 415, 422, 501)
 _REFUSALS = ("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
+_ANYHOW = ("model_not_found", "context_length_exceeded", "exceed_context_size_error")
 _SPENT = "insufficient_quota"
 
 
@@ -59,7 +61,17 @@ class Again(Exception):  # noqa: N818  # not every attempt that comes to nothing
 
 
 class Rejected(NeuroglossError):  # noqa: N818  # named by what happened
-    """The server will not do what a request asks for: no second attempt mends that."""
+    """The server will not do what a request asks for: no second attempt mends that.
+
+    Attributes:
+        status: of the response.
+        anyhow: whether another way of asking would be refused too, by what the server says.
+    """
+
+    def __init__(self, sentence: str, status: int = 0, anyhow: bool = False) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.anyhow = anyhow
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,11 @@ def plain_text(messages: Sequence[Message], turn: str = "") -> str:
 
 def valid(text: str) -> str:
     """``text`` as UTF-8 can hold it: a lone surrogate becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return _bytes_of(text).decode("utf-8")
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 # ----------------------------------------------------------------------------------------------------------- replies
@@ -130,7 +146,7 @@ def answer(document: object, api: str) -> Answer:
     """
     try:
         return _choice(document, api)
-    except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
         raise Again(f"a reply of the wrong form ({type(error).__name__}: {error})") from error
 
 
@@ -156,7 +172,7 @@ def _choice(document: Any, api: str) -> Answer:
     text = _text(refusal or content)
     positions = None if logprobs is None else _positions(logprobs)
     if positions is not None and not refusal:
-        _check_whole(text, positions)
+        positions = _of_text(text, positions)
     rows = document.get("prompt_logprobs", first.get("prompt_logprobs"))
     prompt = None if rows is None else tuple(_prompt_position(row) for row in rows)
     return Answer(text, _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
@@ -167,7 +183,7 @@ def _text(content: object) -> str:
         return ""
     if not isinstance(content, str):
         raise TypeError(f"the content is a {type(content).__name__}")
-    return content
+    return valid(content)
 
 
 def _outcome(text: str, finish: object, refused: bool) -> Outcome:
@@ -184,9 +200,12 @@ def usage_of(document: object) -> Usage | None:
     if not isinstance(counted, Mapping):
         return None
     prompt, completion = (counted.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    if not isinstance(prompt, int) or not isinstance(completion, int | None):
-        return None
-    return Usage(1, 0, prompt, completion or 0)
+    completion = 0 if completion is None else completion
+    return Usage(1, 0, prompt, completion) if _is_count(prompt) and _is_count(completion) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < _ENDLESS
 
 
 def _positions(logprobs: Mapping[str, Any]) -> tuple[Position, ...] | None:
@@ -211,15 +230,16 @@ def _chat_position(entry: Mapping[str, Any]) -> Position:
 
 def _bytes(entry: Mapping[str, Any]) -> bytes:
     given = entry.get("bytes")
-    return bytes(given) if given is not None else str(entry["token"]).encode()
+    return bytes(given) if given is not None else _bytes_of(str(entry["token"]))
 
 
 def _text_position(token: str, own: float | None, top: Mapping[str, float] | None) -> Position:
+    written = _bytes_of(token)
     if own is None or top is None:
-        return Position(token.encode(), ())
-    likeliest = {text.encode(): _logprob(value) for text, value in top.items()}
-    likeliest.setdefault(token.encode(), _logprob(own))
-    return Position(token.encode(), _measured(likeliest.items()))
+        return Position(written, ())
+    likeliest = {_bytes_of(text): _logprob(value) for text, value in top.items()}
+    likeliest.setdefault(written, _logprob(own))
+    return Position(written, _measured(likeliest.items()))
 
 
 def _prompt_position(row: Mapping[str, Any] | None) -> Position:
@@ -227,7 +247,7 @@ def _prompt_position(row: Mapping[str, Any] | None) -> Position:
     differ may be written alike; of the first token of all there are none, not even what it is."""
     if row is None:
         return Position(UNREADABLE, ())
-    entries = [(str(entry["decoded_token"]).encode(), _logprob(entry["logprob"])) for entry in row.values()]
+    entries = [(_bytes_of(str(entry["decoded_token"])), _logprob(entry["logprob"])) for entry in row.values()]
     return Position(entries[0][0], _measured(entries))
 
 
@@ -241,17 +261,26 @@ def _measured(likeliest: Iterable[tuple[bytes, float]]) -> tuple[tuple[bytes, fl
     return tuple((text, value) for text, value in likeliest if value > _NEVER)
 
 
-def _check_whole(text: str, positions: Sequence[Position]) -> None:
-    """Log-probabilities must cover the text; they may cover more (an end token), and the server may trim the text.
+def _of_text(text: str, positions: tuple[Position, ...]) -> tuple[Position, ...]:
+    """The log-probabilities of the text: all of them, or all but those of a start token, which stands before the text
+    and has none; a server that echoes may list it."""
+    without_start = positions[1:] if positions and not positions[0].top else positions
+    for some in (positions, without_start):
+        if _cover(text, some):
+            return some
+    raise Again(f"log-probabilities of {len(positions)} tokens, which are not those of the text")
+
+
+def _cover(text: str, positions: Sequence[Position]) -> bool:
+    """Whether log-probabilities cover the text; they may cover more (an end token), and the server may trim the text.
 
     Spaces do not count: some tokenizers lose them where tokens are decoded one by one; nor what comes after a token
     that is no whole character.
     """
     covered = b"".join(position.text for position in positions).replace(b" ", b"").strip()
-    said = text.strip().rstrip("\ufffd").replace(" ", "").encode("utf-8", "replace")
+    said = _bytes_of(text.strip().rstrip("\ufffd").replace(" ", ""))
     readable, unreadable, _ = covered.partition(UNREADABLE)
-    if not covered.startswith(said) and not (unreadable and said.startswith(readable)):
-        raise Again(f"log-probabilities of {len(positions)} tokens, which are not those of the text")
+    return covered.startswith(said) or bool(unreadable and said.startswith(readable))
 
 
 # ---------------------------------------------------------------------------------------------------------- troubles
@@ -275,16 +304,20 @@ def trouble(status: int, header: Callable[[str], str | None], body: object, wher
     if _field(body, "code") != _SPENT and (status in _PASSING or (status >= 500 and status != 501)):
         wait = retry_after_seconds(header("retry-after"))
         return Again(f"status {status}", retry_after=wait, congested=status in _CONGESTED, remedy=LATER)
-    kind = Rejected if status in _REJECTED else NeuroglossError
-    return kind(f"{where} refuses the request (status {status}: {_message(body)}); {_remedy(status)}.")
+    sentence = f"{where} refuses the request (status {status}: {_message(body)}); {_remedy(status)}."
+    if status in _REJECTED:
+        return Rejected(sentence, status, bool({_field(body, "code"), _field(body, "type")} & set(_ANYHOW)))
+    return NeuroglossError(sentence)
 
 
 def _remedy(status: int) -> str:
+    nothing_left = "the account has nothing left to spend: top it up, and run again; what was answered is kept"
     remedies = {
         401: "check the key in the environment variable that model.api_key_env names",
+        402: nothing_left,
         403: "check what the key in the environment variable that model.api_key_env names may do",
         404: "check model.base_url and model.name",
-        429: "the account has nothing left to spend: top it up, and run again; what was answered is kept",
+        429: nothing_left,
     }
     return remedies.get(status, "check what the model takes: model.api, model.body, and the length of its context")
 
@@ -296,7 +329,7 @@ def _field(body: object, name: str) -> str:
 
 def _message(body: object) -> str:
     said = _inside(body).get("message") or body or "no message"
-    return " ".join(str(said).split())[:300]
+    return valid(" ".join(str(said).split())[:300])
 
 
 def _inside(body: object) -> Mapping[str, Any]:

@@ -37,6 +37,17 @@ def test_a_script_answers_questions_that_hold_a_text() -> None:
     assert replies[2].text.startswith("answer ")
 
 
+def test_an_empty_reply_can_be_scripted() -> None:
+    ((_, reply),) = FakeModel(replies={"weather": ""}).complete([question("the weather")])
+    assert (reply.text, reply.outcome) == ("", Outcome.EMPTY)
+
+
+def test_scripts_that_answer_otherwise_have_other_keys() -> None:
+    one, two = FakeModel(replies={"a": "1", "ab": "2"}), FakeModel(replies={"ab": "2", "a": "1"})
+    assert [dict(model.complete([question("ab")]))[0].text for model in (one, two)] == ["1", "2"]
+    assert one.identity != two.identity
+
+
 def test_a_slot_depends_on_the_text_before_it_only() -> None:
     ((_, whole),) = FakeModel().read_levels([SLOTTED])
     cut = SlottedPrompt(SLOTTED.messages, ("a\t-\nb\t",), "-", 10)

@@ -63,6 +63,15 @@ def test_a_server_is_planned_without_one() -> None:
     assert row.new.usd == pytest.approx(row.new.prompt_tokens / 1e6)
 
 
+def test_where_nothing_has_to_be_tried_no_probe_is_planned() -> None:
+    model = ServerModel("tiny", base_url="http://127.0.0.1:9/v1", transport="text")
+    with Store(":memory:") as store:
+        tally = Tally(store)
+        PlannedModel(model, tally).read_levels(SLOTTED)
+        (row,) = tally.rows()
+    assert row.new.requests == len(SLOTTED)
+
+
 def test_a_plan_is_a_bound_of_what_is_spent(loopback: Any, act: Any, chat: Any) -> None:
     def script(path: str, body: dict[str, Any]) -> Any:
         words = sum(len(message["content"].split()) for message in body["messages"])

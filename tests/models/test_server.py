@@ -13,8 +13,8 @@ import pytest
 
 from harness import weights
 from harness.models.backend import Backend, Probing, StoredModel
-from harness.models.capabilities import NO_ECHO, NO_LOGPROBS, NO_SCHEMA
-from harness.models.server import ServerModel
+from harness.models.capabilities import NO_ECHO, NO_LOGPROBS, NO_SCHEMA, NO_TRIAL, Capabilities
+from harness.models.server import PROBLEMS, ServerModel
 from harness.models.store import COMPLETIONS, Store, key_of
 from harness.simulators.all_at_once import AllAtOnce
 from harness.simulators.one_at_a_time import OneAtATime
@@ -260,16 +260,21 @@ def test_a_server_without_log_probabilities_says_so_once(loopback: Any, act: Any
 # ----------------------------------------------------------------------------------------------------- echoed prompts
 
 
-def echo(body: dict[str, Any], top: bool = True) -> dict[str, Any]:
-    """The reply of a server that echoes, over a byte-wise tokenizer: level 3 is likely everywhere."""
+def echo(body: dict[str, Any], start: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The reply of a server that echoes, over a byte-wise tokenizer: level 3 is likely everywhere.
+
+    A ``start`` token is listed before the others, as vLLM does, though the text does not hold it.
+    """
     pieces = [*re.findall(r"\d+|.|\n", body["prompt"]), "9"]
-    likeliest = [None, *({piece: -0.1, "3": -1.0, "4": -2.0} for piece in pieces[1:])]
-    logprobs = {"tokens": pieces, "token_logprobs": [None] + [-0.1] * (len(pieces) - 1), "top_logprobs": likeliest}
+    listed = [*start, *pieces]
+    likeliest = [None, *({piece: -0.1, "3": -1.0, "4": -2.0} for piece in listed[1:])]
+    logprobs = {"tokens": listed, "token_logprobs": [None] + [-0.1] * (len(listed) - 1), "top_logprobs": likeliest}
     return {"model": "tiny", "choices": [{"text": "".join(pieces), "finish_reason": "length", "logprobs": logprobs}]}
 
 
-def test_levels_are_read_from_an_echoed_prompt(loopback: Any, act: Any) -> None:
-    loopback.script = lambda path, body: act(echo(body))
+@pytest.mark.parametrize("start", [(), ("<s>",), ("<|begin_of_text|>",)])
+def test_levels_are_read_from_an_echoed_prompt(loopback: Any, act: Any, start: tuple[str, ...]) -> None:
+    loopback.script = lambda path, body: act(echo(body, start))
     asked = model(loopback.url, transport="prompt", api="completions")
     assert asked.levels() == 11
     ((_, reading),) = asked.read_levels([LINES])
@@ -330,6 +335,63 @@ def test_a_server_that_ignores_the_schema_is_found_out(loopback: Any, act: Any, 
         model(loopback.url, transport="text", json_schema=True).levels()
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_reply_that_is_no_text_or_has_no_end_is_missing_levels(
+    loopback: Any, act: Any, chat: Any, as_json: bool
+) -> None:
+    text = "[" * 100_000 if as_json else " the\t5\n storm\t5\n40\ud83d\t5"
+    loopback.script = lambda path, body: act(chat(text))
+    asked = model(loopback.url, transport="text", json_schema=as_json).knowing(Capabilities(10))
+    ((_, reading),) = asked.read_levels([LINES])
+    assert reading.seen == ((0, 0, 0) if as_json else (1, 1, 0))
+
+
+# ------------------------------------------------------------------------------------------ what a probe can not tell
+
+
+NOT_FOUND = {"error": {"message": "The model `tiny` does not exist", "code": "model_not_found"}}
+TOO_LONG = {"error": {"message": "the context is 64 tokens", "code": "context_length_exceeded"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "sentence"),
+    [(404, NOT_FOUND, "does not exist"), (404, {"detail": "Not Found"}, "Not Found"), (400, TOO_LONG, "64 tokens")],
+)
+@pytest.mark.parametrize("transport", ["generated", "prompt"])
+def test_what_any_request_is_refused_for_is_not_put_on_the_transport(
+    loopback: Any, act: Any, transport: str, status: int, error: dict[str, Any], sentence: str
+) -> None:
+    loopback.script = lambda path, body: act(error, status)
+    with pytest.raises(NeuroglossError, match=sentence) as raised:
+        model(loopback.url, transport=transport).levels()
+    assert PROBLEMS[transport] not in str(raised.value)
+
+
+def test_a_missing_path_is_what_a_server_without_completions_gives(loopback: Any, act: Any) -> None:
+    loopback.script = lambda path, body: act({"detail": "Not Found"}, 404)
+    with pytest.raises(NeuroglossError, match=f"{NO_ECHO}.*Not Found"):
+        model(loopback.url, transport="prompt", api="completions").levels()
+
+
+@pytest.mark.parametrize(
+    ("extra", "outcome"), [({"refusal": "I will not."}, "refused"), ({"finish": "length"}, "truncated")]
+)
+def test_a_probe_that_is_not_answered_says_why(
+    loopback: Any, act: Any, chat: Any, extra: dict[str, Any], outcome: str
+) -> None:
+    loopback.script = lambda path, body: act(chat(None, **extra))
+    with pytest.raises(NeuroglossError, match=rf"{NO_TRIAL} \({outcome}\)"):
+        model(loopback.url).levels()
+
+
+def test_a_server_that_gives_no_likeliest_tokens_is_found_out(loopback: Any, act: Any) -> None:
+    logprobs = {"tokens": ["9"], "token_logprobs": [-0.1]}
+    choice = {"text": "9", "finish_reason": "length", "logprobs": logprobs}
+    loopback.script = lambda path, body: act({"model": "tiny", "choices": [choice]})
+    with pytest.raises(NeuroglossError, match=f"{NO_ECHO}.*0 log-probabilities for 1 tokens"):
+        model(loopback.url, transport="prompt", api="completions").levels()
+
+
 # ------------------------------------------------------------------------------------------------------- identity, cost
 
 
@@ -377,6 +439,23 @@ def test_the_cost_is_a_bound_that_needs_no_server(prompt: Any, transport: str) -
     assert cost.usd == pytest.approx(cost.prompt_tokens / 1e6)
 
 
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        ({}, 5),
+        ({"max_tokens": 4000}, 4000),
+        ({"max_tokens": None, "max_completion_tokens": 4000}, 4000),
+        ({"max_completion_tokens": 3}, 5),
+        ({"n": 1}, 5),
+    ],
+)
+def test_the_cost_is_that_of_the_body_that_is_sent(body: dict[str, Any], most: int) -> None:
+    settings = {"body": body, "usd_per_million_completion_tokens": 1.0}
+    cost = model("http://127.0.0.1:9/v1", **settings).cost(QUESTION)
+    assert cost.completion_tokens == most
+    assert cost.usd == pytest.approx(most / 1e6)
+
+
 @pytest.mark.parametrize("transport", ["prompt", "generated", "text"])
 def test_a_prompt_is_counted_in_tokens_where_the_tokenizer_is_named(tiny_llama: Path, transport: str) -> None:
     bound, counted = (
@@ -396,11 +475,40 @@ def test_a_prompt_is_counted_in_tokens_where_the_tokenizer_is_named(tiny_llama: 
         ({"api": "soap"}, "write one of chat, completions"),
         ({"json_schema": True}, "json_schema is for transport=text"),
         ({"concurrency": 0}, "write more than 0"),
+        ({"timeout": float("nan")}, "timeout is nan; write more than 0"),
+        ({"requests_per_minute": 0}, "requests_per_minute is 0; write more than 0, or null"),
+        ({"requests_per_minute": -1.0}, "write more than 0, or null"),
+        ({"tokens_per_minute": -1.0}, "write more than 0, or null"),
+        ({"body": {"max_tokens": None}}, "leaves out max_tokens"),
+        ({"body": {"max_completion_tokens": None}, "max_tokens_field": "max_completion_tokens"}, "leaves out max_comp"),
+        ({"body": {"max_tokens": "many"}}, "max_tokens is 'many'; write a whole number"),
+        ({"body": {"n": 8}}, r"model\.body\.n is 8; leave it out"),
+        ({"body": {"best_of": 2}}, r"model\.body\.best_of is 2"),
+        *(
+            ({"base_url": url}, "write an address such as http://localhost:8000/v1")
+            for url in (
+                *("", "localhost:8000/v1", "127.0.0.1:9/v1", "ftp://h/v1", "http:///v1", "http://[::1/v1"),
+                *("http://h:99999/v1", "http://h:x/v1", "http://h h/v1"),
+            )
+        ),
     ],
 )
 def test_a_setting_that_can_not_be_is_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(NeuroglossError, match=sentence):
-        model("http://127.0.0.1:9/v1", **settings)
+        ServerModel(**{"name": "tiny", "base_url": "http://127.0.0.1:9/v1", **settings})
+
+
+@pytest.mark.parametrize("url", ["https://h/v1", "http://[::1]:8/v1", "http://localhost:8000/v1/"])
+def test_an_address_is_taken(url: str) -> None:
+    assert model(url).base_url == url.rstrip("/")
+
+
+@pytest.mark.parametrize("key", ["sk-abc\r", "sk-abc\n", "sk abc", "sk-ab\u2019c"])
+def test_a_key_that_can_be_none_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("TINY_KEY", key)
+    with pytest.raises(NeuroglossError, match="TINY_KEY holds a character that no key has") as raised:
+        dict(model("http://127.0.0.1:9/v1", api_key_env="TINY_KEY").complete([QUESTION]))
+    assert key not in str(raised.value)
 
 
 def test_slots_without_lines_are_refused(loopback: Any, act: Any, chat: Any) -> None:

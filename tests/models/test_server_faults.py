@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import hashlib
+import itertools
 import json
 import random
 import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +60,8 @@ def faults(act: Any, chat: Any, body: dict[str, Any]) -> dict[str, Any]:
     del broken["choices"][0]["message"]
     short = json.loads(cut)
     short["choices"][0]["logprobs"] = {"content": []}
+    endless = json.loads(cut)
+    endless["choices"][0]["logprobs"] = {"content": [{"token": "5", "logprob": -(10**400), "top_logprobs": []}]}
     unreal = json.loads(cut)
     unreal["choices"][0]["logprobs"] = {"content": [{"token": "5", "logprob": float("nan"), "top_logprobs": []}]}
     return {
@@ -63,16 +69,22 @@ def faults(act: Any, chat: Any, body: dict[str, Any]) -> dict[str, Any]:
         "429": act({"error": {"message": "slow"}}, 429),
         "500": act({"error": {"message": "oh"}}, 500),
         "503": act(b"<html>gone</html>", 503, content_type="text/html"),
+        "429 with a Retry-After that never comes": act({"error": {"message": "slow"}}, 429, {"retry-after": "inf"}),
+        "429 with a Retry-After of no place": act(
+            {"error": {"message": "slow"}}, 429, {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999999999"}
+        ),
         "hanging": act(good, delay=3600.0),
         "dropped in its head": act(good, cut=0),
         "dropped in its body": act(good, cut=40),
         "malformed": act(cut[:-20]),
+        "nested without end": act(b"[" * 100_000),
         "not JSON at all": act(b"<html>hello</html>", content_type="text/html"),
         "wrong schema": act(broken),
         "a list": act([good]),
         "an error in place of a reply": act({"error": {"message": "upstream"}}),
         "short log-probabilities": act(short),
         "NaN": act(unreal),
+        "minus too much": act(endless),
         "no choices": act({**good, "choices": []}),
         "null choices": act({**good, "choices": None}),
         "wrong model": act({**good, "model": "somebody-else"}),
@@ -158,7 +170,15 @@ def test_two_thousand_requests_with_a_third_of_faults_lose_nothing_and_pay_nothi
     assert len(paid) == 2000
     assert set(seen) == set(NAMES)
     assert sum(seen.values()) / sent == pytest.approx(0.3, abs=0.04)
-    unreadable = ("short log-probabilities", "NaN", "no choices", "null choices", "wrong model", "wrong schema")
+    unreadable = (
+        "short log-probabilities",
+        "NaN",
+        "minus too much",
+        "no choices",
+        "null choices",
+        "wrong model",
+        "wrong schema",
+    )
     wasted = sum(seen[name] for name in unreadable)
     assert meter.totals.spent.requests == 2000 + wasted, "what was paid for in vain is counted"
 
@@ -198,8 +218,6 @@ async def _instantly(request: int) -> int:
 
 
 def test_a_window_that_was_cut_holds_back_what_follows() -> None:
-    import asyncio
-
     under_way, most, rejected = 0, [], iter([True] * 8)
 
     async def send(request: int) -> int:
@@ -259,8 +277,6 @@ def test_an_error_keeps_what_is_under_way_too(loopback: Any, act: Any, chat: Any
 
 
 def test_a_model_on_a_server_is_not_asked_inside_an_event_loop() -> None:
-    import asyncio
-
     async def wrong() -> None:
         list(traffic.deliver([1], _instantly, Rules()))
 
@@ -278,3 +294,163 @@ def test_what_nobody_answers_is_given_up_where_others_are_answered() -> None:
     found = {one.index: one.reply for one in traffic.deliver([0, 1, 2, 3], send, rules)}
     assert [found[index] for index in (0, 2, 3)] == [0, 2, 3]
     assert isinstance(found[1], Again)
+
+
+def failing(*bad: int) -> Any:
+    """An attempt that some requests never get through."""
+
+    async def send(request: int) -> int:
+        await asyncio.sleep(0.001)
+        if request in bad:
+            raise Again("status 500", remedy=LATER)
+        return request
+
+    return send
+
+
+def test_what_fails_while_others_are_answered_stops_no_run_though_it_outlives_them() -> None:
+    rules = Rules(attempts=3, concurrency=4, backoff=Backoff(0.05, 0.2))
+    found = {one.index: one.reply for one in traffic.deliver(range(100), failing(5, 6, 7), rules)}
+    assert [index for index, reply in found.items() if isinstance(reply, Again)] != []
+    assert sorted(index for index, reply in found.items() if isinstance(reply, Again)) == [5, 6, 7]
+    assert len(found) == 100
+
+
+@pytest.mark.parametrize("bad", [1, 3])
+def test_a_run_that_ended_with_missing_values_can_be_run_again(
+    loopback: Any, act: Any, chat: Any, tmp_path: Path, bad: int
+) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        number = int(body["messages"][-1]["content"].split()[-1])
+        return act({"error": {"message": "bug"}}, 500) if number < bad else act(answers(chat, body))
+
+    loopback.script = script
+    rules = Rules(attempts=2, concurrency=8, backoff=FAST)
+    with Store(tmp_path / "store.sqlite") as store:
+        runs = [StoredModel(model(loopback.url, rules), store).complete(questions(40)) for _ in range(2)]
+    for replies in runs:
+        assert [reply.outcome for reply in replies] == [Outcome.FAILED] * bad + [Outcome.OK] * (40 - bad)
+
+
+def test_a_model_that_was_answered_before_is_not_out_of_reach_for_one_bad_prompt(
+    loopback: Any, act: Any, chat: Any
+) -> None:
+    loopback.script = lambda path, body: act(answers(chat, body))
+    asked = model(loopback.url, Rules(attempts=2, backoff=FAST))
+    assert dict(asked.complete(questions(1)))[0].outcome is Outcome.OK
+    loopback.script = lambda path, body: act({"error": {"message": "bug"}}, 500)
+    assert [dict(asked.complete(questions(1)))[0].outcome for _ in range(2)] == [Outcome.FAILED] * 2
+    with pytest.raises(NeuroglossError, match="nothing else meanwhile"):
+        dict(asked.complete(questions(1)))
+
+
+def test_an_outage_stops_a_run_that_goes_on_from_stored_replies(
+    loopback: Any, act: Any, chat: Any, tmp_path: Path
+) -> None:
+    loopback.script = lambda path, body: act(answers(chat, body))
+    rules = Rules(attempts=2, backoff=FAST)
+    with Store(tmp_path / "store.sqlite") as store:
+        StoredModel(model(loopback.url, rules), store).complete(questions(40))
+        loopback.script = lambda path, body: act({"error": {"message": "bug"}}, 500)
+        with pytest.raises(NeuroglossError, match="2 times in a row"):
+            StoredModel(model(loopback.url, rules), store).complete(questions(60))
+
+
+@pytest.mark.parametrize("limit", [60, 250, 1200])
+def test_attempts_that_are_billed_and_useless_do_not_pass_the_budget(
+    loopback: Any, act: Any, chat: Any, tmp_path: Path, limit: int
+) -> None:
+    billed, count = {}, itertools.count(1)
+
+    def script(path: str, body: dict[str, Any]) -> Any:
+        number = next(count)
+        billed[number] = 30
+        reply = chat(right(body["messages"][-1]["content"]), usage=(25, 5))
+        return act(reply if number % 8 == 0 else {**reply, "choices": []})
+
+    loopback.script = script
+    meter = Meter(tokens=limit)
+    rules = Rules(attempts=8, concurrency=3, backoff=FAST)
+    with Store(tmp_path / "store.sqlite") as store:
+        asked = StoredModel(model(loopback.url, rules), store, meter)
+        with pytest.raises(NeuroglossError, match=f"budget of {limit} tokens is used up"):
+            asked.complete(questions(40))
+        assert len(store) == len(loopback.asked) // 8
+    spent = meter.totals.spent
+    assert spent.prompt_tokens + spent.completion_tokens == sum(billed.values())
+    assert limit - 80 < sum(billed.values()) <= limit, "a question costs 36 tokens at most"
+
+
+def test_what_could_not_be_paid_again_at_once_is_asked_when_it_can_be(loopback: Any, act: Any, chat: Any) -> None:
+    useless = iter([True] * 3)
+
+    def script(path: str, body: dict[str, Any]) -> Any:
+        reply = chat(right(body["messages"][-1]["content"]), usage=(1, 1))
+        return act({**reply, "choices": []} if next(useless, False) else reply)
+
+    loopback.script = script
+    with Store(":memory:") as store:
+        asked = StoredModel(model(loopback.url, Rules(concurrency=4, backoff=FAST)), store, Meter(tokens=4 * 36))
+        assert [reply.outcome for reply in asked.complete(questions(4))] == [Outcome.OK] * 4
+    assert len(loopback.asked) == 7
+
+
+def test_requests_that_wait_for_their_turn_are_not_sent_after_a_stop() -> None:
+    sent: list[int] = []
+
+    async def send(request: int) -> int:
+        sent.append(request)
+        if request == 0:
+            raise NeuroglossError("status 401.")
+        await asyncio.sleep(0.01)
+        return request
+
+    with pytest.raises(NeuroglossError, match="status 401"):
+        list(traffic.deliver(range(1000), send, Rules(concurrency=200)))
+    assert len(sent) < 5
+
+
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_stop_while_a_reply_is_handled_is_heard(last: int) -> None:
+    handled: list[int] = []
+
+    def handle(one: traffic.Delivered[int]) -> None:
+        handled.append(one.index)
+        if len(handled) == last:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(map(handle, traffic.deliver(range(3), _instantly, Rules(concurrency=1))))
+    assert handled[:last] == list(range(last))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("bad", [0, 1, 5])
+def test_a_request_that_can_not_be_made_ends_a_run_in_good_order(bad: int) -> None:
+    def requests() -> Iterator[int]:
+        for number in range(10):
+            if number == bad:
+                raise NeuroglossError("it can not be made.")
+            yield number
+
+    async def close() -> None:
+        closed.append(True)
+
+    closed: list[bool] = []
+    with pytest.raises(NeuroglossError, match="can not be made"):
+        list(traffic.deliver(requests(), _instantly, Rules(concurrency=2), close=close))
+    gc.collect()
+    assert closed == [True]
+
+
+def test_a_reply_that_came_while_the_caller_was_busy_is_no_timeout(loopback: Any, act: Any, chat: Any) -> None:
+    def script(path: str, body: dict[str, Any]) -> Any:
+        return act(answers(chat, body), delay=0.0 if body["messages"][-1]["content"].endswith("0") else 0.3)
+
+    loopback.script = script
+    rules = Rules(concurrency=4, attempts=2, timeout=1.0, backoff=FAST)
+    for one in model(loopback.url, rules).complete(questions(4)):
+        if one[0] == 0:
+            time.sleep(1.5)
+        assert one[1].outcome is Outcome.OK
+    assert len(loopback.asked) == 4

@@ -70,7 +70,7 @@ def test_both_forms_of_log_probabilities_say_the_same() -> None:
     assert dict(chat.positions[0].top) == {b"5": -0.5, b"4": -1.0}  # type: ignore[index]
 
 
-@pytest.mark.parametrize("value", [float("nan"), 0.5, "x", None, True])
+@pytest.mark.parametrize("value", [float("nan"), 0.5, "x", None, True, -(10**400)])
 def test_a_log_probability_that_is_none_spoils_the_reply(value: object) -> None:
     entry = {"token": "5", "logprob": value, "top_logprobs": []}
     with pytest.raises(Again):
@@ -99,6 +99,33 @@ def test_tokens_that_are_not_counted_are_not_zero() -> None:
     assert wire.answer(reply, wire.CHAT).usage is None
     counted = {**reply, "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
     assert wire.answer(counted, wire.CHAT).usage == Usage(1, 0, 3, 2)
+
+
+@pytest.mark.parametrize("count", [-5, 10**400, 1.5, "3"])
+def test_a_count_that_is_none_is_not_counted(count: object) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": 2}
+    found = wire.answer({"choices": [{"message": {"content": "x"}}], "usage": usage}, wire.CHAT).usage
+    assert found is None
+
+
+@pytest.mark.parametrize("api", [wire.CHAT, wire.COMPLETIONS])
+def test_half_a_character_is_a_question_mark_everywhere(api: str) -> None:
+    half = "5\ud83d"
+    content = [{"token": half, "logprob": -0.1, "top_logprobs": []}]
+    old = {"tokens": [half], "token_logprobs": [-0.1], "top_logprobs": [{half: -0.1}]}
+    row = {"7": {"decoded_token": half, "logprob": -0.1}}
+    forms = {wire.CHAT: {"content": content}, wire.COMPLETIONS: old}
+    choice = {"message": {"content": half}, "text": half, "logprobs": forms[api], "prompt_logprobs": [None, row]}
+    found = wire.answer({"choices": [choice]}, api)
+    assert found.text == "5?"
+    assert found.positions is not None
+    assert found.prompt is not None
+    assert [one.text for one in (*found.positions, *found.prompt[1:])] == [b"5?"] * 2
+
+
+@pytest.mark.parametrize(("status", "body"), [(402, {}), (429, {"code": "insufficient_quota"})])
+def test_an_account_without_money_says_so(status: int, body: object) -> None:
+    assert "nothing left to spend" in str(wire.trouble(status, {}.get, body, "tiny at http://h"))
 
 
 @pytest.mark.parametrize(
