@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -90,8 +89,7 @@ class Lowest:
         self._rows = _Rows(width)
         none, no_keys = np.zeros(0, np.int64), np.zeros(0, np.uint64)
         self._kept = Entries(none, no_keys, no_keys, none)
-        self._pending: list[Entries] = []  # the row of one that waits says where its values stand in the next
-        self._waiting: list[Float32Array] = []
+        self._pending: list[Entries] = []
 
     def wants(self, group: Places, order: Keys, content: Keys) -> npt.NDArray[np.bool_]:
         """Which entries may belong to the lowest, by all that has been settled [entries]."""
@@ -100,11 +98,9 @@ class Lowest:
         return wanted
 
     def add(self, group: Places, order: Keys, content: Keys, values: Float32Array) -> None:
-        """Take in entries with ``values`` [entries, width], which must not change any more."""
-        before = sum(map(len, self._pending))
-        self._pending.append(Entries(group, order, content, ~np.arange(before, before + len(group))))
-        self._waiting.append(values)
-        if before + len(group) > max(PENDING, len(self._kept)):
+        """Take in entries with ``values`` [entries, width]."""
+        self._pending.append(Entries(group, order, content, self._rows.put(values)))
+        if sum(map(len, self._pending)) > max(PENDING, len(self._kept)):
             self.settle()
 
     def settle(self) -> None:
@@ -114,24 +110,11 @@ class Lowest:
         entries = Entries.joined([self._kept, *self._pending]).sorted()
         first = np.flatnonzero(np.diff(entries.group, prepend=-1))
         rank = np.arange(len(entries)) - np.repeat(first, np.diff(first, append=len(entries)))
-        out = entries.row[rank >= self.places]
-        self._rows.free(out[out >= 0])
-        self._kept = entries[rank < self.places]
-        self._keep_values(self._kept.row)
-        self._pending, self._waiting = [], []
+        self._rows.free(entries.row[rank >= self.places])
+        self._kept, self._pending = entries[rank < self.places], []
         last = entries[rank == self.places - 1]
         self.worst[last.group] = last.order
         self.worst_content[last.group] = last.content
-
-    def _keep_values(self, rows: Places) -> None:
-        """Give those of ``rows`` that name values that wait a row of their own, in place."""
-        fresh = np.flatnonzero(rows < 0)
-        fresh = fresh[np.argsort(~rows[fresh])]
-        begins = np.cumsum([0, *map(len, self._waiting)])
-        ends = np.searchsorted(~rows[fresh], begins)
-        for values, begin, (first, last) in zip(self._waiting, begins, pairwise(ends), strict=False):
-            some = fresh[first:last]
-            rows[some] = self._rows.put(values[~rows[some] - begin])
 
     def absorb(self, other: Lowest) -> None:
         """Take in all that another one keeps."""

@@ -37,7 +37,7 @@ def fit(network: TunedNetwork, examples: Examples, seed: int, batches: int = 24)
         return loss
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return Fitted(float((-scale).exp()), tuple(bias.detach().tolist()))
+    return Fitted((-scale).exp().item(), tuple(bias.detach().tolist()))
 
 
 @torch.no_grad()
