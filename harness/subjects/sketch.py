@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -129,8 +127,6 @@ class Sketch:
         # Pages of this that are never touched take no memory: it grows with the tokens seen, not with the vocabulary.
         self._token_sums = ExactSums((settings.vocabulary, number), digits=2, lowest=-56)
         self._draw_keys = neuron_keys(self.neurons, settings.seed)
-        # Its own, and not the module's: a process that is forked takes no threads along.
-        self._side_by_side = ThreadPoolExecutor(2, thread_name_prefix="offers")
 
     # --------------------------------------------------------------------------------------------------------- adding
 
@@ -193,16 +189,13 @@ class Sketch:
     def _offer(self, places: slice, highest: Float32Array, content: Keys, activations: torch.Tensor) -> None:
         """Let each kind of passages kept take those of a batch that belong to it."""
         drawn = draws(self._draw_keys[places], content)
-        offers = [
-            partial(_offer, self._random, places, drawn),
-            partial(_offer, self._top, places, _descending(highest)),
-        ]
+        _offer(self._top, places, _descending(highest), content, activations)
+        _offer(self._random, places, drawn, content, activations)
         if self.settings.quantile:
             classes = _classes(highest) + np.arange(0, highest.shape[1] * CLASSES, CLASSES)
             counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
             self._class_counts[places] += counts.reshape(-1, CLASSES)
-            offers.insert(0, partial(_offer, self._by_class, classes + places.start * CLASSES, drawn))
-        list(self._side_by_side.map(lambda offer: offer(content, activations), offers))
+            _offer(self._by_class, classes + places.start * CLASSES, drawn, content, activations)
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -411,11 +404,8 @@ def _offer(kind: Lowest, group: Places | slice, order: Keys, content: Keys, acti
     wanted = kind.wants(groups, orders, contents)
     if wanted.any():
         passage, neuron = passage[wanted], neuron[wanted]
-        if activations.is_cpu:  # by numpy: torch would start threads of its own in each of ours
-            chosen = activations.numpy()[passage, :, neuron]
-        else:
-            chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)].cpu().numpy()
-        kind.add(groups[wanted], orders[wanted], contents[wanted], chosen)
+        chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)]
+        kind.add(groups[wanted], orders[wanted], contents[wanted], chosen.cpu().numpy())
 
 
 # ----------------------------------------------------------------------------------------------------- orders and draws
