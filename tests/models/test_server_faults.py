@@ -29,6 +29,15 @@ from harness.models.traffic import Rules
 from harness.models.wire import LATER, Again
 from harness.types import CompletionPrompt, Message, NeuroglossError, Outcome, SlottedPrompt
 
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C is heard, whatever the tests were started by: behind some shells it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 FAST = Backoff(first=0.01, most=0.05)
 
 
