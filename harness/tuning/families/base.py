@@ -107,6 +107,10 @@ class Makers:
             if len(word) >= shortest:
                 return word
 
+    def some_words(self, chance: Chance, counts: Sequence[int]) -> list[str]:
+        """Different words, at most one of ``counts`` of them."""
+        return list(dict.fromkeys(self.word(chance) for _ in range(chance.choice(counts))))
+
     def fitting(self, rule: Rule) -> list[str]:
         """The common words to which a rule of single words applies."""
         return [word for word, level in zip(self.common, rule(self._common_text), strict=True) if level > 0]

@@ -29,7 +29,7 @@ _VOWELS = "aeiou"
 
 def words(makers: Makers, chance: Chance) -> Concept:
     """One to four given words."""
-    some = list(dict.fromkeys(makers.word(chance) for _ in range(chance.choice([1, 1, 1, 2, 3, 4]))))
+    some = makers.some_words(chance, [1, 1, 1, 2, 3, 4])
     quoted = [f'"{word}"' for word in some]
     wordings = said(
         "words",

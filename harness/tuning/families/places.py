@@ -78,7 +78,7 @@ def _word(makers: Makers, chance: Chance) -> Opener:
 
 
 def _words(makers: Makers, chance: Chance) -> Opener:
-    some = list(dict.fromkeys(makers.word(chance) for _ in range(chance.choice([2, 2, 3, 4]))))
+    some = makers.some_words(chance, [2, 2, 3, 4])
     return series([f'"{word}"' for word in some], "or"), rules.words(some), frozenset(some)
 
 
