@@ -178,3 +178,22 @@ def test_no_trained_concept_says_what_a_held_out_one_says(examples: Examples) ->
         assert firing, name
         met = firing & set(trained)
         assert not met, [(held[one], trained[one]) for one in met]
+
+
+def fired(rule: rules.Rule, string: str) -> str:
+    text = rules.read(string)
+    return " ".join(word.text for word, level in zip(text.words, rule(text), strict=True) if level)
+
+
+def test_a_line_begins_with_its_first_word_whatever_marks_stand_before_it() -> None:
+    assert fired(truths.line_beginnings, "He came.\n- She left us.\n\n* It was") == "He She It"
+
+
+@pytest.mark.parametrize(("within_sentence", "found"), [(True, "bee bear bears"), (False, "bee bear bears")])
+def test_a_new_longest_word_has_a_word_before_it(within_sentence: bool, found: str) -> None:
+    assert fired(truths.record(within_sentence), "A bee saw. One bear bears cubs") == found
+
+
+def test_a_word_may_be_the_longest_of_its_sentence_and_not_of_the_text() -> None:
+    text = "A beehive. A bee saw"
+    assert (fired(truths.record(True), text), fired(truths.record(False), text)) == ("beehive bee", "beehive")
