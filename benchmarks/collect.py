@@ -90,7 +90,8 @@ def main() -> None:
     settings = CollectionSettings(
         excerpt_tokens=options.length, top=20, random=15, quantile=5, batch_size=options.batch, token_sums=False
     )
-    _forward(subject, Numbers(4096, options.length), options.batch)
+    warming = Numbers(TURN * options.batch * options.length, options.length)
+    _in_turns(subject, warming, settings, All())  # threads begin, and compiled loops are loaded
     ratios, ours = [], []
     for number in range(options.rounds):
         bare, own = _in_turns(subject, corpus, settings, All())

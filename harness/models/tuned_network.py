@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.models.spelling import Spelling
+
 LEVELS = 11
 """Levels 0 to 10."""
 
@@ -33,6 +35,7 @@ class Architecture:
         hidden: width of the head's hidden layer.
         adapted: the first layer with additions, at most ``joint``, which it is where nothing is said; those below stay
             as they are.
+        spelled: width of the embeddings of what words are made of (:mod:`harness.models.spelling`); 0 for none.
     """
 
     joint: int = 10
@@ -41,6 +44,7 @@ class Architecture:
     scale: float = 2.0
     hidden: int = 256
     adapted: int | None = None
+    spelled: int = 0
 
     @property
     def first(self) -> int:
@@ -104,9 +108,10 @@ class TunedNetwork(nn.Module):
     Args:
         base: the base model's decoder (with ``embed_tokens``, ``layers``, ``rotary_emb``); its upper layers change.
         architecture: what the additions look like.
+        pieces: the text of each token of the base model, for an architecture that reads spelling.
     """
 
-    def __init__(self, base: Any, architecture: Architecture) -> None:
+    def __init__(self, base: Any, architecture: Architecture, pieces: Sequence[str]) -> None:
         super().__init__()
         self.architecture = architecture
         self.base = base.requires_grad_(False)
@@ -115,6 +120,8 @@ class TunedNetwork(nn.Module):
                 for name in _ADAPTED:
                     if hasattr(parent, name):
                         setattr(parent, name, LowRank(getattr(parent, name), architecture.rank, architecture.scale))
+        spelled = architecture.spelled
+        self.spelling = Spelling(pieces, spelled, base.config.hidden_size) if spelled else None
         self.head = _head(base, architecture.hidden)
 
     def _layers(self, first: int, last: int) -> list[Any]:
@@ -128,7 +135,12 @@ class TunedNetwork(nn.Module):
         ids = torch.tensor([[*one, *([0] * (longest - len(one)))] for one in sequences], device=self._device)
         states = self.base.embed_tokens(ids)
         rotary = self.base.rotary_emb(states, torch.arange(longest, device=self._device)[None])
-        for layer in self._layers(0, self.architecture.joint):
+        first, joint = self.architecture.first, self.architecture.joint
+        for layer in self._layers(0, first):
+            states = _states(layer(states, attention_mask=None, position_embeddings=rotary))
+        if self.spelling is not None:
+            states = states + self.spelling(sequences).to(states.dtype)
+        for layer in self._layers(first, joint):
             states = _states(layer(states, attention_mask=None, position_embeddings=rotary))
         return states  # type: ignore[no-any-return]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Encoded = tuple[tuple[int, ...], tuple[int, ...]]
@@ -23,6 +24,11 @@ class Tokenizer:
         """With the token that begins a turn, which the base model has seen before every text, or that ends it."""
         begin = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         return cls(tokenizer, int(begin))
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """The text of each token of the vocabulary, by id."""
+        return list(self.tokenizer.batch_decode([[one] for one in range(len(self.tokenizer))]))
 
     def encode(self, text: str) -> Encoded:
         """Token ids of a text, with nothing before or after it, and their ends."""

@@ -1,4 +1,4 @@
-"""What is computed of every activation of a batch, on the device where the activations are."""
+"""What is computed of every activation of a batch: what comes of it, and how it is done on an accelerator."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from harness.subjects.kernels import POWERS
 from harness.types import FloatArray
 
-POWERS = 4
 TILE = 2**19
 """Activations worked on together: few enough that they, their squares and their cubes, 6 MB, stay in a large cache, and
 enough that the threads which share the work do not wait for each other."""
@@ -30,6 +30,11 @@ class Reduced:
     powers: FloatArray
     active: npt.NDArray[np.int64]
 
+    @classmethod
+    def of(cls, highest: npt.NDArray[np.float32], totals: FloatArray) -> Reduced:
+        """From the largest, and the sums of the powers with how many are above 0 behind them [powers + 1, neurons]."""
+        return cls(highest, totals[:POWERS], totals[POWERS].astype(np.int64))
+
 
 @torch.inference_mode()
 def reduce(activations: torch.Tensor, leading: int) -> Reduced:
@@ -47,8 +52,8 @@ def reduce(activations: torch.Tensor, leading: int) -> Reduced:
         few = slice(first, first + at_once)
         scored = activations[few, leading:]
         _reduce_tile(scored, highest[few], sums[few].transpose(0, 1), square[: len(scored)], cube[: len(scored)])
-    total = sums.double().sum(0).cpu().numpy()
-    return Reduced(highest.cpu().numpy(), total[:POWERS], total[POWERS].astype(np.int64))
+    highest += 0.0  # makes one number of the two zeros
+    return Reduced.of(highest.cpu().numpy(), sums.double().sum(0).cpu().numpy())
 
 
 def _reduce_tile(

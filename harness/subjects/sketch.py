@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any
 
@@ -19,19 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from harness.subjects import kernels
 from harness.subjects.corpora import Passage
 from harness.subjects.exact import ExactSums
-from harness.subjects.lowest import Entries, Float32Array, Keys, Lowest, Places
-from harness.subjects.reduction import POWERS, Reduced, reduce
+from harness.subjects.kernels import CLASSES, POWERS, Float32Array, Keys, Places
+from harness.subjects.lowest import Entries, Lowest
+from harness.subjects.reduction import Reduced, reduce
 from harness.types import FloatArray, Moments, NeuroglossError, NeuronId
 
-CLASS_BITS = 1
-"""Classes of maxima in each octave, as a power of two: two, so that each edge is at most 1.5 times the one before."""
-OCTAVES = 16
-"""Classes reach from 2 to the minus this up to 2 to this; what lies outside belongs to the first or the last."""
-_SHIFT = 23 - CLASS_BITS
-_LOWEST_EDGE = (127 - OCTAVES) << CLASS_BITS
-CLASSES = (2 * OCTAVES << CLASS_BITS) + 1
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 """Where the strata of quantile samples are cut, as near as the edges of classes allow."""
 LARGEST_POWER = 1e30
@@ -177,25 +172,44 @@ class Sketch:
 
     def _see(self, layer: int, content: Keys, activations: torch.Tensor) -> None:
         places = self._columns[layer]
-        reduced = reduce(activations, self.settings.leading)
+        take_in = self._take_in if activations.device.type == "cpu" else self._take_in_from_device
+        reduced = take_in(places, content, activations)
         self._check(places, reduced, activations)
         highest = reduced.highest
         self._firing[places] += (highest > 0).sum(axis=0)
         self._active[places] += reduced.active
         np.maximum(self._maximum[places], highest.max(axis=0), out=self._maximum[places])
         self._powers.add(reduced.powers, (slice(None), places))
-        self._offer(places, highest, content, activations)
 
-    def _offer(self, places: slice, highest: Float32Array, content: Keys, activations: torch.Tensor) -> None:
-        """Let each kind of passages kept take those of a batch that belong to it."""
-        drawn = draws(self._draw_keys[places], content)
-        _offer(self._top, places, _descending(highest), content, activations)
-        _offer(self._random, places, drawn, content, activations)
+    def _take_in(self, places: slice, content: Keys, activations: torch.Tensor) -> Reduced:
+        """Let each kind of passages kept take those of a batch that belong to it, and reduce the batch on the way."""
+        values = activations.contiguous().numpy()
+        for kind in self._kinds:
+            kind.reserve(values.shape[0] * values.shape[2])
+        top, random, by_class = (kind.slots for kind in self._kinds)
+        keys, leading = self._draw_keys[places], self.settings.leading
+        highest, totals = kernels.take_in(
+            values, leading, places.start, content, keys, top, random, by_class, self._class_counts
+        )
+        return Reduced.of(highest, totals)
+
+    def _take_in_from_device(self, places: slice, content: Keys, activations: torch.Tensor) -> Reduced:
+        """The same where activations are reduced on an accelerator, and only the rows that are kept leave it."""
+        reduced = reduce(activations, self.settings.leading)
+        descending, classes = kernels.orders(reduced.highest.view(np.int32))
+        drawn = np.stack([kernels.draws(self._draw_keys[places], key) for key in content])
+        group = np.broadcast_to(np.r_[places], drawn.shape)
+        offers = [(self._top, group, descending), (self._random, group, drawn)]
         if self.settings.quantile:
-            classes = _classes(highest) + np.arange(0, highest.shape[1] * CLASSES, CLASSES)
-            counts = np.bincount(classes.ravel(), minlength=highest.shape[1] * CLASSES)
-            self._class_counts[places] += counts.reshape(-1, CLASSES)
-            _offer(self._by_class, classes + places.start * CLASSES, drawn, content, activations)
+            np.add.at(self._class_counts, (group, classes), 1)
+            offers.append((self._by_class, group * CLASSES + classes, drawn))
+        contents = np.broadcast_to(content[:, None], drawn.shape)
+        for kind, groups, order in offers:
+            chosen = kernels.wanted(kind.slots, groups.ravel(), order.ravel(), contents.ravel()).reshape(drawn.shape)
+            where = np.nonzero(chosen)
+            rows = activations.transpose(1, 2)[tuple(map(torch.from_numpy, where))].cpu().numpy()
+            kind.add(Entries(groups[where], order[where], contents[where], rows))
+        return reduced
 
     def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
         leading = activations[:, : self.settings.leading]
@@ -244,7 +258,7 @@ class Sketch:
         self.text ^= other.text
         self.threads = max(self.threads, other.threads)
         for own, others in zip(self._kinds, other._kinds, strict=True):
-            own.absorb(others)
+            own.add(others.found())
         self.passages |= other.passages
         self._prune()
         for name in ("_class_counts", "_firing", "_active", "token_counts"):
@@ -257,8 +271,6 @@ class Sketch:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """All of it as arrays, the same ones whatever the order and the parts in which the batches came."""
-        for kind in self._kinds:
-            kind.settle()
         self._prune()
         seen = np.flatnonzero(self.token_counts)
         keys = np.array(sorted(self.passages), dtype=np.uint64)
@@ -282,9 +294,7 @@ class Sketch:
             "passage_ids": np.array([passage.token_ids for passage in kept], dtype=np.int32),
         }
         for name, kind in zip(_KINDS, self._kinds, strict=True):
-            entries, values = kind.found()
-            found |= {f"{name}_{column}": getattr(entries, column) for column in ("group", "order", "content")}
-            found[f"{name}_activations"] = values
+            found |= {f"{name}_{column}": one for column, one in vars(kind.found()).items()}
         return found
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -310,7 +320,7 @@ class Sketch:
         self.passages = {content_key(passage): passage for passage in kept}
         for name, kind in zip(_KINDS, self._kinds, strict=True):
             if len(state[f"{name}_group"]):
-                kind.add(*(state[f"{name}_{column}"] for column in ("group", "order", "content", "activations")))
+                kind.add(Entries(**{one.name: state[f"{name}_{one.name}"] for one in fields(Entries)}))
 
     # -------------------------------------------------------------------------------------------------------- reading
 
@@ -335,11 +345,11 @@ class Sketch:
 
     def top(self, place: int) -> Kept:
         """The passages of largest maximum of the neuron at ``place``, largest first."""
-        return self._found(self._top, place)[1]
+        return _kept(self._top.found(place, place + 1))
 
     def random(self, place: int) -> Kept:
         """A uniform sample of all passages, in the order of their draw: its beginnings are uniform samples too."""
-        return self._found(self._random, place)[1]
+        return _kept(self._random.found(place, place + 1))
 
     def strata(self, place: int) -> list[Stratum]:
         """The passages of the neuron at ``place`` by quantile of their maximum, the lowest stratum first.
@@ -349,14 +359,14 @@ class Sketch:
         counts = self._class_counts[place]
         below = np.concatenate([[0], np.cumsum(counts)])  # how many passages lie below each class
         cuts = [int(np.abs(below[:-1] - quantile * self.read).argmin()) for quantile in QUANTILES]
-        entries, values = self._by_class.found(place * CLASSES, (place + 1) * CLASSES)
+        entries = self._by_class.found(place * CLASSES, (place + 1) * CLASSES)
         classes = entries.group - place * CLASSES
         strata = []
         for first, last in pairwise([0, *cuts, CLASSES]):
             inside = np.flatnonzero((classes >= first) & (classes < last))
             taken = inside[np.lexsort((entries.content[inside], entries.order[inside]))][: self.settings.quantile]
-            kept = Kept(entries.content[taken], values[taken])
-            strata.append(Stratum(_lower_edge(first), int(counts[first:last].sum()), kept))
+            kept = Kept(entries.content[taken], entries.values[taken])
+            strata.append(Stratum(kernels.lower_edge(first), int(counts[first:last].sum()), kept))
         return strata
 
     def moments(self, place: int) -> Moments:
@@ -377,38 +387,15 @@ class Sketch:
             maximum=float(self._maximum[place]),
         )
 
-    def _found(self, kind: Lowest, place: int) -> tuple[Entries, Kept]:
-        entries, values = kind.found(place, place + 1)
-        return entries, Kept(entries.content, values)
-
 
 _KINDS = ("top", "random", "by_class")
 
 
-def _offer(kind: Lowest, group: Places | slice, order: Keys, content: Keys, activations: torch.Tensor) -> None:
-    """Add those of a batch's passages that may be among the lowest.
-
-    Few are, once some of the corpus has been read, so the first test is the cheapest: one comparison for each.
-
-    Args:
-        kind: where they may belong.
-        group: the group of each passage and neuron [passages, neurons], or the groups of the neurons [neurons].
-        order: what is kept lowest [passages, neurons].
-        content: keys of the passages [passages].
-        activations: of the neurons [passages, tokens, neurons].
-    """
-    worst = kind.worst[group] if isinstance(group, slice) else kind.worst.take(group)
-    passage, neuron = np.divmod(np.flatnonzero(order <= worst), order.shape[1])
-    groups = neuron + group.start if isinstance(group, slice) else group[passage, neuron]
-    orders, contents = order[passage, neuron], content[passage]
-    wanted = kind.wants(groups, orders, contents)
-    if wanted.any():
-        passage, neuron = passage[wanted], neuron[wanted]
-        chosen = activations.transpose(1, 2)[torch.from_numpy(passage), torch.from_numpy(neuron)]
-        kind.add(groups[wanted], orders[wanted], contents[wanted], chosen.cpu().numpy())
+def _kept(entries: Entries) -> Kept:
+    return Kept(entries.content, entries.values)
 
 
-# ----------------------------------------------------------------------------------------------------- orders and draws
+# ---------------------------------------------------------------------------------------------------- keys and marks
 
 
 def content_key(passage: Passage) -> int:
@@ -431,44 +418,8 @@ def text_mark(number: int, passages: Sequence[Passage]) -> int:
 def neuron_keys(neurons: Sequence[NeuronId], seed: int) -> Keys:
     """What makes the draws of each neuron its own [neurons]."""
     names = np.array([neuron.layer << 32 | neuron.index for neuron in neurons], dtype=np.uint64)
-    return _mixed(_mixed(names) + np.uint64(seed % 2**64))
-
-
-def draws(keys: Keys, content: Keys) -> Keys:
-    """A number of 53 bits for each passage and neuron [passages, neurons], a hash of both and of the seed.
-
-    The lowest few of a neuron are a uniform sample of all passages, whatever their order, and other ones for another
-    neuron.
-    """
-    return _mixed(content[:, None] ^ keys[None, :]) >> np.uint64(11)
-
-
-def _mixed(values: Keys) -> Keys:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood, 2014): a bijection, each bit of which depends on all bits."""
-    values = values + np.uint64(0x9E3779B97F4A7C15)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-def _descending(values: Float32Array) -> Keys:
-    """Whole numbers, below 2^32, in the reverse order of finite ``values``."""
-    bits = (values + np.float32(0)).view(np.int32)  # adding 0 makes one number of the two zeros
-    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    return (np.int64(0x7FFFFFFF) - ascending).astype(np.uint64)
-
-
-def _classes(values: Float32Array) -> Places:
-    """The class of each value: 0 below the lowest edge, then two for each octave."""
-    found: Places = np.clip((values.view(np.int32) >> _SHIFT) - (_LOWEST_EDGE - 1), 0, CLASSES - 1).astype(np.int64)
-    return found
-
-
-def _lower_edge(number: int) -> float:
-    """The lowest value of a class; minus infinity for the first."""
-    if number == 0:
-        return -np.inf
-    return float(np.array((number - 1 + _LOWEST_EDGE) << _SHIFT, dtype=np.int32).view(np.float32))
+    keys: Keys = kernels.mixed(kernels.mixed(names) + np.uint64(seed % 2**64))
+    return keys
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers

@@ -64,7 +64,8 @@ def make(settings: TuneSettings, progress: Progress) -> None:
     examples = examples_from(texts, tokenizer, settings.seed)
     architecture, training = Architecture(**settings.network), _training(settings)
     torch.manual_seed(training.seed)
-    network = TunedNetwork(weights.load(weights.EMBEDDED, dtype=settings.dtype).model.model, architecture)
+    base = weights.load(weights.EMBEDDED, dtype=settings.dtype).model.model
+    network = TunedNetwork(base, architecture, tokenizer.pieces)
     start = read_adapter(settings.start) if settings.start else None
     if start:
         restore(network, start, strict=False)

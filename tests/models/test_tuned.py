@@ -17,20 +17,25 @@ from safetensors.torch import save_file
 from harness import weights
 from harness.models.tuned import TunedModel, read_adapter, restore
 from harness.models.tuned_network import LEVELS, Architecture, LowRank, TunedNetwork
-from harness.models.tuned_text import readers
+from harness.models.tuned_text import Tokenizer, readers
 from harness.types import CompletionPrompt, Message, NeuroglossError, Outcome, SlottedPrompt
 
 ARCHITECTURE = Architecture(joint=1, top=3, rank=2, hidden=8)
-DEEPER = replace(ARCHITECTURE, adapted=0)
+DEEPER = replace(ARCHITECTURE, adapted=0, spelled=4)
 EXPLANATIONS = [(1, 40, 41, 42), (1, 50, 51), (1, 60, 61, 62, 63, 64)]
 TEXTS = [(1, 70, 71, 72, 73, 74), (1, 80, 81, 82), (1, 90, 91, 92, 93)]
+
+
+def begun(base: Path, architecture: Architecture) -> TunedNetwork:
+    pieces = Tokenizer.of(weights.load_tokenizer(str(base))).pieces
+    return TunedNetwork(weights.load(str(base)).model.model, architecture, pieces)
 
 
 def made(base: Path, architecture: Architecture) -> TunedNetwork:
     """A network on a small random base whose additions and head are random too, so that nothing is left as it began."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
-        network = TunedNetwork(weights.load(str(base)).model.model, architecture)
+        network = begun(base, architecture)
         for tensor in network.trained().values():
             torch.nn.init.normal_(tensor, std=0.3)
     return network.eval()
@@ -43,7 +48,7 @@ def network(tiny_llama: Path) -> TunedNetwork:
 
 @pytest.fixture
 def deeper(tiny_llama: Path) -> TunedNetwork:
-    """One with additions below the layers where text and explanation meet."""
+    """One with additions below the layers where text and explanation meet, which reads spelling."""
     return made(tiny_llama, DEEPER)
 
 
@@ -73,6 +78,16 @@ def test_a_token_sees_its_explanation_and_the_text_before_it_and_no_more(network
 
 
 @torch.inference_mode()
+def test_spelling_is_read_up_to_each_token(deeper: TunedNetwork) -> None:
+    for sequence in (*EXPLANATIONS, *TEXTS):
+        whole = deeper.lower([sequence])
+        assert torch.allclose(whole[:, :3], deeper.lower([sequence[:3]]), atol=1e-5)
+    before = deeper.lower(TEXTS)
+    deeper.spelling.out.zero_()
+    assert not torch.allclose(before, deeper.lower(TEXTS), atol=1e-2)
+
+
+@torch.inference_mode()
 def test_merged_additions_read_the_same(network: TunedNetwork, deeper: TunedNetwork) -> None:
     for one in (network, deeper):
         before = alone(one, EXPLANATIONS[0], TEXTS[0])
@@ -82,10 +97,10 @@ def test_merged_additions_read_the_same(network: TunedNetwork, deeper: TunedNetw
 
 
 def test_only_the_additions_and_the_head_are_trained(network: TunedNetwork, deeper: TunedNetwork) -> None:
-    for one, layers in ((network, 2), (deeper, 3)):
+    for one, layers, spelling in ((network, 2, 0), (deeper, 3, 2)):
         one(EXPLANATIONS[:1], TEXTS[:1], [(0, 0)]).logsumexp(-1).sum().backward()
         assert all(tensor.grad is not None and tensor.grad.any() for tensor in one.trained().values())
-        assert len(one.trained()) == layers * 7 * 2 + 5
+        assert len(one.trained()) == layers * 7 * 2 + 5 + spelling
         assert all(tensor.grad is None for name, tensor in one.named_parameters() if name not in one.trained())
 
 
@@ -103,10 +118,10 @@ def test_training_may_begin_with_an_adapter_of_fewer_layers(
     tmp_path: Path, tiny_llama: Path, network: TunedNetwork
 ) -> None:
     path = written(tmp_path / "fewer.safetensors", tiny_llama, network, [0.0] * LEVELS)
-    begun = TunedNetwork(weights.load(str(tiny_llama)).model.model, DEEPER).eval()
-    restore(begun, read_adapter(str(path)), strict=False)
+    deeper = begun(tiny_llama, DEEPER).eval()
+    restore(deeper, read_adapter(str(path)), strict=False)
     with torch.inference_mode():
-        found = alone(begun, EXPLANATIONS[0], TEXTS[0])
+        found = alone(deeper, EXPLANATIONS[0], TEXTS[0])
         assert torch.allclose(alone(network, EXPLANATIONS[0], TEXTS[0]), found, atol=1e-5)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.subjects import lowest
-from harness.subjects.lowest import Lowest
+from harness.subjects.kernels import wanted
+from harness.subjects.lowest import Entries, Lowest
 
 GROUPS, PLACES, WIDTH = 5, 3, 2
 ENTRIES = st.lists(
@@ -21,12 +20,8 @@ def filled(entries: list[tuple[int, int, int]], parts: int) -> Lowest:
     """Of (group, order, content); the values say which entry they belong to."""
     made = Lowest(GROUPS, PLACES, WIDTH)
     for part in np.array_split(np.array(entries, dtype=np.uint64).reshape(-1, 3), parts):
-        group, order, content = part.T
-        wanted = made.wants(group.astype(np.int64), order, content)
-        group, order, content = group[wanted], order[wanted], content[wanted]
-        values = np.stack([group, content], axis=1).astype(np.float32)
-        made.add(group.astype(np.int64), order, content, values)
-        made.settle()
+        group, order, content = np.ascontiguousarray(part.T)
+        made.add(Entries(group.astype(np.int64), order, content, np.stack([group, content], 1).astype(np.float32)))
     return made
 
 
@@ -38,36 +33,36 @@ def test_what_is_kept_is_what_sorting_gives(drawn: list[tuple[int, int]], random
     ]
     random.shuffle(entries)  # type: ignore[attr-defined]
     found = filled(entries[:cut], parts)
-    found.absorb(filled(entries[cut:], parts))
-    kept, values = found.found()
+    found.add(filled(entries[cut:], parts).found())
+    kept = found.found()
     assert list(zip(kept.group.tolist(), kept.order.tolist(), kept.content.tolist(), strict=True)) == expected
-    np.testing.assert_array_equal(values, [(group, content) for group, _, content in expected] or np.zeros((0, WIDTH)))
+    np.testing.assert_array_equal(
+        kept.values, [(group, content) for group, _, content in expected] or np.zeros((0, WIDTH))
+    )
 
 
 def test_one_group_is_found_alone() -> None:
     made = filled([(1, 5, 1), (2, 4, 2), (2, 3, 3), (4, 1, 4)], 1)
-    kept, values = made.found(2, 3)
+    kept = made.found(2, 3)
     assert kept.content.tolist() == [3, 2]
-    np.testing.assert_array_equal(values, [[2, 3], [2, 2]])
+    np.testing.assert_array_equal(kept.values, [[2, 3], [2, 2]])
     assert made.contents().tolist() == [1, 2, 3, 4]
 
 
-def test_rows_let_go_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lowest, "PENDING", 50)
+def test_rows_let_go_are_used_again() -> None:
     made = Lowest(GROUPS, PLACES, WIDTH)
     generator = np.random.default_rng(0)
     for number in range(200):
         group = generator.integers(0, GROUPS, 10)
         order = generator.integers(0, 2**53, 10).astype(np.uint64)
         content = np.arange(10 * number, 10 * number + 10, dtype=np.uint64)
-        made.add(group, order, content, np.zeros((10, WIDTH), np.float32))
-    assert len(made._rows.values) < 100
-    assert len(made.found()[0]) == GROUPS * PLACES
+        made.add(Entries(group, order, content, np.zeros((10, WIDTH), np.float32)))
+    assert len(made.slots.values) <= GROUPS * PLACES
+    assert len(made.found().group) == GROUPS * PLACES
 
 
 def test_what_can_not_be_kept_is_not_wanted() -> None:
     made = filled([(0, order, 10 + order) for order in (1, 2, 3)], 1)
-    group, content = np.zeros(4, np.int64), np.array([5, 20, 12, 13], np.uint64)
-    wanted = made.wants(group, np.array([3, 3, 4, 2], np.uint64), content)
-    assert wanted.tolist() == [True, False, False, True]
-    assert made.wants(np.array([1]), np.array([2**53], np.uint64), np.array([1], np.uint64)).all()
+    order, content = np.array([3, 3, 4, 2], np.uint64), np.array([5, 20, 12, 13], np.uint64)
+    assert wanted(made.slots, np.zeros(4, np.int64), order, content).tolist() == [True, False, False, True]
+    assert wanted(made.slots, np.array([1]), np.array([2**53], np.uint64), np.array([1], np.uint64)).all()

@@ -9,6 +9,7 @@ import torch
 
 from harness import weights
 from harness.models.tuned_network import LEVELS, Architecture, TunedNetwork
+from harness.models.tuned_text import Tokenizer
 from harness.tuning.examples import IGNORED, Examples
 from harness.tuning.train import Batches, Trainer, Training, expected, loss_of, rate
 from harness.types import NeuroglossError
@@ -18,7 +19,10 @@ TRAINING = Training(steps=6, units=2, warmup=2, checkpoint_every=3, learning_rat
 
 def network(base: Path) -> TunedNetwork:
     torch.manual_seed(0)
-    return TunedNetwork(weights.load(str(base)).model.model, Architecture(joint=1, top=3, rank=2, hidden=8))
+    pieces = Tokenizer.of(weights.load_tokenizer(str(base))).pieces
+    return TunedNetwork(
+        weights.load(str(base)).model.model, Architecture(joint=1, top=3, rank=2, hidden=8, spelled=4), pieces
+    )
 
 
 def test_a_batch_is_the_same_whenever_it_is_made(examples: Examples) -> None:
