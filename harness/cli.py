@@ -357,6 +357,8 @@ def _rebuild_task(options: argparse.Namespace) -> None:
     which nothing is frozen yet is."""
     place = Path(options.task)
     folder = place if place.is_dir() else tasks.tasks_folder() / options.task
+    if not folder.is_dir():
+        folder = tasks.find_task(options.task)
     if not (folder / puzzle_task.SOURCE).is_file():
         with ProgressReporter(console) as progress:
             agreement = experiment.rebuild(tasks.find_task(folder.name, str(folder)), progress, options.write)

@@ -228,6 +228,9 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
             f"its records have {random} random excerpts, not {USUAL_RANDOM}: calibration, valid and test get "
             f"{random // 3} each."
         )
+    again = sum(len(one.top) + len(one.random) - sum(map(len, tasks.distinct(one))) for one in found.records)
+    if again:
+        said.append(f"{again} excerpts stand again in the same record: they are kept, and dealt into splits once.")
     if found.rounded:
         said.append(f"{found.rounded} activations were written with more digits than a float32 has, and are rounded.")
     return said

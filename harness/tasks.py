@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,17 +58,33 @@ def split_record(record: NeuronRecord) -> Splits:
     the top ones there. What does not go round evenly is left out.
 
     Raises:
-        NeuroglossError: there are fewer than 4 top or 3 random excerpts, or one stands twice in the record.
+        NeuroglossError: there are fewer than 4 top or 3 random excerpts.
     """
-    if len(record.top) < 4 or len(record.random) < 3:
+    top, random = distinct(record)
+    if len(top) < 4 or len(random) < 3:
         raise NeuroglossError(
-            f"neuron {record.neuron} has {len(record.top)} top and {len(record.random)} random excerpts; "
+            f"neuron {record.neuron} has {len(top)} top and {len(random)} random excerpts; "
             "at least 4 and 3 are needed to deal them into splits."
         )
-    _check_distinct(record)
-    train, *top = _dealt(record.top, 4)
-    calibration, valid, test = (a + b for a, b in zip(top, _dealt(record.random, 3), strict=True))
+    train, *others = _dealt(top, 4)
+    calibration, valid, test = (a + b for a, b in zip(others, _dealt(random, 3), strict=True))
     return Splits(train, calibration, valid, test)
+
+
+def distinct(record: NeuronRecord) -> tuple[tuple[Excerpt, ...], tuple[Excerpt, ...]]:
+    """Top and random excerpts, each text where it stands first: one that records of others repeat would be in two
+    splits."""
+    met: set[str] = set()
+
+    def once(excerpts: Sequence[Excerpt]) -> tuple[Excerpt, ...]:
+        found = []
+        for one in excerpts:
+            if one.digest not in met:
+                found.append(one)
+            met.add(one.digest)
+        return tuple(found)
+
+    return once(record.top), once(record.random)
 
 
 def evidence(record: NeuronRecord) -> Evidence:
@@ -97,30 +112,29 @@ def _dealt(excerpts: tuple[Excerpt, ...], ways: int) -> list[tuple[Excerpt, ...]
     return [tuple(weighted[first::ways]) for first in range(ways)]
 
 
-def _check_distinct(record: NeuronRecord) -> None:
-    twice = [digest for digest, times in Counter(one.digest for one in record.top + record.random).items() if times > 1]
-    if twice:
-        source = next(one.source for one in record.top + record.random if one.digest == twice[0])
-        raise NeuroglossError(
-            f"neuron {record.neuron} has the excerpt {source} twice, which would put it into two splits; "
-            "it must stand there once."
-        )
-
-
 # ------------------------------------------------------------------------------------------------------------ finding
 
 
 def tasks_folder() -> Path:
-    """Where the tasks are: beside the package in its repository, else in the installed package."""
+    """Where the tasks are that ship: beside the package in its repository, else in the installed package."""
     package = Path(__file__).resolve().parent
     beside = package.parent / "tasks"
     return beside if (package.parent / "pyproject.toml").is_file() else package / "_data" / "tasks"
 
 
+def roots() -> list[Path]:
+    """Folders of tasks: of those that ship, and ``tasks`` in the working directory, where ``collect`` freezes new ones.
+
+    A name that ships means what ships, whatever else has it.
+    """
+    shipped, own = tasks_folder(), Path("tasks")
+    return [shipped] if own.resolve() == shipped.resolve() else [shipped, own]
+
+
 def list_tasks(root: Path | None = None) -> list[str]:
-    """The names of the tasks in a folder of tasks; what is hidden there is still being written."""
-    root = tasks_folder() if root is None else root
-    return sorted(path.parent.name for path in root.glob(f"[!.]*/{DESCRIPTION}"))
+    """The names of the tasks in a folder of tasks, by default in all; what is hidden there is still being written."""
+    folders = roots() if root is None else [root]
+    return sorted({path.parent.name for folder in folders for path in folder.glob(f"[!.]*/{DESCRIPTION}")})
 
 
 def find_task(name: str, path: str | None = None) -> Path:
@@ -130,15 +144,14 @@ def find_task(name: str, path: str | None = None) -> Path:
     Raises:
         NeuroglossError: there is none; the sentence names those there are.
     """
-    folder = tasks_folder() / name if path is None else Path(path).expanduser()
-    if folder.suffix == ".json" and folder.is_file():
-        return folder
-    if not (folder / DESCRIPTION).is_file():
-        known = f"there are: {', '.join(list_tasks()) or 'none'}" if path is None else f"it needs a {DESCRIPTION}"
-        raise NeuroglossError(
-            f"there is no task at {folder}; {known}. Give another by task.path, or make one: neurogloss collect."
-        )
-    return folder
+    places = [root / name for root in roots()] if path is None else [Path(path).expanduser()]
+    for place in places:
+        if (place / DESCRIPTION).is_file() or (path is not None and place.suffix == ".json" and place.is_file()):
+            return place
+    known = f"there are: {', '.join(list_tasks()) or 'none'}" if path is None else f"it needs a {DESCRIPTION}"
+    raise NeuroglossError(
+        f"there is no task at {places[-1]}; {known}. Give another by task.path, or make one: neurogloss collect."
+    )
 
 
 def check_name(name: str) -> None:

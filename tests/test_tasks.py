@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -245,7 +246,8 @@ def test_a_task_laid_out_otherwise_is_refused(folder: Path, name: str) -> None:
 # ---------------------------------------------------------------------------------------------------------- finding
 
 
-def test_a_task_is_found_by_name_or_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_is_found_by_name_or_path(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tasks, "tasks_folder", lambda: folder.parent)
     assert list_tasks() == ["some-v1"]
     assert find_task("some-v1") == folder
@@ -254,6 +256,18 @@ def test_a_task_is_found_by_name_or_path(folder: Path, monkeypatch: pytest.Monke
         find_task("other-v1")
     with pytest.raises(NeuroglossError, match=r"no task at .*nowhere; it needs a task.yaml"):
         find_task("some-v1", str(folder / "nowhere"))
+
+
+def test_a_task_of_ones_own_is_found_beside_those_that_ship(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, tmp_path / "tasks" / "own-v1")
+    shutil.copytree(folder, tmp_path / "tasks" / "smollm2-mini-v1")
+    assert {"own-v1", "smollm2-mini-v1", "puzzles-v1"} <= set(list_tasks())
+    assert find_task("own-v1") == Path("tasks/own-v1")
+    assert find_task("smollm2-mini-v1") == tasks.tasks_folder() / "smollm2-mini-v1"
+    assert find_task("own-v1", str(folder)) == folder
 
 
 def test_neurons_are_selected_by_layer_by_name_and_by_number(folder: Path) -> None:
@@ -329,12 +343,14 @@ def test_splits_share_no_excerpt_and_evidence_holds_nothing_hidden(top: int, ran
         assert total == pytest.approx(sum(own), abs=1e-6)
 
 
-def test_an_excerpt_that_stands_twice_is_refused() -> None:
+def test_an_excerpt_that_stands_again_is_dealt_once() -> None:
     one = record(NeuronId(1, 2))
     again = dataclasses.replace(one.top[2], kind=ExcerptKind.RANDOM)
-    doubled = dataclasses.replace(one, random=(*one.random[:-1], again))
-    with pytest.raises(NeuroglossError, match="neuron L1N2 has the excerpt d2:0 twice"):
-        split_record(doubled)
+    doubled = dataclasses.replace(one, top=(*one.top, one.top[0]), random=(again, *one.random))
+    assert split_record(doubled) == split_record(one)
+    few = dataclasses.replace(one, top=(*one.top[:3], one.top[1]))
+    with pytest.raises(NeuroglossError, match="neuron L1N2 has 3 top and"):
+        split_record(few)
 
 
 # ------------------------------------------------------------------------------------------------- excerpts by quantile
@@ -464,14 +480,24 @@ def test_samples_by_quantile_and_their_boundaries_come_back_each_by_itself(
     assert {name: (tmp_path / "out" / name).read_text() for name in texts} == texts
 
 
+def test_records_that_repeat_an_excerpt_are_kept_as_they_are_and_dealt_once(tmp_path: Path) -> None:
+    made = json.loads(neuron_file(3))
+    made["random_sample"].append(made["most_positive_activation_records"][1])
+    (tmp_path / "3.json").write_text(json.dumps(made))
+    said = import_records([tmp_path / "3.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    assert "1 excerpts stand again in the same record" in " ".join(said)
+    export_records(str(tmp_path / "them-v1"), tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "3" / "7.json").read_text()) == made
+
+
 def test_records_that_make_no_task_are_named_by_their_file(tmp_path: Path) -> None:
     short, twice = (json.loads(neuron_file(layer)) for layer in (3, 4))
     short["random_sample"][2] = {"tokens": ["a"], "activations": [1.0]}
-    twice["random_sample"][2] = twice["random_sample"][1]
+    twice["random_sample"] = [twice["random_sample"][1]] * 4
     (tmp_path / "2.json").write_text(neuron_file(2))
     for layer, made, sentence in (
         (3, short, r"excerpt random-2:0 has 1 tokens, and others have 12"),
-        (4, twice, r"neuron L4N7 has the excerpt random-1:0 twice, .* it must stand there once"),
+        (4, twice, r"neuron L4N7 has \d+ top and 1 random excerpts"),
     ):
         path = tmp_path / f"{layer}.json"
         path.write_text(json.dumps(made))
