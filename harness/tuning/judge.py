@@ -24,6 +24,7 @@ from harness.tuning.examples import IGNORED, Examples, Group
 from harness.types import Explanation, FloatArray, NeuronId, Query, Simulator
 
 _STRANGERS = 2
+_RELATED = 0.1  # what says of the same texts something that correlates with the truth by more is no stranger
 _TRIES = 20  # concepts drawn for each that is asked, at most: some families seldom apply
 
 Reader = Callable[[Sequence[tuple[str, tuple[str, ...]]]], list[FloatArray]]
@@ -71,8 +72,8 @@ def questions(
 ) -> Iterator[tuple[str, list[Group]]]:
     """For each concept its family and the groups to be read: the truth first, then near misses, then two strangers.
 
-    What says the same of the texts as the truth is neither a near miss nor a stranger; a concept that applies nowhere
-    in the texts is not asked.
+    What says the same of the texts as the truth is no near miss, and what says something that correlates with it is no
+    stranger; a concept that applies nowhere in the texts is not asked.
     """
     for family, maker in families.items():
         chance = random.Random(f"{settings.seed} {family}")
@@ -100,14 +101,19 @@ def _groups(
     strangers: list[Group] = []
     while len(strangers) < _STRANGERS:
         one = chance.choice(list(families.values()))(chance)
-        strangers += filter(
-            lambda group: _differs(group, truth), [examples.group(one, chance.choice(one.wordings), windows)]
-        )
+        group = examples.group(one, chance.choice(one.wordings), windows)
+        strangers += [group] if abs(_between(group, truth)) <= _RELATED else []
     return [truth, *(one for one in misses if _differs(one, truth)), *strangers]
 
 
 def _differs(one: Group, other: Group) -> bool:
     return any((a != b).any() for a, b in zip(one.levels, other.levels, strict=True))
+
+
+def _between(one: Group, other: Group) -> float:
+    """The correlation of what two explanations say of the same texts, where both are asked."""
+    first, second = (np.concatenate(group.levels) for group in (one, other))
+    return _agreement(first, np.where(second == IGNORED, np.nan, second))
 
 
 def judged(asked: Sequence[tuple[str, Sequence[Group]]], read: Reader) -> list[Verdict]:

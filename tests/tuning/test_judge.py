@@ -44,6 +44,20 @@ def test_the_truth_is_asked_first_and_read_best_by_one_who_knows_it(examples: Ex
         assert all(other < 1.0 for other in verdict.near)
 
 
+def test_a_stranger_says_nothing_of_the_truth_and_a_near_miss_something_else(examples: Examples) -> None:
+    families = {name: examples.trained[name] for name in ("words", "endings", "letters", "shapes")}
+    asked = list(questions(examples, families, SETTINGS))
+    assert len(asked) == len(families) * SETTINGS.concepts
+    for _, (truth, *others) in asked:
+        real = np.concatenate(truth.levels)
+        for number, group in enumerate(others):
+            said = np.concatenate(group.levels)
+            kept = (real >= 0) & (said >= 0)
+            assert (real != said).any()
+            if number >= len(others) - 2 and said[kept].std() > 0:
+                assert abs(np.corrcoef(real[kept], said[kept])[0, 1]) <= 0.1
+
+
 def test_any_simulator_can_be_judged(examples: Examples) -> None:
     found = verdicts({"token_overlap": TokenOverlap(), "chance": Chance(seed=1)}, examples, SETTINGS)
     assert list(found) == ["token_overlap", "chance"]
