@@ -326,13 +326,15 @@ def _show_power(options: argparse.Namespace) -> None:
 
 
 def _list_tasks(_: argparse.Namespace) -> None:
-    for name, digest in _known_tasks().items():
-        console.print(f"{name}  {digest[:12]}", markup=False)
-
-
-def _known_tasks() -> dict[str, str]:
-    """Name -> digest of the tasks that are here, each checked as it is read."""
-    return {name: tasks.read(tasks.find_task(name)).digest for name in tasks.list_tasks()}
+    """Each is checked as it is read; one that can not be read is told of when the others stand there."""
+    problems = []
+    for name in tasks.list_tasks():
+        try:
+            console.print(f"{name}  {tasks.read(tasks.find_task(name)).digest[:12]}", markup=False)
+        except NeuroglossError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def _read(options: argparse.Namespace) -> Any:
@@ -390,7 +392,9 @@ def _export_task(options: argparse.Namespace) -> None:
 
 
 def _add_entry(options: argparse.Namespace) -> None:
-    entry = leaderboard.add(options.run, options.root, _known_tasks())
+    shipped = tasks.tasks_folder()
+    known = {name: tasks.read(shipped / name).digest for name in tasks.list_tasks(shipped)}
+    entry = leaderboard.add(options.run, options.root, known)
     console.print(f"entry: {entry}\nnow render it: neurogloss leaderboard build", soft_wrap=True, markup=False)
 
 

@@ -107,8 +107,8 @@ class CollectionPlan:
     folder: Path
 
 
-def prepare_collection(composed: DictConfig) -> CollectionPlan:
-    """Refuse whatever can be refused of a collection before any work."""
+def prepare_collection(composed: DictConfig, *, again: bool = False) -> CollectionPlan:
+    """Refuse whatever can be refused of a collection before any work, a name that ships unless it is made ``again``."""
     values = config.plain(composed)
     shown = provenance.redact(values)
     settings: CollectSettings = config.settings_from(CollectSettings, values)
@@ -116,6 +116,8 @@ def prepare_collection(composed: DictConfig) -> CollectionPlan:
         build.check(values[where], where)
         build.assemble(values[where])  # a constructor refuses what its types allow
     tasks.check_name(settings.name)
+    if not again:
+        tasks.check_free(settings.name)
     if not 0 <= settings.worker < settings.workers or settings.save_every < 1:
         raise NeuroglossError("worker is counted from 0 to workers - 1, and save_every is at least 1; correct them.")
     folder = Path(settings.output) / settings.name
@@ -217,7 +219,8 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
 
     found = neuron_records.read(places)
     tokens = _tokens_of_each(found)
-    top, random = (min(len(getattr(one, kind)) for one in found.records) for kind in ("top", "random"))
+    dealt = [tasks.distinct(one) for one in found.records]
+    top, random = (min(map(len, some)) for some in zip(*dealt, strict=True))
     settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random)
     collection = Collection(subject, settings, found.records, (), excerpts=0, distinct_tokens=0, threads=1)
     imported = {"format": "OpenAI's neuron-explainer", "decimals": str(found.decimals), "rounded": found.rounded}
@@ -228,7 +231,7 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
             f"its records have {random} random excerpts, not {USUAL_RANDOM}: calibration, valid and test get "
             f"{random // 3} each."
         )
-    again = sum(len(one.top) + len(one.random) - sum(map(len, tasks.distinct(one))) for one in found.records)
+    again = sum(len(one.top) + len(one.random) for one in found.records) - sum(len(a) + len(b) for a, b in dealt)
     if again:
         said.append(f"{again} excerpts stand again in the same record: they are kept, and dealt into splits once.")
     if found.rounded:
@@ -291,7 +294,9 @@ def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str
         raise NeuroglossError(f"{folder} does not hold the config of a collection, so it can not be rebuilt.")
     with tempfile.TemporaryDirectory(prefix=f"{known.name}-") as scratch:
         place = target or Path(scratch) / known.name
-        plan = prepare_collection(OmegaConf.create({**values, "output": str(place.parent), "name": place.name}))
+        plan = prepare_collection(
+            OmegaConf.create({**values, "output": str(place.parent), "name": place.name}), again=True
+        )
         collect(plan, progress)
         return tasks.compare(known, tasks.read_task(plan.folder))
 

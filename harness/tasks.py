@@ -63,7 +63,7 @@ def split_record(record: NeuronRecord) -> Splits:
     top, random = distinct(record)
     if len(top) < 4 or len(random) < 3:
         raise NeuroglossError(
-            f"neuron {record.neuron} has {len(top)} top and {len(random)} random excerpts; "
+            f"neuron {record.neuron} has {len(top)} different top and {len(random)} other random excerpts; "
             "at least 4 and 3 are needed to deal them into splits."
         )
     train, *others = _dealt(top, 4)
@@ -158,6 +158,14 @@ def check_name(name: str) -> None:
     """Refuse a name that says no version, or that is no name of a folder everywhere."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*-v[1-9][0-9]*", name):
         raise NeuroglossError(f"name is {name!r}; a task is named like mine-v1, and a change of it mine-v2.")
+
+
+def check_free(name: str) -> None:
+    """Refuse the name of a task that ships: by its name that one would be found, wherever the other is."""
+    if name in list_tasks(tasks_folder()):
+        raise NeuroglossError(
+            f"name is {name!r}, as that of a task that ships, and a task is never changed; choose a new name."
+        )
 
 
 def select(

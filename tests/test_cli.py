@@ -124,7 +124,7 @@ def test_judges_are_asked_where_they_are_chosen(neurogloss: Command, overrides: 
 
 def test_a_puzzle_has_nothing_to_judge(neurogloss: Command, tmp_path: Path) -> None:
     status, _, err = neurogloss("run", "task=puzzles-v1", "scores=judged", f"output={tmp_path}")
-    assert status == 2
+    assert status == cli.USER_ERROR
     assert "a puzzle has none; write scores=default" in err
 
 
@@ -227,6 +227,18 @@ def test_an_edited_task_is_refused(neurogloss: Command, overrides: list[str], ti
     status, _, err = neurogloss("run", *overrides, f"task.path={edited}")
     assert status == cli.USER_ERROR
     assert "records.parquet" in err
+
+
+def test_a_task_that_can_not_be_read_hides_no_other(
+    neurogloss: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tasks" / "foreign").mkdir(parents=True)
+    (tmp_path / "tasks" / "foreign" / "task.yaml").write_text("a: 1")
+    status, out, error = neurogloss("tasks", "ls")
+    assert status == cli.USER_ERROR
+    assert {"puzzles-v1", "smollm2-mini-v1"} <= set(out.split())
+    assert "foreign" in out + error
 
 
 def test_tasks_are_listed_shown_and_verified(neurogloss: Command, tiny_task: Path) -> None:

@@ -268,6 +268,9 @@ def test_a_task_of_ones_own_is_found_beside_those_that_ship(
     assert find_task("own-v1") == Path("tasks/own-v1")
     assert find_task("smollm2-mini-v1") == tasks.tasks_folder() / "smollm2-mini-v1"
     assert find_task("own-v1", str(folder)) == folder
+    with pytest.raises(NeuroglossError, match="as that of a task that ships"):
+        tasks.check_free("smollm2-mini-v1")
+    tasks.check_free("own-v1")
 
 
 def test_neurons_are_selected_by_layer_by_name_and_by_number(folder: Path) -> None:
@@ -349,7 +352,7 @@ def test_an_excerpt_that_stands_again_is_dealt_once() -> None:
     doubled = dataclasses.replace(one, top=(*one.top, one.top[0]), random=(again, *one.random))
     assert split_record(doubled) == split_record(one)
     few = dataclasses.replace(one, top=(*one.top[:3], one.top[1]))
-    with pytest.raises(NeuroglossError, match="neuron L1N2 has 3 top and"):
+    with pytest.raises(NeuroglossError, match="neuron L1N2 has 3 different top and"):
         split_record(few)
 
 
@@ -482,10 +485,11 @@ def test_samples_by_quantile_and_their_boundaries_come_back_each_by_itself(
 
 def test_records_that_repeat_an_excerpt_are_kept_as_they_are_and_dealt_once(tmp_path: Path) -> None:
     made = json.loads(neuron_file(3))
-    made["random_sample"].append(made["most_positive_activation_records"][1])
+    made["random_sample"][-1] = made["most_positive_activation_records"][1]
     (tmp_path / "3.json").write_text(json.dumps(made))
     said = import_records([tmp_path / "3.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
     assert "1 excerpts stand again in the same record" in " ".join(said)
+    assert f"its records have {len(made['random_sample']) - 1} random excerpts" in " ".join(said)
     export_records(str(tmp_path / "them-v1"), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "3" / "7.json").read_text()) == made
 
@@ -497,7 +501,7 @@ def test_records_that_make_no_task_are_named_by_their_file(tmp_path: Path) -> No
     (tmp_path / "2.json").write_text(neuron_file(2))
     for layer, made, sentence in (
         (3, short, r"excerpt random-2:0 has 1 tokens, and others have 12"),
-        (4, twice, r"neuron L4N7 has \d+ top and 1 random excerpts"),
+        (4, twice, r"neuron L4N7 has \d+ different top and 1 other random excerpts"),
     ):
         path = tmp_path / f"{layer}.json"
         path.write_text(json.dumps(made))
@@ -531,7 +535,9 @@ def test_old_files_with_ten_random_records_work_and_say_so(tmp_path: Path) -> No
 
 def test_too_few_or_too_exact_records_are_said(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(neuron_file(2, random=2))
-    with pytest.raises(NeuroglossError, match="L2N7 has 20 top and 2 random excerpts; at least 4 and 3"):
+    with pytest.raises(
+        NeuroglossError, match="L2N7 has 20 different top and 2 other random excerpts; at least 4 and 3"
+    ):
         import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
     (tmp_path / "a.json").write_text(neuron_file(2, number=0.12345678901))
     said = import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))

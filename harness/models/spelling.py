@@ -24,6 +24,8 @@ _ENDS = 3
 """How many first and how many last characters are known by their place."""
 _LONGEST = 16
 """A longer word counts as one of so many characters."""
+_READ = 32
+"""Characters of a word that are read: what goes on longer (a hash, a chain of letters) is not spelled to its end."""
 FEATURES = 2 * _SYMBOLS + _KINDS**2 + 2 * _ENDS * _SYMBOLS + _LONGEST + 3
 
 
@@ -62,7 +64,7 @@ class Spelling(nn.Module):
         word = ""
         for one in ids:
             end = _word_end(self.pieces[one])
-            word = word + end if end == self.pieces[one] else end
+            word = (word + end if end == self.pieces[one] else end)[:_READ]
             yield word
 
 

@@ -116,7 +116,8 @@ class TunedModel:
     def network(self) -> TunedNetwork:
         """Base model and additions, loaded and merged."""
         loaded = weights.load(self.adapter.base, dtype="float32", device="cpu")
-        network = TunedNetwork(loaded.model.model, self.adapter.architecture, self.tokenizer.pieces)
+        architecture = self.adapter.architecture
+        network = TunedNetwork(loaded.model.model, architecture, self.tokenizer.pieces if architecture.spelled else ())
         restore(network, self.adapter)
         network.merge()
         return network.to(getattr(torch, self.dtype)).to(self.device).eval()

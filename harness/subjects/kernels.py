@@ -34,8 +34,14 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _compiled(function: Function) -> Function:
-    """Compile when it is first called, for the next process too; other threads may run Python meanwhile."""
-    return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    """Compile when it is first called, for the next process too; other threads may run Python meanwhile.
+
+    Called with one type of each argument only: processes that compile several at once could take each other's.
+    """
+    try:
+        return cast(Function, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # there is no place to keep it: each process compiles anew
+        return cast(Function, numba.njit(nogil=True)(function))
 
 
 # -------------------------------------------------------------------------------------------------- orders and draws

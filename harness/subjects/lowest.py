@@ -67,9 +67,19 @@ class Lowest:
             slots.values.resize((rows, slots.values.shape[1]), refcheck=False)  # in place: two copies never exist
 
     def add(self, entries: Entries) -> None:
-        """Take in those of some entries that are among the lowest of their groups."""
-        self.reserve(len(entries.group))
-        offer(self.slots, entries.group, entries.order, entries.content, entries.values.T)
+        """Take in those of some entries that are among the lowest of their groups.
+
+        Raises:
+            ValueError: they do not fit each other or this; a compiled loop would write anywhere.
+        """
+        count, width = len(entries.group), self.slots.values.shape[1]
+        shapes = [one.shape for one in (entries.order, entries.content, entries.values)]
+        if shapes != [(count,), (count,), (count, width)]:
+            raise ValueError(f"{count} entries of {width} values came with columns of {shapes}")
+        if count and not 0 <= entries.group.min() <= entries.group.max() < len(self.slots.limit):
+            raise ValueError(f"there are groups 0 to {len(self.slots.limit) - 1}, and not those of the entries")
+        self.reserve(count)
+        offer(self.slots, entries.group, entries.order, entries.content, np.ascontiguousarray(entries.values.T))
 
     def found(self, first: int = 0, last: int | None = None) -> Entries:
         """What is kept in groups ``first`` to ``last - 1``, by group, then order, then content."""

@@ -184,6 +184,9 @@ class Sketch:
     def _take_in(self, places: slice, content: Keys, activations: torch.Tensor) -> Reduced:
         """Let each kind of passages kept take those of a batch that belong to it, and reduce the batch on the way."""
         values = activations.contiguous().numpy()
+        expected = (len(content), self.settings.tokens, places.stop - places.start)
+        if values.shape != expected or values.dtype != np.float32:  # a compiled loop would read anywhere
+            raise ValueError(f"activations are {values.dtype} {values.shape}, not float32 {expected}")
         for kind in self._kinds:
             kind.reserve(values.shape[0] * values.shape[2])
         top, random, by_class = (kind.slots for kind in self._kinds)

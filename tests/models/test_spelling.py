@@ -43,6 +43,13 @@ def test_sequences_are_spelled_side_by_side_as_they_are_alone() -> None:
         assert not together[row, len(one) :].any()
 
 
+@torch.inference_mode()
+def test_what_goes_on_without_end_is_spelled_as_far_as_words_go() -> None:
+    found = made()([[1] * 2000])[0]  # "TheTheThe" and so on
+    assert torch.allclose(found[20], found[1999], atol=1e-4)
+    assert not torch.allclose(found[5], found[8], atol=1e-2)
+
+
 def test_it_begins_as_nothing() -> None:
     assert not Spelling(PIECES, 6, 5)([[1, 2, 3]]).any()
 

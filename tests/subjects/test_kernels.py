@@ -53,3 +53,15 @@ def test_larger_maxima_come_first() -> None:
     descending, _ = kernels.orders(values.view(np.int32))
     assert (np.diff(descending[0].astype(np.int64)) < 0).all()
     assert descending.max() < 2**32
+
+
+def test_loops_are_compiled_where_there_is_no_place_to_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    compile_ = kernels.numba.njit
+
+    def nowhere(*, cache: bool = False, **how: bool) -> object:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return compile_(**how)
+
+    monkeypatch.setattr(kernels.numba, "njit", nowhere)
+    assert kernels._compiled(lambda number: number + 1)(2) == 3

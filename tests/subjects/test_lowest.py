@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +67,14 @@ def test_what_can_not_be_kept_is_not_wanted() -> None:
     order, content = np.array([3, 3, 4, 2], np.uint64), np.array([5, 20, 12, 13], np.uint64)
     assert wanted(made.slots, np.zeros(4, np.int64), order, content).tolist() == [True, False, False, True]
     assert wanted(made.slots, np.array([1]), np.array([2**53], np.uint64), np.array([1], np.uint64)).all()
+
+
+@pytest.mark.parametrize(
+    ("group", "shape"), [([-1], (1, WIDTH)), ([GROUPS], (1, WIDTH)), ([0], (1, WIDTH + 1)), ([0], (2, WIDTH))]
+)
+def test_what_does_not_fit_is_refused_and_writes_nothing(group: list[int], shape: tuple[int, int]) -> None:
+    made = filled([(0, 5, 1), (1, 5, 2)], 1)
+    key = np.array([1], np.uint64)
+    with pytest.raises(ValueError, match="entries"):
+        made.add(Entries(np.array(group), key, key, np.full(shape, 9, np.float32)))
+    assert made.found().values.tolist() == [[0, 1], [1, 2]]

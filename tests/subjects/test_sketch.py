@@ -244,6 +244,13 @@ def test_what_is_not_a_finite_number_is_named(wrong: float, position: int) -> No
         sketch((passages, activations))
 
 
+def test_activations_of_another_shape_are_refused() -> None:
+    passages, activations = corpus(8, 2)
+    for wrong in (activations[:3, :, :2], activations[:4, :3, :2], activations, activations[:4, :, :2].astype(float)):
+        with pytest.raises(ValueError, match="activations are"):
+            Sketch(NEURONS, SETTINGS).opened(0, passages[:4])(0, torch.from_numpy(wrong))
+
+
 # ---------------------------------------------------------------------------------------------------------- memory
 
 
