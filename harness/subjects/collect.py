@@ -309,6 +309,7 @@ def read(  # noqa: PLR0913  # what is read, how, and where it is kept meanwhile
                 saving.grown()
             own ^= mark
     saving.check_text(own)
+    sketch.settle()
     saving.save(whole)
     return whole
 

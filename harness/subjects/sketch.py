@@ -31,6 +31,8 @@ QUANTILES = (0.5, 0.9, 0.99, 0.999)
 """Where the strata of quantile samples are cut, as near as the edges of classes allow."""
 LARGEST_POWER = 1e30
 """The most that the sum of a batch's fourth powers may be: activations to 1e7, which all sums here can hold."""
+HELD_BYTES = 2**30
+"""Activations that are held on an accelerator before it is waited for: some ten batches of a small model."""
 PRUNED_FROM = 1024
 """Passages that may be held, beyond twice those kept, before those that no neuron keeps any more are looked for."""
 
@@ -109,6 +111,7 @@ class Sketch:
         self.threads = 0
         self._done = 0  # bit n: batch n was taken in
         self._columns = dict(_by_layer(self.neurons))
+        self._held: list[_Held] = []
         number, tokens = len(self.neurons), settings.tokens
         self._top = Lowest(number, settings.top, tokens)
         self._random = Lowest(number, settings.top + settings.random, tokens)
@@ -164,7 +167,7 @@ class Sketch:
         def see(layer: int, activations: torch.Tensor) -> None:
             self._see(layer, content, activations)
             if tokens is not None:
-                scored = activations[:, self.settings.leading :].flatten(0, 1).double().cpu().numpy()
+                scored = activations[:, self.settings.leading :].flatten(0, 1).cpu().double().numpy()
                 places = self._columns[layer]
                 self._token_sums.add(tokens.sums(scored), (tokens.distinct[:, None], np.r_[places]))
 
@@ -172,58 +175,84 @@ class Sketch:
 
     def _see(self, layer: int, content: Keys, activations: torch.Tensor) -> None:
         places = self._columns[layer]
-        take_in = self._take_in if activations.device.type == "cpu" else self._take_in_from_device
-        reduced = take_in(places, content, activations)
-        self._check(places, reduced, activations)
-        highest = reduced.highest
-        self._firing[places] += (highest > 0).sum(axis=0)
-        self._active[places] += reduced.active
-        np.maximum(self._maximum[places], highest.max(axis=0), out=self._maximum[places])
-        self._powers.add(reduced.powers, (slice(None), places))
+        if activations.device.type == "cuda":
+            self._hold(places, content, activations)
+        else:
+            self._note(places, self._take_in(places, content, activations.cpu()))
 
     def _take_in(self, places: slice, content: Keys, activations: torch.Tensor) -> Reduced:
         """Let each kind of passages kept take those of a batch that belong to it, and reduce the batch on the way."""
-        values = activations.contiguous().numpy()
+        values, leading = activations.contiguous().numpy(), self.settings.leading
         expected = (len(content), self.settings.tokens, places.stop - places.start)
         if values.shape != expected or values.dtype != np.float32:  # a compiled loop would read anywhere
             raise ValueError(f"activations are {values.dtype} {values.shape}, not float32 {expected}")
         for kind in self._kinds:
             kind.reserve(values.shape[0] * values.shape[2])
         top, random, by_class = (kind.slots for kind in self._kinds)
-        keys, leading = self._draw_keys[places], self.settings.leading
         highest, totals = kernels.take_in(
-            values, leading, places.start, content, keys, top, random, by_class, self._class_counts
+            values, leading, places.start, content, self._draw_keys[places], top, random, by_class, self._class_counts
         )
-        return Reduced.of(highest, totals)
+        return Reduced.of(highest, totals, np.isfinite(values[:, :leading]).all(axis=(0, 1)))
 
-    def _take_in_from_device(self, places: slice, content: Keys, activations: torch.Tensor) -> Reduced:
-        """The same where activations are reduced on an accelerator, and only the rows that are kept leave it."""
-        reduced = reduce(activations, self.settings.leading)
-        descending, classes = kernels.orders(reduced.highest.view(np.int32))
-        drawn = np.stack([kernels.draws(self._draw_keys[places], key) for key in content])
-        group = np.broadcast_to(np.r_[places], drawn.shape)
+    def _hold(self, places: slice, content: Keys, activations: torch.Tensor) -> None:
+        """Reduce a batch on an accelerator and leave it there, so that waiting for it is for many batches at once."""
+        held = _Held(places, content, activations.clone(), *reduce(activations, self.settings.leading))
+        self._held.append(held)
+        if sum(one.activations.nbytes for one in self._held) > HELD_BYTES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Take in what is held on an accelerator. Of its activations only the rows that are kept leave it.
+
+        Raises:
+            NeuroglossError: an activation is not a finite number.
+        """
+        held, self._held = self._held, []
+        if not held:
+            return
+        columns = ([one.highest for one in held], [one.totals for one in held], [one.finite for one in held])
+        chosen: list[tuple[Lowest, Places, Keys, Keys]] = []
+        rows = []
+        for one, *reduced in zip(held, *map(_fetched, columns), strict=True):
+            self._note(one.places, Reduced.of(*reduced))
+            for kind, group, order in self._offers(one, reduced[0]):
+                content = np.broadcast_to(one.content[:, None], order.shape)
+                wanted = kernels.wanted(kind.slots, group.ravel(), order.ravel(), content.ravel())
+                where = np.nonzero(wanted.reshape(order.shape))
+                chosen.append((kind, group[where], order[where], content[where]))
+                rows.append(one.activations.transpose(1, 2)[tuple(map(torch.from_numpy, where))])
+        for (kind, groups, orders, contents), values in zip(chosen, _fetched(rows), strict=True):
+            kind.add(Entries(groups, orders, contents, values))
+
+    def _offers(self, held: _Held, highest: Float32Array) -> list[tuple[Lowest, Places, Keys]]:
+        """The kinds of passages kept, with the group and the order of each passage and neuron of a batch."""
+        descending, classes = kernels.orders(highest.view(np.int32))
+        drawn = np.stack([kernels.draws(self._draw_keys[held.places], key) for key in held.content])
+        group = np.broadcast_to(np.r_[held.places], drawn.shape)
         offers = [(self._top, group, descending), (self._random, group, drawn)]
         if self.settings.quantile:
             np.add.at(self._class_counts, (group, classes), 1)
             offers.append((self._by_class, group * CLASSES + classes, drawn))
-        contents = np.broadcast_to(content[:, None], drawn.shape)
-        for kind, groups, order in offers:
-            chosen = kernels.wanted(kind.slots, groups.ravel(), order.ravel(), contents.ravel()).reshape(drawn.shape)
-            where = np.nonzero(chosen)
-            rows = activations.transpose(1, 2)[tuple(map(torch.from_numpy, where))].cpu().numpy()
-            kind.add(Entries(groups[where], order[where], contents[where], rows))
-        return reduced
+        return offers
 
-    def _check(self, places: slice, reduced: Reduced, activations: torch.Tensor) -> None:
-        leading = activations[:, : self.settings.leading]
+    def _note(self, places: slice, reduced: Reduced) -> None:
+        """Count what a batch of one layer comes to.
+
+        Raises:
+            NeuroglossError: an activation is not a finite number.
+        """
         finite = (np.abs(reduced.powers) < LARGEST_POWER).all(axis=0) & np.isfinite(reduced.highest).all(axis=0)
-        finite &= torch.isfinite(leading).all(dim=0).all(dim=0).cpu().numpy()
+        finite &= reduced.finite
         if not finite.all():
             neuron = self.neurons[places.start + int(np.flatnonzero(~finite)[0])]
             raise NeuroglossError(
                 f"the activation of layer {neuron.layer}, neuron {neuron.index} is not a finite number, or above "
                 "1e7; run the subject in float32, and check its weights."
             )
+        self._firing[places] += (reduced.highest > 0).sum(axis=0)
+        self._active[places] += reduced.active
+        np.maximum(self._maximum[places], reduced.highest.max(axis=0), out=self._maximum[places])
+        self._powers.add(reduced.powers, (slice(None), places))
 
     def _keep_passages(self, content: Keys, passages: Sequence[Passage]) -> None:
         if len(self.passages) > self._prune_above:
@@ -232,6 +261,7 @@ class Sketch:
 
     def _prune(self) -> None:
         """Let go of passages that no neuron keeps."""
+        self.settle()
         kept = np.unique(np.concatenate([kind.contents() for kind in self._kinds]))
         self.passages = {key: self.passages[key] for key in kept.tolist()}
         self._prune_above = 2 * len(self.passages) + PRUNED_FROM
@@ -256,6 +286,7 @@ class Sketch:
             raise NeuroglossError(
                 "two parts of a collection have read the same batch; give each worker its own number."
             )
+        other.settle()
         self._done |= other._done
         self.read += other.read
         self.text ^= other.text
@@ -426,6 +457,25 @@ def neuron_keys(neurons: Sequence[NeuronId], seed: int) -> Keys:
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
+
+
+@dataclass(frozen=True, eq=False)
+class _Held:
+    """A batch of one layer on an accelerator: its activations, and what they were reduced to there."""
+
+    places: slice
+    content: Keys
+    activations: torch.Tensor
+    highest: torch.Tensor
+    totals: torch.Tensor
+    finite: torch.Tensor
+
+
+def _fetched(tensors: Sequence[torch.Tensor]) -> list[npt.NDArray[Any]]:
+    """Tensors of one type, brought to the processor at once."""
+    together = torch.cat([one.flatten() for one in tensors]).cpu().numpy()
+    parts = np.split(together, np.cumsum([one.numel() for one in tensors])[:-1])
+    return [part.reshape(one.shape) for part, one in zip(parts, tensors, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.subjects import kernels, reduction
+from harness.subjects import kernels
 from harness.subjects.corpora import Passage
 from harness.subjects.kernels import CLASSES
 from harness.subjects.sketch import (
@@ -274,23 +274,29 @@ def test_passages_are_let_go_while_reading(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("quantile", [0, 3])
-def test_what_an_accelerator_reduces_is_kept_the_same_way(monkeypatch: pytest.MonkeyPatch, quantile: int) -> None:
+def test_what_an_accelerator_holds_is_kept_the_same_way(monkeypatch: pytest.MonkeyPatch, quantile: int) -> None:
     """Sums within a passage may differ in their last bits; these activations are whole numbers, so that none do."""
     made, wanted = corpus(38, 6), dataclasses.replace(SETTINGS, quantile=quantile)
     expected = content(sketch(made, wanted=wanted))
-    monkeypatch.setattr(Sketch, "_take_in", Sketch._take_in_from_device)
-    assert content(sketch(made, wanted=wanted)) == expected
+    for size in (0, 200, 2**30):
+        with monkeypatch.context() as held:
+            held.setattr("harness.subjects.sketch.HELD_BYTES", size)
+            held.setattr("harness.subjects.sketch.PRUNED_FROM", 2)
+            held.setattr(Sketch, "_see", lambda self, layer, *rest: self._hold(self._columns[layer], *rest))
+            found = sketch(made, wanted=wanted)
+            other = sketch(made, [0, 3, 4], wanted)
+            other.absorb(sketch(made, [1, 2, 5, 6, 7, 8, 9], wanted))
+            assert size or not found._held
+            assert content(found) == content(other) == expected
 
 
-@pytest.mark.parametrize("tile", [1, 100, 10**6])
-def test_tiles_only_matter_to_speed(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
-    activations = torch.from_numpy(corpus(13, 4, digits=4)[1])
-    expected = reduction.reduce(activations, LEADING)
-    monkeypatch.setattr(reduction, "TILE", tile)
-    found = reduction.reduce(activations, LEADING)
-    np.testing.assert_array_equal(found.highest, expected.highest)
-    np.testing.assert_array_equal(found.powers, expected.powers)
-    np.testing.assert_array_equal(found.active, expected.active)
+def test_what_an_accelerator_holds_is_checked_when_it_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    passages, activations = corpus(20, 2)
+    activations[9, 0, 2] = np.nan
+    monkeypatch.setattr(Sketch, "_see", lambda self, layer, *rest: self._hold(self._columns[layer], *rest))
+    found = sketch((passages, activations))
+    with pytest.raises(NeuroglossError, match="activation of layer 2, neuron 3 is not a finite number"):
+        found.state()
 
 
 def test_random_passages_are_uniform_and_others_for_every_neuron_and_seed() -> None:
