@@ -62,5 +62,5 @@ def test_a_record_with_ten_random_excerpts_is_dealt_into_smaller_splits() -> Non
 
 def test_too_few_excerpts_are_refused_with_the_neuron() -> None:
     """Where the original asserts."""
-    with pytest.raises(NeuroglossError, match="neuron L0N0 has 3 top and 15 random excerpts"):
+    with pytest.raises(NeuroglossError, match="neuron L0N0 has 3 different top and 15 other random excerpts"):
         split_record(record(3, 15))
