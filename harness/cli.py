@@ -381,6 +381,7 @@ def _rebuild_task(options: argparse.Namespace) -> None:
 
 def _import_task(options: argparse.Namespace) -> None:
     tasks.check_name(options.name)
+    tasks.check_free(options.name)
     subject = Identity(options.subject, options.revision)
     for sentence in experiment.import_records(options.files, options.output / options.name, subject):
         console.print(sentence, soft_wrap=True, markup=False)

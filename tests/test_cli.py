@@ -229,6 +229,13 @@ def test_an_edited_task_is_refused(neurogloss: Command, overrides: list[str], ti
     assert "records.parquet" in err
 
 
+def test_the_name_of_a_task_that_ships_is_not_given_to_an_import(neurogloss: Command, tmp_path: Path) -> None:
+    given = ("--subject", "gpt2", "--output", str(tmp_path / "tasks"))
+    status, _, err = neurogloss("tasks", "import", "smollm2-mini-v1", str(tmp_path), *given)
+    assert (status, "as that of a task that ships" in err) == (cli.USER_ERROR, True)
+    assert not (tmp_path / "tasks").exists()
+
+
 def test_a_task_that_can_not_be_read_hides_no_other(
     neurogloss: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
