@@ -53,22 +53,31 @@ def endings(makers: Makers, chance: Chance) -> Concept:
 
 
 def letters(makers: Makers, chance: Chance) -> Concept:
-    """Words by the letters at their beginning or their end, or by how often they have a letter."""
+    """Words by the letters at their beginning or their end, by letters that they have, or by how often they do."""
     letter, *others = chance.sample("abcdefghiklmnoprstuvwy", 3)
     word = makers.word(chance, 4)
     first, second, third, last = (*word[:3], word[-1])
-    kept = (letter, *others)
+    kept, rare, different = (letter, *others), chance.sample("bfgjkpqvwxz", 3), chance.randint(4, 8)
+    held = chance.sample(sorted({*word, letter, others[0]}), 2)
     values = {"letter": letter, "capital": letter.upper(), "second": others[0], "third": others[1]}
     values |= {"its_first": first, "its_second": second, "its_third": third, "its_last": last}
+    values |= {"rare": rare[0], "rarer": rare[1], "rarest": rare[2]}
+    values |= {"held": held[0], "held_too": held[1], "different": str(different)}
     holds: Mapping[str, tuple[float, Callable[[str], bool]]] = {
-        "first": (0.4, lambda one: one[0] == letter),
-        "last": (0.18, lambda one: one[-1] == letter and len(one) > 1),
-        "any of several": (0.12, lambda one: one.startswith(kept)),
+        "first": (0.3, lambda one: one[0] == letter),
+        "last": (0.16, lambda one: one[-1] == letter and len(one) > 1),
+        "any of several": (0.1, lambda one: one.startswith(kept)),
         "second letter": (0.08, lambda one: one[1:2] == second),
         "third letter": (0.05, lambda one: one[2:3] == third),
         "both ends": (0.08, lambda one: one[0] == first and one[-1] == last and len(one) > 1),
         "same at both ends": (0.03, lambda one: one[0] == one[-1] and len(one) > 1),
         "twice": (0.06, lambda one: one.count(second) > 1),
+        "once": (0.06, lambda one: one.count(second) == 1),
+        "both anywhere": (0.08, lambda one: all(some in one for some in held)),
+        "rare ones": (0.06, lambda one: any(some in one for some in rare)),
+        "all different": (0.04, lambda one: len(set(one)) == len(one) >= different),
+        "so many different": (0.04, lambda one: len(set(one)) >= different),
+        "backwards": (0.04, lambda one: one[-1] < one[0]),
     }
     kind = chance.choices(list(holds), [share for share, _ in holds.values()])[0]
     rule = rules.word_where(lambda one: one.text.isalpha() and holds[kind][1](one.lower))
@@ -135,6 +144,18 @@ def _doubled(word: Word) -> bool:
 
 doubled_letter: Rule = rules.word_where(_doubled)
 
+
+def _spelled(kinds: str, first: int | None = None, last: int | None = None) -> Rule:
+    """Words in which vowels (v) and consonants (c) stand so in a row, anywhere or in a part of the word."""
+
+    def holds(word: Word) -> bool:
+        return (
+            word.text.isalpha() and kinds in "".join("v" if one in _VOWELS else "c" for one in word.lower)[first:last]
+        )
+
+    return rules.word_where(holds)
+
+
 _SHAPES: dict[str, Rule] = {
     "long": rules.any_of(rules.graded(rules.length(8), 5.0), rules.length(10)),
     "very short": rules.length(1, 2),
@@ -142,6 +163,11 @@ _SHAPES: dict[str, Rule] = {
     "first vowel": rules.word_where(lambda word: word.lower[0] in _VOWELS and word.text.isalpha()),
     "first consonant": rules.word_where(lambda word: word.lower[0] not in _VOWELS and word.text.isalpha()),
     "last vowel": rules.word_where(lambda word: word.lower[-1] in _VOWELS and word.text.isalpha()),
+    "second vowel": _spelled("v", first=1, last=2),
+    "last two consonants": _spelled("cc", first=-2),
+    "vowels together": _spelled("vv"),
+    "consonants together": _spelled("ccc"),
+    "in turns": rules.but_not(rules.length(4), _spelled("vv"), _spelled("cc")),
     "capital inside a sentence": rules.capital(),
     "first capital": rules.word_where(lambda word: word.text[0].isupper()),
     "all capitals": rules.upper(),

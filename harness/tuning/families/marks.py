@@ -26,11 +26,19 @@ def numbers(makers: Makers, chance: Chance) -> Concept:
     """Numbers of many kinds."""
     limit = chance.choice(_LIMITS) if chance.random() < 0.5 else _rounded(10 ** (chance.random() * 6))
     shown = f"{limit:,}" if chance.random() < 0.5 else in_words(limit)
-    kinds = _numbers(limit)
+    digit, by = chance.randint(1, 9), chance.choice([3, 5])
+    kinds = _numbers(limit, digit, by)
     kind = chance.choices(list(kinds), [_OFTEN.get(one, 1.0) for one in kinds])[0]
     near = makers.near(numbers, numbers, punctuation)
     around = partial(retold.numbered, around=limit) if kind in _OFTEN else retold.numbered
-    return Concept("numbers", said("numbers", kind, limit=shown), kinds[kind], makers.digits, near, retold=around)
+    return Concept(
+        "numbers",
+        said("numbers", kind, limit=shown, digit=digit, by=in_words(by)),
+        kinds[kind],
+        makers.digits,
+        near,
+        retold=around,
+    )
 
 
 def _rounded(value: float) -> int:
@@ -38,7 +46,7 @@ def _rounded(value: float) -> int:
     return int(float(f"{value:.1e}"))
 
 
-def _numbers(limit: float) -> Mapping[str, Rule]:
+def _numbers(limit: float, digit: int, by: int) -> Mapping[str, Rule]:
     """The rule of each kind, in the order in which kinds are drawn."""
     return {
         "any": rules.number(),
@@ -49,6 +57,10 @@ def _numbers(limit: float) -> Mapping[str, Rule]:
         "below": rules.number(below=limit),
         "two digits": rules.pattern(r"\d\d"),
         "one digit": rules.pattern(r"\d"),
+        "three digits": rules.pattern(r"\d\d\d"),
+        "four digits": rules.pattern(r"\d\d\d\d"),
+        "last digit": rules.pattern(rf"(\d[\d,.]*)?{digit}"),
+        "multiples": _divided(by, 0),
         "decimal": rules.pattern(r"\d[\d,]*\.\d+"),
         "dollars": rules.all_of(rules.after(rules.words(["$"])), rules.pattern(r"\d.*")),
         "even": _divided(2, 0),

@@ -45,6 +45,9 @@ _NAMES: Mapping[str, str] = {":": "a colon", ",": "a comma"}
 _BETWEEN = (("(", ")", "brackets"), ("(", ")", "parentheses"), ('"', '"', "quotation marks"), ('"', '"', "quotes"))
 _KINDS_BEFORE = (
     ("a number", rules.number()),
+    ("a number in digits", rules.pattern(r"\d.*")),
+    ("a number above 100", rules.number(above=100)),
+    ("a number below 20", rules.number(below=20)),
     ("a word in capitals", rules.upper()),
     ("a capitalised word", rules.capital()),
     ("a word of ten letters or more", rules.length(10)),
@@ -151,6 +154,8 @@ _NEIGHBOURS: Mapping[str, Rule] = {
     "same length": compared(lambda one, other: len(one.text) == len(other.text)),
     "same last letter": compared(lambda one, other: one.lower[-1] == other.lower[-1]),
     "last letter goes on": compared(lambda one, other: one.lower[-1] == other.lower[0]),
+    "later in the alphabet": compared(lambda one, other: one.lower < other.lower),
+    "earlier in the alphabet": compared(lambda one, other: one.lower > other.lower),
     "after a final s": compared(lambda one, _: one.lower.endswith("s")),
 }
 
@@ -223,8 +228,8 @@ def occurrences(makers: Makers, chance: Chance) -> Concept:
 
 
 def _again(anchors: frozenset[str]) -> Retold | None:
-    """More of the only word or mark that a concept is about, as most texts hold it once."""
-    return partial(retold.inserted, some=tuple(anchors)) if len(anchors) == 1 else None
+    """More of the words or marks that a concept is about, as most texts hold one of them."""
+    return partial(retold.inserted, some=tuple(sorted(anchors))) if anchors else None
 
 
 def echoes(makers: Makers, chance: Chance) -> Concept:
@@ -250,6 +255,12 @@ _ECHOES: Mapping[str, Rule] = {
     "beginning again": echoing(lambda one, other: one.place == other.place == 0 and _same(one, other)),
     "letter of the first word": echoing(
         lambda one, other: one.place == 0 and one.sentence == other.sentence and one.lower[0] == other.lower[0]
+    ),
+    "longer than the first word": echoing(
+        lambda one, other: one.place == 0 and one.sentence == other.sentence and len(one.text) < len(other.text)
+    ),
+    "shorter than the first word": echoing(
+        lambda one, other: one.place == 0 and one.sentence == other.sentence and len(one.text) > len(other.text)
     ),
     "ending again": echoing(
         lambda one, other: (
