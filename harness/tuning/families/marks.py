@@ -58,7 +58,7 @@ def _numbers(limit: float, digit: int, by: int) -> Mapping[str, Rule]:
         "two digits": rules.pattern(r"\d\d"),
         "one digit": rules.pattern(r"\d"),
         "three digits": rules.pattern(r"\d\d\d"),
-        "four digits": rules.pattern(r"\d\d\d\d"),
+        "four digits": rules.pattern(r"\d,?\d\d\d"),
         "last digit": rules.pattern(rf"(\d[\d,.]*)?{digit}"),
         "multiples": _divided(by, 0),
         "decimal": rules.pattern(r"\d[\d,]*\.\d+"),
