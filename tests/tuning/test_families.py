@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -197,3 +198,89 @@ def test_a_new_longest_word_has_a_word_before_it(within_sentence: bool, found: s
 def test_a_word_may_be_the_longest_of_its_sentence_and_not_of_the_text() -> None:
     text = "A beehive. A bee saw"
     assert (fired(truths.record(True), text), fired(truths.record(False), text)) == ("beehive bee", "beehive")
+
+
+@pytest.mark.parametrize(
+    ("family", "said", "text", "found"),
+    [
+        ("shapes", "words whose second letter is a vowel", "A tall oak, bound to TRY", "tall oak bound to"),
+        ("shapes", "words that end with two consonants", "Cold air and ice, a mast", "Cold and mast"),
+        ("shapes", "words with two vowels in a row", "Our boat is safe", "Our boat"),
+        ("shapes", "words with three consonants in a row", "A strong branch, three crabs", "strong branch three"),
+        (
+            "shapes",
+            "words of four letters or more in which vowels and consonants take turns",
+            "Lemon, tree, pan, Amen, list",
+            "Lemon Amen",
+        ),
+        ("numbers", "numbers of three digits", "7, 70, 700, 7000, seven 701", "700 701"),
+        ("numbers", "four-digit numbers", "700 7000 7,001 70,000 1999", "7000 7,001 1999"),
+        ("letters", "words whose last letter comes before their first one in the alphabet", "To sea, eggs", "To sea"),
+        (
+            "neighbours",
+            "words that come after the word before them in the alphabet",
+            "An apple. Bees are sure, still idle",
+            "apple sure",
+        ),
+        ("neighbours", "words that come before the previous word in the alphabet", "Bees are so, so old", "are old"),
+        (
+            "echoes",
+            "words that are longer than the first word of their sentence",
+            "The old house. It is not so",
+            "house not",
+        ),
+        ("echoes", "words with fewer letters than the word that their sentence begins with", "Many of us", "of us"),
+    ],
+)
+def test_a_rule_applies_where_its_wording_says(
+    family: str, said: str, text: str, found: str, examples: Examples
+) -> None:
+    drawn = (examples.trained[family](random.Random(seed)) for seed in range(2000))
+    assert fired(next(one for one in drawn if said in one.wordings).rule, text) == found
+
+
+@pytest.mark.parametrize(
+    ("family", "said", "holds"),
+    [
+        ("letters", 'words that have the letter "(.)" exactly once', lambda word, one: word.count(one) == 1),
+        (
+            "letters",
+            "words with the letters (.) and (.) in them, .*",
+            lambda word, one, two: one in word and two in word,
+        ),
+        ("letters", "words that contain (.), (.) or (.)", lambda word, *some: any(one in word for one in some)),
+        (
+            "letters",
+            "words of at least (.) letters, no two of which are the same",
+            lambda word, count: len(word) >= int(count) and len(set(word)) == len(word),
+        ),
+        ("letters", "words with at least (.) different letters", lambda word, count: len(set(word)) >= int(count)),
+        ("numbers", "numbers that end in (.)", lambda word, digit: word.endswith(digit)),
+    ],
+)
+def test_a_rule_of_letters_or_digits_applies_to_those_that_its_wording_names(
+    family: str, said: str, holds: Callable[..., bool], examples: Examples
+) -> None:
+    shown = "a jazz box queue of twelve vexing bookkeepers and the unforgivable equation 3 31 1,203 9.1 47 58 66 25 894"
+    concepts = [examples.trained[family](random.Random(seed)) for seed in range(600)]
+    matches = [(one, found) for one in concepts for told in one.wordings if (found := re.fullmatch(said, told))]
+    assert len(matches) > 5
+    for concept, match in matches:
+        wanted = [
+            word
+            for word in shown.split()
+            if holds(word, *match.groups()) and (family, word.isalpha()) != ("letters", False)
+        ]
+        assert fired(concept.rule, shown).split() == wanted, match.group()
+
+
+def test_words_of_a_concept_that_come_again_are_put_into_its_texts(examples: Examples) -> None:
+    chance = random.Random(0)
+    concept = next(
+        one
+        for one in (examples.trained["occurrences"](chance) for _ in range(200))
+        if one.retold and 1 < len(one.anchors) < 6 and " " not in "".join(one.anchors)
+    )
+    told = [concept.retold("It was so, and then it was not.", random.Random(seed)) for seed in range(20)]
+    put = {word for text in told for word in re.findall(r"[\w']+|\S", text.lower())} & concept.anchors
+    assert len(put) > 1
