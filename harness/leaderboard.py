@@ -296,7 +296,17 @@ def _tables(entries: Sequence[Entry], root: Path) -> list[Table]:
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (_group(entry), entry.run_id)):
         groups.setdefault(_group(entry), []).append(entry)
-    return [_comparison(members, root) for members in groups.values()]
+    best_first = sorted(groups, key=lambda group: (group[:_SUBJECT], _distrust(groups[group][0], root), group))
+    return [_comparison(groups[group], root) for group in best_first]
+
+
+_SUBJECT = 4  # of what makes a group, so many are of the task and its subject
+
+
+def _distrust(entry: Entry, root: Path) -> float:
+    """Tables by simulators of which the puzzles say more stand first, those by others last."""
+    score = trust.score(entry.simulator, root)
+    return math.inf if score is None else -score
 
 
 def _group(entry: Entry) -> tuple[str, ...]:
@@ -325,12 +335,17 @@ def _comparison(entries: Sequence[Entry], root: Path) -> Table:
     ranks = stats.rank_intervals([line.scores for _, line in ranked], seed=0)
     reasons = [(reason, row) for row in rows if (reason := _why_unranked(*row)) is not None]
     return Table(
-        title=plain(first.task.name),
+        title=plain(_title(first)),
         facts=tuple((name, plain(value)) for name, value in _facts(first, root)),
         columns=COLUMNS,
         ranked=tuple(_cells(stats.rank(rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
         others=tuple(_cells(reason, *row) for reason, row in reasons),
     )
+
+
+def _title(entry: Entry) -> str:
+    model = entry.simulator.identity
+    return f"{entry.task.name}, simulated by {entry.simulator.name}" + (f" on {model.name}" if model else "")
 
 
 def _why_unranked(entry: Entry, line: Line) -> str | None:
@@ -395,7 +410,8 @@ def _facts(entry: Entry, root: Path) -> Iterator[tuple[str, str]]:
 INTRODUCTION = (
     "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
     "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
-    "can not be compared. The score is the correlation of real and simulated activations, averaged over neurons. "
+    "can not be compared, and those by simulators that do better on the puzzles stand first. The score is the "
+    "correlation of real and simulated activations, averaged over neurons. "
     "A rank is a range wherever another draw of neurons, the same for all rows, could have given another. "
     f"Floors, ceilings and rows with scores for fewer than {MINIMUM_SHARE:.0%} of the neurons (partial) are shown, but "
     "not ranked."

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import leaderboard, stats
+from harness import leaderboard, stats, trust
 from harness.results import ExplainerInfo, Results, SimulatorInfo, TaskInfo, write_run
 from harness.types import Explanation, Identity, NeuroglossError, NeuronId, Role, ScoredExplanation, Scores
 
@@ -222,6 +222,19 @@ def test_a_table_says_how_far_its_simulator_can_be_trusted(tmp_path: Path) -> No
     page = _page(tmp_path)
     assert "* puzzles: not measured: neurogloss run task=puzzles-v1 simulator=all_at_once" in page
     assert "* note: all_at_once: trained on rules" in page
+
+
+def test_tables_by_simulators_that_the_puzzles_trust_more_stand_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"a": None, "b": 0.2, "c": 0.6, "d": -0.1}
+    monkeypatch.setattr(trust, "score", lambda simulator, _: scores[simulator.name])
+    for name in scores:
+        _add(_run(4 * name, simulator=SimulatorInfo(name, MODEL, "prompt", 11, "v1")), tmp_path)
+    _add(_run("eeee", simulator=SimulatorInfo("c", MODEL, "prompt", 11, "v1"), subject=Identity("a/b", "r")), tmp_path)
+    titles = re.findall("^## (.*)", _page(tmp_path), re.MULTILINE)
+    assert titles == [f"mini-v1, simulated by {name} on org/simulator" for name in "ccbda"]
+    assert _page(tmp_path).index("* subject: a/b") < _page(tmp_path).index("* subject: org/subject")
 
 
 def test_a_dirty_checkout_shows(tmp_path: Path) -> None:
