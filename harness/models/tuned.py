@@ -62,7 +62,7 @@ class TunedModel:
 
     def __init__(
         self,
-        adapter: str = "smollm2-simulator-v4",
+        adapter: str = "smollm2-simulator-v5",
         *,
         dtype: str = "float32",
         device: str = "cpu",
