@@ -231,9 +231,9 @@ def test_tables_by_simulators_that_the_puzzles_trust_more_stand_first(
     monkeypatch.setattr(trust, "score", lambda simulator, _: scores[simulator.name])
     for name in scores:
         _add(_run(4 * name, simulator=SimulatorInfo(name, MODEL, "prompt", 11, "v1")), tmp_path)
-    _add(_run("eeee", simulator=SimulatorInfo("c", MODEL, "prompt", 11, "v1"), subject=Identity("a/b", "r")), tmp_path)
+    _add(_run("eeee", simulator=SimulatorInfo("b", MODEL, "prompt", 11, "v1"), subject=Identity("a/b", "r")), tmp_path)
     titles = re.findall("^## (.*)", _page(tmp_path), re.MULTILINE)
-    assert titles == [f"mini-v1, simulated by {name} on org/simulator" for name in "ccbda"]
+    assert titles == [f"mini-v1, simulated by {name} on org/simulator" for name in "bcbda"]
     assert _page(tmp_path).index("* subject: a/b") < _page(tmp_path).index("* subject: org/subject")
 
 
