@@ -165,7 +165,8 @@ def build(root: Path) -> list[Path]:
     entries = [validate(path) for path in sorted((root / "entries").glob("*/*.json"))]
     simulators = [entry for entry in entries if isinstance(entry, PuzzleEntry)]
     explainers = [entry for entry in entries if isinstance(entry, Entry)]
-    tables = [*_simulator_tables(simulators), *_tables(explainers, root)]
+    standings = [trust.Standing(entry.created, entry.task, entry.simulators) for entry in simulators]
+    tables = [*_simulator_tables(simulators), *_tables(explainers, standings)]
     pages = {
         root / "README.md": _markdown_page(tables).encode(),
         root / "index.html": _html_page(tables).encode(),
@@ -292,20 +293,20 @@ def _simulator_table(name: str, digest: str, entries: Sequence[PuzzleEntry]) -> 
     return Table(title, facts, puzzle_leaderboard.COLUMNS, tuple(ranked), tuple(others))
 
 
-def _tables(entries: Sequence[Entry], root: Path) -> list[Table]:
+def _tables(entries: Sequence[Entry], standings: Sequence[trust.Standing]) -> list[Table]:
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: (_group(entry), entry.run_id)):
         groups.setdefault(_group(entry), []).append(entry)
-    best_first = sorted(groups, key=lambda group: (group[:_SUBJECT], _distrust(groups[group][0], root), group))
-    return [_comparison(groups[group], root) for group in best_first]
+    best_first = sorted(groups, key=lambda group: (group[:_SUBJECT], _distrust(groups[group][0], standings), group))
+    return [_comparison(groups[group], standings) for group in best_first]
 
 
 _SUBJECT = 4  # of what makes a group, so many are of the task and its subject
 
 
-def _distrust(entry: Entry, root: Path) -> float:
+def _distrust(entry: Entry, standings: Sequence[trust.Standing]) -> float:
     """Tables by simulators of which the puzzles say more stand first, those by others last."""
-    score = trust.score(entry.simulator, root)
+    score = trust.score(entry.simulator, standings)
     return math.inf if score is None else -score
 
 
@@ -328,7 +329,7 @@ def _group(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _comparison(entries: Sequence[Entry], root: Path) -> Table:
+def _comparison(entries: Sequence[Entry], standings: Sequence[trust.Standing]) -> Table:
     first = entries[0]
     rows = sorted(((entry, line) for entry in entries for line in entry.lines), key=_order)
     ranked = [row for row in rows if _why_unranked(*row) is None]
@@ -336,7 +337,7 @@ def _comparison(entries: Sequence[Entry], root: Path) -> Table:
     reasons = [(reason, row) for row in rows if (reason := _why_unranked(*row)) is not None]
     return Table(
         title=plain(_title(first)),
-        facts=tuple((name, plain(value)) for name, value in _facts(first, root)),
+        facts=tuple((name, plain(value)) for name, value in _facts(first, standings)),
         columns=COLUMNS,
         ranked=tuple(_cells(stats.rank(rank), *row) for rank, row in zip(ranks, ranked, strict=True)),
         others=tuple(_cells(reason, *row) for reason, row in reasons),
@@ -392,7 +393,7 @@ def _made(entry: Entry) -> str:
     return f"{entry.run_id} (neurogloss {entry.provenance['neurogloss']}, {code})"
 
 
-def _facts(entry: Entry, root: Path) -> Iterator[tuple[str, str]]:
+def _facts(entry: Entry, standings: Sequence[trust.Standing]) -> Iterator[tuple[str, str]]:
     simulator, model = entry.simulator, entry.simulator.identity
     yield "task digest", entry.task.digest
     yield "subject", f"{entry.subject.name} {entry.subject.revision}"
@@ -400,7 +401,7 @@ def _facts(entry: Entry, root: Path) -> Iterator[tuple[str, str]]:
     if model:
         yield "reading", f"transport {simulator.transport}, levels 0 to {simulator.levels - 1}"
         yield "prompt", simulator.prompt_version or "–"
-    yield "puzzles", trust.sentence(simulator, leaderboard=root)
+    yield "puzzles", trust.in_words(simulator, standings)
     if simulator.note:
         yield "note", f"{simulator.name}: {simulator.note}"
 

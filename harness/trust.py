@@ -67,20 +67,22 @@ def sentence(simulator: SimulatorInfo, runs: Path | None = None, leaderboard: Pa
         leaderboard: the leaderboard's folder; None for the one of this package.
     """
     board = leaderboard_folder() if leaderboard is None else leaderboard
-    found = best(simulator, _readable(_paths(board, runs)))
+    paths = [*sorted((board / "entries" / TASK).glob("*.json")), *sorted((board / TASK).glob("*.json"))]
+    paths += [] if runs is None else sorted(runs.glob(f"{TASK}-*/results.json"))
+    return in_words(simulator, _readable(paths))
+
+
+def in_words(simulator: SimulatorInfo, standings: Iterable[Standing]) -> str:
+    """The puzzle score of a simulator in words, of what has been measured; or that there is none."""
+    found = best(simulator, standings)
     return not_measured(simulator) if found is None else _in_words(*found)
 
 
-def score(simulator: SimulatorInfo, leaderboard: Path) -> float | None:
-    """The mean correlation given the truth that a leaderboard has for a simulator; None where it has none."""
-    found = best(simulator, _readable(_paths(leaderboard)))
+def score(simulator: SimulatorInfo, standings: Iterable[Standing]) -> float | None:
+    """The mean correlation given the truth, of what has been measured; None where there is none."""
+    found = best(simulator, standings)
     own = None if found is None else found[1].metrics.get("correlation")
     return None if own is None else own.mean
-
-
-def _paths(board: Path, runs: Path | None = None) -> list[Path]:
-    paths = [*sorted((board / "entries" / TASK).glob("*.json")), *sorted((board / TASK).glob("*.json"))]
-    return paths + ([] if runs is None else sorted(runs.glob(f"{TASK}-*/results.json")))
 
 
 def not_measured(simulator: SimulatorInfo) -> str:

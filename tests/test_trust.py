@@ -44,8 +44,6 @@ def test_an_entry_of_the_leaderboard_is_found_in_a_checkout_and_in_a_wheel(
         "(puzzles-v1, 2 of 2 puzzles, digest feedfacefeed)"
     )
     assert trust.sentence(INFO, None, tmp_path) == expected
-    assert trust.score(INFO, tmp_path) == pytest.approx(1.0)
-    assert trust.score(SimulatorInfo("other"), tmp_path) is None
 
 
 def test_a_run_in_the_same_folder_is_found_and_so_are_its_controls(tmp_path: Path, puzzle_results: Make) -> None:
@@ -90,6 +88,8 @@ def test_all_puzzles_count_before_some_and_newer_before_older(puzzle_results: Ma
     best = trust.best(INFO, [newer, whole, part])
     assert best is not None
     assert best[0] is newer
+    assert trust.score(INFO, [newer, whole, part]) == pytest.approx(1.0)
+    assert trust.score(SimulatorInfo("other"), [newer, whole, part]) is None
     only = trust.best(INFO, [part])
     assert only is not None
     assert only[0] is part

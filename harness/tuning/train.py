@@ -186,8 +186,8 @@ class Trainer:
             group["lr"] = group["peak"] * rate(self.step, self.training)
         with sdpa_kernel(SDPBackend.MATH):  # on a processor the fused kernel's backward pass takes six times as long
             logits = self.network(batch.explanations, batch.texts, batch.pairs)[:, 1:]
-            loss = loss_of(logits, batch.levels, self.training.positive_weight)
-            loss.backward()  # type: ignore[no-untyped-call]
+        loss = loss_of(logits, batch.levels, self.training.positive_weight)
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(list(self.network.trained().values()), self.training.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
