@@ -154,7 +154,7 @@ def _rows(folder: Path, names: Sequence[str]) -> dict[Key, dict[str, Any]]:
     try:
         rows = pq.read_table(path, filters=[("explainer", "in", list(names))]).to_pylist()
     except (OSError, pa.ArrowException) as error:
-        raise NeuroglossError(f"{path} can not be read ({error}); restore it or run again.") from error
+        raise NeuroglossError(f"{path} cannot be read ({error}); restore it or run again.") from error
     return {(row["explainer"], row["neuron"], row["annotator"], row["split"], row["source"]): row for row in rows}
 
 

@@ -139,6 +139,6 @@ def write(folder: Path, found: SimulatorAgreement, page: str) -> None:
     """Write ``agreement.json`` and ``agreement.md`` into a folder, which is made where there is none.
 
     Raises:
-        NeuroglossError: they can not be written.
+        NeuroglossError: they cannot be written.
     """
     results.write_report(folder, NAME, {"schema_version": SCHEMA_VERSION, **results.to_json(found, NAME)}, page)

@@ -157,7 +157,7 @@ def _check_explainable(found: Results, made: RunSettings, explainer: str) -> Non
     role = next(row.role for row in found.summaries if row.explainer == explainer)
     if role is Role.HUMAN:
         raise NeuroglossError(
-            f"{explainer} can not be asked to explain the re-initialised subject; choose another by explanations=NAME, "
+            f"{explainer} cannot be asked to explain the re-initialised subject; choose another by explanations=NAME, "
             f"or leave {Test.REINITIALISED} out of tests=."
         )
     build.check(made.explainer[explainer], f"explainer.{explainer}")

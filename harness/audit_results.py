@@ -126,7 +126,7 @@ def write(folder: Path, audit: Audit, page: str) -> None:
     """Add an audit to the folder of its run, in place of an earlier one.
 
     Raises:
-        NeuroglossError: it can not be written.
+        NeuroglossError: it cannot be written.
     """
     results.write_report(folder, NAME, {"schema_version": SCHEMA_VERSION, **results.to_json(audit, NAME)}, page)
 

@@ -314,7 +314,7 @@ def _show_explainers(options: argparse.Namespace) -> None:
         results.write_whole(options.write, text.encode())
     except OSError as error:
         reason = error.strerror or error
-        raise NeuroglossError(f"the page can not be written to {options.write} ({reason}); see --write.") from error
+        raise NeuroglossError(f"the page cannot be written to {options.write} ({reason}); see --write.") from error
     console.print(f"page: {options.write}", soft_wrap=True, markup=False)
 
 
@@ -326,7 +326,7 @@ def _show_power(options: argparse.Namespace) -> None:
 
 
 def _list_tasks(_: argparse.Namespace) -> None:
-    """Each is checked as it is read; one that can not be read is told of when the others stand there."""
+    """Each is checked as it is read; one that cannot be read is told of when the others stand there."""
     problems = []
     for name in tasks.list_tasks():
         try:

@@ -140,7 +140,7 @@ def collect(plan: CollectionPlan, progress: Progress) -> list[str]:
         What there is to say of the task, in sentences; nothing where other workers have yet to end.
 
     Raises:
-        NeuroglossError: the corpus is too small, the subject can not be read, or the disk is full; the last state that
+        NeuroglossError: the corpus is too small, the subject cannot be read, or the disk is full; the last state that
             was saved is left.
     """
     from harness.subjects.collect import collect_share  # noqa: PLC0415  # torch takes seconds to import
@@ -240,7 +240,7 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
 
 
 def _tokens_of_each(found: Imported) -> int:
-    """How many tokens each excerpt has; refused where they differ, or a record can not be dealt into splits."""
+    """How many tokens each excerpt has; refused where they differ, or a record cannot be dealt into splits."""
     lengths: list[int] = []
     for record, path in zip(found.records, found.paths, strict=True):
         try:
@@ -291,7 +291,7 @@ def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str
     known = tasks.read_task(folder)
     values = frozen.read(folder)["made"].get("config")
     if not values:
-        raise NeuroglossError(f"{folder} does not hold the config of a collection, so it can not be rebuilt.")
+        raise NeuroglossError(f"{folder} does not hold the config of a collection, so it cannot be rebuilt.")
     with tempfile.TemporaryDirectory(prefix=f"{known.name}-") as scratch:
         place = target or Path(scratch) / known.name
         plan = prepare_collection(

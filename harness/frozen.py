@@ -33,13 +33,13 @@ def read(folder: Path) -> dict[str, Any]:
     """The content of ``task.yaml``, whose own digest is checked; the files are not looked at.
 
     Raises:
-        NeuroglossError: it can not be read, it was changed, or another version of this package reads it.
+        NeuroglossError: it cannot be read, it was changed, or another version of this package reads it.
     """
     path = folder / DESCRIPTION
     try:
         described = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"{path} can not be read; {restore(path)}") from error
+        raise NeuroglossError(f"{path} cannot be read; {restore(path)}") from error
     if not isinstance(described, dict) or described.get("digest") != digest(described):
         raise NeuroglossError(f"{path} is not as it was published: its digest differs; {restore(path)}")
     if described.get("schema") != SCHEMA:
@@ -86,7 +86,7 @@ def whole(folder: Path) -> Iterator[Path]:
     except OSError as error:
         _check_free(folder)
         raise NeuroglossError(
-            f"{folder} can not be written ({error.strerror or error}); make room there and collect again, "
+            f"{folder} cannot be written ({error.strerror or error}); make room there and collect again, "
             "nothing was left behind."
         ) from error
     finally:
@@ -119,7 +119,7 @@ def _check_file(path: Path, expected: str) -> None:
     try:
         found = file_digest(path)
     except OSError as error:
-        raise NeuroglossError(f"{path} can not be read ({error.strerror}); {restore(path)}") from error
+        raise NeuroglossError(f"{path} cannot be read ({error.strerror}); {restore(path)}") from error
     if found != expected:
         raise NeuroglossError(f"{path} is not as it was published: its digest differs; {restore(path)}")
 

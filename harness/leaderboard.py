@@ -130,7 +130,7 @@ def check(entry: AnyEntry, where: str) -> None:
     """
     own = _complaints(entry) if isinstance(entry, Entry) else puzzle_leaderboard.complaints(entry)
     for complaint in (*own, *_unmade(entry)):
-        raise NeuroglossError(f"{where} can not be an entry of the leaderboard: {complaint}.")
+        raise NeuroglossError(f"{where} cannot be an entry of the leaderboard: {complaint}.")
 
 
 def validate(path: Path) -> AnyEntry:
@@ -204,7 +204,7 @@ def _entry(results: Results) -> Entry:
 
 
 def _complaints(entry: Entry) -> Iterator[str]:
-    """What is wrong with an entry, in words that follow "it can not be an entry:"."""
+    """What is wrong with an entry, in words that follow "it cannot be an entry:"."""
     yield from _unnamed(entry)
     asked = set(entry.task.neurons)
     if len(asked) < len(entry.task.neurons) or len(asked) > entry.task.size:
@@ -249,7 +249,7 @@ def _contradictions(line: Line, asked: set[NeuronId]) -> Iterator[str]:
     if bool(scores) != (headline is not None):
         yield "has scores without a mean, or a mean without scores"
     elif headline is not None and not stats.is_mean(headline, list(scores.values())):
-        yield f"has the mean {figure(headline.mean)} and an interval that its scores can not have"
+        yield f"has the mean {figure(headline.mean)} and an interval that its scores cannot have"
 
 
 # -------------------------------------------------------------------------------------------------------------- tables
@@ -411,7 +411,7 @@ def _facts(entry: Entry, standings: Sequence[trust.Standing]) -> Iterator[tuple[
 INTRODUCTION = (
     "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
     "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
-    "can not be compared, and those by simulators that do better on the puzzles stand first. The score is the "
+    "cannot be compared, and those by simulators that do better on the puzzles stand first. The score is the "
     "correlation of real and simulated activations, averaged over neurons. "
     "A rank is a range wherever another draw of neurons, the same for all rows, could have given another. "
     f"Floors, ceilings and rows with scores for fewer than {MINIMUM_SHARE:.0%} of the neurons (partial) are shown, but "
@@ -446,7 +446,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, content)
     except OSError as error:
-        raise NeuroglossError(f"{path} can not be written ({error.strerror or error}); check its folder.") from error
+        raise NeuroglossError(f"{path} cannot be written ({error.strerror or error}); check its folder.") from error
 
 
 # -------------------------------------------------------------------------------------------------------------- schema

@@ -56,7 +56,7 @@ def read(places: Iterable[Path]) -> Imported:
     """Read files, and folders of ``.json`` files, of one record each.
 
     Raises:
-        NeuroglossError: there is none, one can not be read or lacks a key, or two are of the same neuron; the file is
+        NeuroglossError: there is none, one cannot be read or lacks a key, or two are of the same neuron; the file is
             named.
     """
     paths = [path for place in places for path in (sorted(place.rglob("*.json")) if place.is_dir() else [place])]
@@ -109,7 +109,7 @@ def write(records: Sequence[NeuronRecord], folder: Path, decimals: Decimals) -> 
     """Write each record as ``<layer>/<neuron>.json`` in a folder that does not exist; the files are returned.
 
     Raises:
-        NeuroglossError: the folder exists, or can not be written.
+        NeuroglossError: the folder exists, or cannot be written.
     """
     try:
         folder.mkdir(parents=True)
@@ -118,7 +118,7 @@ def write(records: Sequence[NeuronRecord], folder: Path, decimals: Decimals) -> 
             path.parent.mkdir(exist_ok=True)
             path.write_text(dumped(record, decimals), encoding="utf-8", newline="\n")
     except OSError as error:
-        raise NeuroglossError(f"{folder} can not be written ({error.strerror or error}); give a new folder.") from error
+        raise NeuroglossError(f"{folder} cannot be written ({error.strerror or error}); give a new folder.") from error
     return paths
 
 
@@ -130,7 +130,7 @@ def _read_file(path: Path) -> NeuronRecord:
         return parsed(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise NeuroglossError(
-            f"{path} can not be read ({error.strerror or error}); check it and import again."
+            f"{path} cannot be read ({error.strerror or error}); check it and import again."
         ) from error
     except KeyError as error:
         raise NeuroglossError(f"{path} lacks the key {error}, which a neuron record needs; fetch it again.") from error

@@ -44,7 +44,7 @@ from harness.types import (
 Effects = Callable[[Sequence[Replacement]], list[Effect]]
 """The subject, asked through the store: what each replacement does to its output, in order."""
 Ablated = Mapping[Way, Sequence[Effect]]
-"""What each way of replacing a neuron does, excerpt by excerpt; empty where it can not be replaced."""
+"""What each way of replacing a neuron does, excerpt by excerpt; empty where it cannot be replaced."""
 
 Begin = Callable[[str], None]
 """Told the name of each stage as it begins."""

@@ -34,7 +34,7 @@ def asked(plan: Plan) -> list[Asked]:
     taken to be as long as it may be.
 
     Raises:
-        NeuroglossError: the task or the store can not be read.
+        NeuroglossError: the task or the store cannot be read.
     """
     settings = plan.settings
     task = tasks.read(tasks.find_task(settings.task.name, settings.task.path))

@@ -113,7 +113,7 @@ def write_dataset(results: Results, settings: PublishSettings, folder: Path) -> 
         folder: the run's, which may be unfinished but has its tables.
 
     Raises:
-        OSError: it can not be written; nothing half-written is left.
+        OSError: it cannot be written; nothing half-written is left.
     """
     tables = {subset: pq.read_table(folder / f"{subset}.parquet") for subset in SUBSETS}
     names = _annotators(tables)
@@ -281,7 +281,7 @@ def _copy(folder: Path, target: Path) -> Path:
                 write_whole(draft / path.relative_to(folder), path.read_bytes())
     except OSError as error:
         raise NeuroglossError(
-            f"the dataset can not be written to {target} ({error.strerror or error}); it is whole in {folder}."
+            f"the dataset cannot be written to {target} ({error.strerror or error}); it is whole in {folder}."
         ) from error
     return target
 

@@ -55,7 +55,7 @@ def entry(found: PuzzleResults) -> PuzzleEntry:
 
 
 def complaints(one: PuzzleEntry) -> Iterator[str]:
-    """What is wrong with an entry, in words that follow "it can not be an entry:"."""
+    """What is wrong with an entry, in words that follow "it cannot be an entry:"."""
     task = one.task
     named = {"run id": one.run_id, "task": task.name, "task digest": task.digest}
     yield from (f"its {name} is empty" for name, value in named.items() if not value)
@@ -85,7 +85,7 @@ def _contradictions(row: SimulatorRow, task: PuzzleTaskInfo) -> Iterator[str]:
 
 
 def _impossible(score: PuzzleScore) -> Iterator[str]:
-    """What one puzzle can not score."""
+    """What one puzzle cannot score."""
     if any(abs(value) > 1 for value in (score.correlation, *(rival.correlation for rival in score.rivals))):
         yield "a correlation outside -1 to 1"
     if not all(0 <= value <= 1 for name, value in score.figures.items() if name not in ("correlation", "margin")):
@@ -104,7 +104,7 @@ def _unlike(summary: PuzzleSummary, scores: Sequence[PuzzleScore]) -> Iterator[s
     for name in dict.fromkeys([*summary.metrics, *(name for some in figures for name in some)]):
         values = [some[name] for some in figures if name in some]
         if name not in summary.metrics or not stats.is_mean(summary.metrics[name], values):
-            yield f"has a mean of {name} or an interval that its puzzles can not have"
+            yield f"has a mean of {name} or an interval that its puzzles cannot have"
     bins = stats.together(score.reliability for score in scores)
     if not _same(summary.calibration_error, stats.calibration_error(bins)):
         yield "has another calibration error than its puzzles"

@@ -121,7 +121,7 @@ def write_run(
         simulations: of each simulator, by its name on the board.
 
     Raises:
-        NeuroglossError: it can not be written; nothing half-written is left.
+        NeuroglossError: it cannot be written; nothing half-written is left.
     """
     document = {"schema_version": SCHEMA_VERSION, "kind": KIND, **results.to_json(compact(found))}
     tables = {**_tables(found, puzzles, simulations), **results.tables(found.scored)}

@@ -176,6 +176,6 @@ def _write(path: Path, content: bytes) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise NeuroglossError(
-            f"{path} can not be written ({error.strerror or error}); make room there and run again, it goes on from "
+            f"{path} cannot be written ({error.strerror or error}); make room there and run again, it goes on from "
             "what came before."
         ) from error

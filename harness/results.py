@@ -189,7 +189,7 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
         The folder.
 
     Raises:
-        NeuroglossError: it can not be written; nothing half-written is left.
+        NeuroglossError: it cannot be written; nothing half-written is left.
     """
     document = {"schema_version": SCHEMA_VERSION, **to_json(compact(results))}
     own = [partial(write_tables, tables=tables(results.scored))]
@@ -202,7 +202,7 @@ def write_folder(  # noqa: PLR0913, PLR0917  # one for each thing that every kin
     """Write the folder of a run of any kind: ``document`` as its ``results.json``, its board, and what ``writers`` add.
 
     Raises:
-        NeuroglossError: it can not be written; nothing half-written is left.
+        NeuroglossError: it cannot be written; nothing half-written is left.
     """
     folder = root / safe_name(f"{task}-{run_id[:12]}")
     with _one_sentence(root), _unfinished(folder) as draft:
@@ -221,7 +221,7 @@ def write_report(folder: Path, name: str, document: Mapping[str, object], page: 
     """Write ``<name>.json`` and ``<name>.md`` into a folder, each whole, in place of earlier ones.
 
     Raises:
-        NeuroglossError: they can not be written.
+        NeuroglossError: they cannot be written.
     """
     with _one_sentence(folder):
         write_whole(folder / f"{name}.md", page.encode("utf-8", "replace"))
@@ -295,7 +295,7 @@ def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, o
         config: the resolved config.
 
     Raises:
-        NeuroglossError: it can not be written.
+        NeuroglossError: it cannot be written.
     """
     path = failure_path(root, run_id)
     record = {
@@ -405,7 +405,7 @@ def to_json(value: object, where: str = "results") -> Any:
     if isinstance(value, float) and math.isnan(value):
         return None
     if (isinstance(value, float) and math.isinf(value)) or not isinstance(value, str | float | int | None):
-        raise NeuroglossError(f"{where} is {value!r} ({type(value).__name__}), which can not be written as JSON.")
+        raise NeuroglossError(f"{where} is {value!r} ({type(value).__name__}), which cannot be written as JSON.")
     return value
 
 
@@ -494,12 +494,12 @@ def read_json(path: Path) -> dict[str, Any]:
     """The mapping that a strict JSON file holds.
 
     Raises:
-        NeuroglossError: it can not be read, is not JSON, or holds something else.
+        NeuroglossError: it cannot be read, is not JSON, or holds something else.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_json)
     except (OSError, ValueError, RecursionError) as error:
-        raise NeuroglossError(f"{path} can not be read as JSON ({error}); restore it or make it again.") from error
+        raise NeuroglossError(f"{path} cannot be read as JSON ({error}); restore it or make it again.") from error
     _expect(dict, document, str(path))
     return typing.cast("dict[str, Any]", document)
 
@@ -509,7 +509,7 @@ def _not_json(name: str) -> None:
 
 
 def _dump(document: object) -> bytes:
-    # ASCII, because a reply may hold a lone surrogate, which UTF-8 can not.
+    # ASCII, because a reply may hold a lone surrogate, which UTF-8 cannot.
     return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode("ascii")
 
 
@@ -687,7 +687,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file by way of a temporary one in the same folder, so that it is never seen half-written.
 
     Raises:
-        OSError: it can not be written; nothing is left of it.
+        OSError: it cannot be written; nothing is left of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -714,7 +714,7 @@ def _one_sentence(root: Path) -> Iterator[None]:
     except OSError as error:
         advice = "free some space" if error.errno == errno.ENOSPC else "check that folder, or set output=FOLDER"
         raise NeuroglossError(
-            f"the run can not be written to {root} ({error.strerror or error}); {advice} and run again: "
+            f"the run cannot be written to {root} ({error.strerror or error}); {advice} and run again: "
             "what was paid for is in the store."
         ) from error
 

@@ -121,7 +121,7 @@ def bootstrap_ends(  # noqa: PLR0913, PLR0917  # what a resampling can be told
         method: ``percentile`` leaves out the corrections for bias and skewness.
 
     Returns:
-        The lower and the upper ends [...]; NaN where the corrections can not be had.
+        The lower and the upper ends [...]; NaN where the corrections cannot be had.
     """
     with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # answered by the caller
@@ -293,7 +293,7 @@ def by_neuron(scored: Sequence[ScoredExplanation], metric: str = HEADLINE) -> di
     return {neuron: math.fsum(found[neuron]) / len(found[neuron]) for neuron in sorted(found)}
 
 
-def summarise(  # noqa: PLR0913 - the columns of a row that can not be read off its scores
+def summarise(  # noqa: PLR0913 - the columns of a row that cannot be read off its scores
     explainer: str,
     role: Role,
     simulator: str,
@@ -419,7 +419,7 @@ def neurons_needed(variance: float, difference: float, power: float = 0.8, alpha
             "it needs two explainers whose scores differ by more on some neurons than on others."
         )
     if not (math.isfinite(difference) and difference != 0):
-        raise NeuroglossError(f"a difference of {difference} can not be planned for; give one that is not 0.")
+        raise NeuroglossError(f"a difference of {difference} cannot be planned for; give one that is not 0.")
     return max(2, math.ceil(_reach(power, alpha) ** 2 * variance / difference**2))
 
 

@@ -447,7 +447,7 @@ def write_task(
             _write_parquet(draft / QUANTILES, _quantiles_table(collection.records, collection.settings.excerpt_tokens))
             files += (QUANTILES,)
         frozen.seal(draft, described, files)
-        task = read_task(draft)  # what can not be read back is not frozen
+        task = read_task(draft)  # what cannot be read back is not frozen
     return task
 
 

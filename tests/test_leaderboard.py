@@ -96,7 +96,7 @@ def test_an_added_run_is_a_valid_entry(tmp_path: Path) -> None:
         ({"simulator": SimulatorInfo("all_at_once", MODEL, "", 11)}, "transport is empty"),
     ],
 )
-def test_a_run_that_can_not_be_compared_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_a_run_that_cannot_be_compared_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(NeuroglossError, match=message):
         _add(_run(**changes), tmp_path)
     assert not (tmp_path / "board").exists()
@@ -131,10 +131,10 @@ def _boast(entry: dict[str, Any]) -> None:
         (lambda entry: entry.pop("subject"), "lacks subject"),
         (lambda entry: entry["lines"][0].update(scores=[1]), r"lines\[0\]\.scores is \[1\], not a mapping"),
         (lambda entry: entry.update(run_id="bbbb"), "belongs at mini-v1/bbbb.json"),
-        (_boast, "'bad' has the mean 0.990 and an interval that its scores can not have"),
+        (_boast, "'bad' has the mean 0.990 and an interval that its scores cannot have"),
         (
             lambda entry: entry["lines"][0]["summary"]["metrics"]["correlation"].update(high=0.9),
-            "an interval that its scores can not have",
+            "an interval that its scores cannot have",
         ),
         (lambda entry: entry["lines"][0]["scores"].update(L9N9=1.5), "outside -1 to 1"),
         (lambda entry: entry["lines"][0]["scores"].update(L9N9=None), "outside -1 to 1"),

@@ -155,7 +155,7 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path: Path) -> None:
         neuron_records.read([tmp_path])
     with pytest.raises(NeuroglossError, match=r"there is no \.json file to import"):
         neuron_records.read([])
-    with pytest.raises(NeuroglossError, match=r"nowhere\.json can not be read"):
+    with pytest.raises(NeuroglossError, match=r"nowhere\.json cannot be read"):
         neuron_records.read([tmp_path / "nowhere.json"])
 
 
@@ -163,5 +163,5 @@ def test_records_are_written_by_layer_and_never_over_others(tmp_path: Path) -> N
     found = neuron_records.read([files(tmp_path, example(), example(layer=4))])
     paths = neuron_records.write(found.records, tmp_path / "out", found.decimals)
     assert [path.relative_to(tmp_path).as_posix() for path in paths] == ["out/3/7.json", "out/4/7.json"]
-    with pytest.raises(NeuroglossError, match=r"out can not be written .*give a new folder"):
+    with pytest.raises(NeuroglossError, match=r"out cannot be written .*give a new folder"):
         neuron_records.write(found.records, tmp_path / "out", found.decimals)

@@ -163,7 +163,7 @@ def test_an_entry_is_made_and_every_board_of_explainers_says_it(
     assert "(puzzles-v1, 2 of 2 puzzles" in page.replace("\n", " ")
 
 
-def test_what_a_run_of_puzzles_can_not_do_is_refused(neurogloss: Command, frozen: Path, tiny_task: Path) -> None:
+def test_what_a_run_of_puzzles_cannot_do_is_refused(neurogloss: Command, frozen: Path, tiny_task: Path) -> None:
     status, _, err = neurogloss("run", "task=puzzles-v1", "publish=local", "publish.folder=x")
     assert (status, "neither tracked nor published" in err) == (2, True)
     status, _, err = neurogloss("run", f"task.path={tiny_task}", "task.limit=2")

@@ -56,7 +56,7 @@ def test_an_entry_is_named_by_its_simulator_and_is_valid(add: Add, puzzle_result
         ),
     ],
 )
-def test_what_can_not_be_compared_is_refused(
+def test_what_cannot_be_compared_is_refused(
     add: Add, puzzle_results: Make, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(NeuroglossError, match=message):

@@ -270,7 +270,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_old_run(
 ) -> None:
     folder = write_run(tmp_path, results, "old")
     before = _files(folder)
-    with pytest.raises(NeuroglossError, match=r"can not be written to .*No space left.*free some space"):
+    with pytest.raises(NeuroglossError, match=r"cannot be written to .*No space left.*free some space"):
         write_run(tmp_path, results, "new", [_full])
     monkeypatch.setattr(os, "fsync", _full)
     with pytest.raises(NeuroglossError, match="No space left"):
@@ -289,7 +289,7 @@ def test_any_failure_of_a_writer_leaves_nothing(tmp_path: Path, results: Results
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_can_not_be_made_is_one_sentence(tmp_path: Path, results: Results) -> None:
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, results: Results) -> None:
     (tmp_path / "runs").write_text("a file stands here")
     with pytest.raises(NeuroglossError, match="output=FOLDER"):
         write_run(tmp_path / "runs", results, "")
@@ -392,8 +392,8 @@ def test_a_run_without_one_of_its_files_is_refused(tmp_path: Path, results: Resu
 
 
 @pytest.mark.parametrize("value", [math.inf, {1, 2}, Path("x"), b"x"])
-def test_what_json_can_not_hold_is_refused_by_name(tmp_path: Path, results: Results, value: object) -> None:
-    with pytest.raises(NeuroglossError, match=r"results\.config\.a\[1\] is .*can not be written"):
+def test_what_json_cannot_hold_is_refused_by_name(tmp_path: Path, results: Results, value: object) -> None:
+    with pytest.raises(NeuroglossError, match=r"results\.config\.a\[1\] is .*cannot be written"):
         write_run(tmp_path, dataclasses.replace(results, config={"a": [0, value]}), "")
     assert list(tmp_path.iterdir()) == []
 
@@ -433,7 +433,7 @@ def test_an_ordinary_name_stays_as_it_is() -> None:
 
 
 @given(st.text())
-def test_plain_text_can_not_drive_a_terminal(text: str) -> None:
+def test_plain_text_cannot_drive_a_terminal(text: str) -> None:
     assert plain(text).isprintable()
 
 

@@ -403,7 +403,7 @@ def test_the_variance_lies_in_its_range_as_often_as_it_says() -> None:
         ({"alpha": 5}, "alpha is 5"),
     ],
 )
-def test_what_can_not_be_planned_is_refused(wrong: dict[str, float], message: str) -> None:
+def test_what_cannot_be_planned_is_refused(wrong: dict[str, float], message: str) -> None:
     with pytest.raises(NeuroglossError, match=message):
         stats.neurons_needed(**{"variance": 0.1, "difference": 0.1, **wrong})
 

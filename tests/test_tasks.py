@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_nothing_behind(
         write(table, path, **options)
 
     monkeypatch.setattr(pq, "write_table", failing)
-    with pytest.raises(NeuroglossError, match=r"some-v1 can not be written \(No space left on device\)"):
+    with pytest.raises(NeuroglossError, match=r"some-v1 cannot be written \(No space left on device\)"):
         write_task(tmp_path / "some-v1", collection)
     assert list(tmp_path.iterdir()) == []
 
@@ -192,7 +192,7 @@ def test_a_broken_file_is_named_with_what_to_do(folder: Path, name: str, how: st
         path.unlink()
     else:
         path.write_bytes({"cut": content[: len(content) // 2], "edited": content[:-2] + b"~\n", "empty": b""}[how])
-    with pytest.raises(NeuroglossError, match=rf"{name} .*(can not be read|digest differs).*git checkout") as raised:
+    with pytest.raises(NeuroglossError, match=rf"{name} .*(cannot be read|digest differs).*git checkout") as raised:
         read_task(folder)
     assert str(raised.value).count("\n") == 0
 
@@ -509,7 +509,7 @@ def test_records_that_make_no_task_are_named_by_their_file(tmp_path: Path) -> No
             import_records([tmp_path / "2.json", path], tmp_path / "them-v1", Identity("gpt2-xl", ""))
 
 
-def test_what_can_not_be_read_back_is_not_frozen(tmp_path: Path, collection: Collection) -> None:
+def test_what_cannot_be_read_back_is_not_frozen(tmp_path: Path, collection: Collection) -> None:
     one = dataclasses.replace(collection.records[0], neuron=NeuronId(-1, 7))
     with pytest.raises(NeuroglossError, match="is not a neuron"):
         write_task(tmp_path / "some-v1", dataclasses.replace(collection, records=(one,)))

@@ -75,9 +75,9 @@ def broken_config(folder: Path) -> None:
     [
         (no_config, "it has no config.json"),
         (only_pickles, "no weights in safetensors, and pickles are never read"),
-        (cut_weights, "can not be read"),
+        (cut_weights, "cannot be read"),
         (lost_tensor, "layers.1.mlp.down_proj.weight is missing"),
-        (broken_config, "can not be read"),
+        (broken_config, "cannot be read"),
     ],
 )
 def test_a_damaged_folder_is_refused_in_one_sentence(
@@ -93,7 +93,7 @@ def test_a_damaged_folder_is_refused_in_one_sentence(
 def test_a_wrong_dtype_or_device_is_refused(tiny_gpt2: Path) -> None:
     with pytest.raises(NeuroglossError, match="dtype is 'int8'; write one of float32"):
         weights.load(str(tiny_gpt2), dtype="int8")
-    with pytest.raises(NeuroglossError, match="can not be put on device 'nowhere'"):
+    with pytest.raises(NeuroglossError, match="cannot be put on device 'nowhere'"):
         weights.load(str(tiny_gpt2), device="nowhere")
 
 
@@ -201,7 +201,7 @@ def test_a_cache_that_is_not_whole_is_made_again(
     assert left_behind(location) == [location.folder.name]
 
 
-def test_a_cache_of_the_right_size_that_can_not_be_read_is_named(
+def test_a_cache_of_the_right_size_that_cannot_be_read_is_named(
     embedded: tuple[weights.Location, list[Path]],
 ) -> None:
     location, _ = embedded

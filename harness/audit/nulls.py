@@ -1,4 +1,4 @@
-"""Explanations that can not be true, to hold the true ones against: what they score is what a metric gives for nothing.
+"""Explanations that cannot be true, to hold the true ones against: what they score is what a metric gives for nothing.
 
 * *shuffled*: the explanation of another neuron, under each of several seeds;
 * *random*: as many words as the neuron's own explanation has, drawn from the corpus by how often they stand there;

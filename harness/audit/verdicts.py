@@ -136,7 +136,7 @@ def _of_difference(
         Test.RANDOM: "words drawn at random",
         Test.REINITIALISED: "an explanation of the re-initialised subject",
     }[test]
-    told = "own explanation from" if passed else "own explanation can not be told from"
+    told = "own explanation from" if passed else "own explanation cannot be told from"
     verb = f"{metric} tells a neuron's {told}" if passed else f"By {metric} a neuron's {told}"
     sentence = (
         f"{verb} {against}: {figure(own)} against {figure(null)}, difference {figure(difference.mean)} "

@@ -1,4 +1,4 @@
-"""From a model's reply to an explanation, gently: what can not be one is named, and nothing inside it is lost."""
+"""From a model's reply to an explanation, gently: what cannot be one is named, and nothing inside it is lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGEST = 2000
 
 _REFUSAL = re.compile(
     r"(i['’]?m sorry|i am sorry|sorry[,.]|i apologi[sz]e\b|as an? (ai|artificial|large language model|language model)\b"
-    r"|(unfortunately,? )?i (cannot|can['’]?t|can not|am unable to|am not able to|won['’]?t) "
+    r"|(unfortunately,? )?i (cannot|can['’]?t|cannot|am unable to|am not able to|won['’]?t) "
     r"(help|assist|provide|explain|determine|comply|answer|identify|tell|see|say)\b)",
     re.IGNORECASE,
 )

@@ -47,13 +47,13 @@ def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each object of a file with one JSON object a line, gzipped where its name ends in ``.gz``, with where it stands.
 
     Raises:
-        NeuroglossError: the file can not be read, or a line is no JSON object; it is named.
+        NeuroglossError: the file cannot be read, or a line is no JSON object; it is named.
     """
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise NeuroglossError(f"{path} can not be read as JSON lines in UTF-8 ({error}); check the file.") from error
+        raise NeuroglossError(f"{path} cannot be read as JSON lines in UTF-8 ({error}); check the file.") from error
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}, line {number}", _object(line, f"{path}, line {number}")

@@ -31,7 +31,7 @@ class Neuronpedia(Imported):
         """The first explanation of each of ``neurons``.
 
         Raises:
-            NeuroglossError: a file can not be read, a line lacks what it needs, or no line is of such explanations.
+            NeuroglossError: a file cannot be read, a line lacks what it needs, or no line is of such explanations.
         """
         found: dict[NeuronId, str] = {}
         others: set[str] = set()

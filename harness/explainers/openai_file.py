@@ -25,7 +25,7 @@ class OpenAIFile(Imported):
         """The first explanation of each of ``neurons``.
 
         Raises:
-            NeuroglossError: a file can not be read, or a line lacks what it needs; both are named.
+            NeuroglossError: a file cannot be read, or a line lacks what it needs; both are named.
         """
         found: dict[NeuronId, str] = {}
         for path in files(Path(self.path), neurons):

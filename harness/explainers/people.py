@@ -51,7 +51,7 @@ class People:
 
 
 def read(path: Path) -> list[Explanation]:
-    """Every explanation in a file; the first row that can not be used is an error that names the file and the line."""
+    """Every explanation in a file; the first row that cannot be used is an error that names the file and the line."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise NeuroglossError(f"{path} is none of {', '.join(_READERS)}; save people's explanations as one of these.")
@@ -63,7 +63,7 @@ def read(path: Path) -> list[Explanation]:
                 raise NeuroglossError(f"{where}: {told.annotator!r} explains {told.neuron} a second time.")
             seen[told.neuron, told.annotator] = told
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise NeuroglossError(f"{path} can not be read as {path.suffix[1:]} in UTF-8: {error}.") from error
+        raise NeuroglossError(f"{path} cannot be read as {path.suffix[1:]} in UTF-8: {error}.") from error
     if not seen:
         raise NeuroglossError(f"{path} holds no explanation; write a row for each, with {', '.join(COLUMNS)}.")
     return list(seen.values())

@@ -26,7 +26,7 @@ class TokenChange(Asking):
         """The tokens that become likelier and less likely, the most changed first, and whether the neuron is silenced.
 
         Raises:
-            NeuroglossError: the excerpts hold no token ids, so the subject can not be run on them.
+            NeuroglossError: the excerpts hold no token ids, so the subject cannot be run on them.
         """
         effects = self.subject.changed_tokens(replacements(evidence, self.factor), self.tokens)
         return {
@@ -42,7 +42,7 @@ def replacements(evidence: Evidence, factor: float) -> list[Replacement]:
     for excerpt in evidence.excerpts:
         if not excerpt.token_ids:
             raise NeuroglossError(
-                f"an excerpt of {evidence.neuron} has no token ids, so the subject can not be run on it; "
+                f"an excerpt of {evidence.neuron} has no token ids, so the subject cannot be run on it; "
                 "collect the task again, or leave token_change out."
             )
     return [

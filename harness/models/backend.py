@@ -64,7 +64,7 @@ class Probing(Protocol):
 
 @runtime_checkable
 class Persistent(Protocol):
-    """A backend that sends a request again where an attempt came to nothing. What can not be paid again for now it
+    """A backend that sends a request again where an attempt came to nothing. What cannot be paid again for now it
     answers with the outcome ``not_collected``, and the usage so far."""
 
     def heed(self, kind: str, stored: int, again: Callable[[Usage], bool]) -> None:
@@ -74,7 +74,7 @@ class Persistent(Protocol):
 
 
 class StoredModel:
-    """A :class:`harness.types.LanguageModel` that answers from the store, and where that can not, from its backend."""
+    """A :class:`harness.types.LanguageModel` that answers from the store, and where that cannot, from its backend."""
 
     def __init__(self, backend: Backend, store: Store, meter: Meter | None = None) -> None:
         self._backend = backend

@@ -373,4 +373,4 @@ def _difference(first: Scores, second: Scores) -> float:
 
 
 def _slow(model: Any, why: str) -> str:
-    return f"{type(model).__name__} can not share the beginnings of prompts ({why}); computing each alone is slower."
+    return f"{type(model).__name__} cannot share the beginnings of prompts ({why}); computing each alone is slower."

@@ -63,7 +63,7 @@ class Prompt:
                 f"prompt {self.version}, part {part!r}: {error.message}; it can use {', '.join(sorted(variables))}."
             ) from error
         except TemplateError as error:
-            raise NeuroglossError(f"prompt {self.version}, part {part!r} can not be rendered: {error}.") from error
+            raise NeuroglossError(f"prompt {self.version}, part {part!r} cannot be rendered: {error}.") from error
 
     def opening(
         self, variables: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], str] | None = None
@@ -85,7 +85,7 @@ class Prompt:
 
 
 def load(folder: Path, name: str) -> Prompt:
-    """Read the prompt ``name`` (``<name>-v<k>``) in ``folder``; a file that can not be used is a NeuroglossError."""
+    """Read the prompt ``name`` (``<name>-v<k>``) in ``folder``; a file that cannot be used is a NeuroglossError."""
     path = folder / f"{name}.yaml"
     if not re.fullmatch(r"[a-z0-9_]+-v\d+", name) or not path.is_file():
         known = sorted(found.stem for found in folder.glob("*-v*.yaml"))
@@ -94,7 +94,7 @@ def load(folder: Path, name: str) -> Prompt:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"the prompt file {path} can not be read: {one_line(str(error))}.") from error
+        raise NeuroglossError(f"the prompt file {path} cannot be read: {one_line(str(error))}.") from error
     version = f"{name}+{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return Prompt(version, *_checked(content, path))
 

@@ -1,7 +1,7 @@
 """Conversations as tokens: the scaffold of a chat template, and between it the text that it is filled with.
 
 The two are tokenized apart. In the scaffold a control token is a control token; in the text it is plain text, so that
-an excerpt that holds ``<|im_end|>`` can not end a turn. Text is tokenized cell by cell, a cell ending after each tab: a
+an excerpt that holds ``<|im_end|>`` cannot end a turn. Text is tokenized cell by cell, a cell ending after each tab: a
 slot after a tab is then at the end of a token in every tokenizer, and the tokens up to it are the same whether or not
 there are slots before it.
 """
@@ -136,7 +136,7 @@ class Renderer:
             before, both = self._ids(anchor, control), self._ids(anchor + text, control)
             if both[: len(before)] == before:
                 return tuple(both[len(before) :])
-        raise NeuroglossError(f"the tokenizer of {self._name} can not continue a text with {text[:40]!r}.")
+        raise NeuroglossError(f"the tokenizer of {self._name} cannot continue a text with {text[:40]!r}.")
 
     @cached_property
     def _marks_beginnings(self) -> bool:

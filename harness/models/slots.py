@@ -59,7 +59,7 @@ def spoken(prompt: SlottedPrompt, as_json: bool = False) -> Spoken:
         as_json: whether the reply is to be a JSON object of :func:`schema`.
 
     Raises:
-        NeuroglossError: its slots can not be told apart on lines of their own.
+        NeuroglossError: its slots cannot be told apart on lines of their own.
     """
     lines, single = _lines(prompt), len(prompt.parts) == 1
     template = load(PROMPTS, FILES[0] if single else FILES[1])

@@ -42,7 +42,7 @@ class Store:
     """Replies as JSON in a SQLite file, by key; the file and its folder are made where there are none.
 
     Raises:
-        NeuroglossError: it can not be opened, read or written, with what to do.
+        NeuroglossError: it cannot be opened, read or written, with what to do.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -99,7 +99,7 @@ class Store:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise NeuroglossError(f"the store {self.path} can not be used ({error}); {_remedy(error)}.") from error
+            raise NeuroglossError(f"the store {self.path} cannot be used ({error}); {_remedy(error)}.") from error
 
 
 def _remedy(error: Exception) -> str:
@@ -159,7 +159,7 @@ def key_of(identity: Identity, kind: str, request: object) -> str:
     try:
         text = _CANONICAL.encode(content)
     except (TypeError, ValueError) as error:
-        raise NeuroglossError(f"a {kind} request can not be stored: {error}.") from error
+        raise NeuroglossError(f"a {kind} request cannot be stored: {error}.") from error
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -187,7 +187,7 @@ def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
         heed: told, before anything is asked, what bears on asking again.
 
     Raises:
-        NeuroglossError: the budget would be passed (what was answered is stored), or the store can not be used.
+        NeuroglossError: the budget would be passed (what was answered is stored), or the store cannot be used.
     """
     meter = meter or Meter()
     keys = [key_of(identity, kind.name, request) for request in requests]
@@ -226,7 +226,7 @@ def _known(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -
             replies[key] = kind.decode(json.loads(text))
         except (ValueError, TypeError, KeyError) as error:
             raise NeuroglossError(
-                f"the store {store.path} holds a {kind.name} reply that can not be read ({key}); move the store away."
+                f"the store {store.path} holds a {kind.name} reply that cannot be read ({key}); move the store away."
             ) from error
         meter.save(kind.usage(replies[key]))
     return replies
@@ -235,7 +235,7 @@ def _known(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -
 def _within_budget(
     kind: Kind[Reply], missing: Mapping[str, Request], meter: Meter, cost: Callable[[Request], Usage] | None
 ) -> dict[str, Request]:
-    """As many of the missing requests as can not pass the budget, in order; an error where not even one can be sent."""
+    """As many of the missing requests as cannot pass the budget, in order; an error where not even one can be sent."""
     if cost is None or not meter.limited:
         return dict(missing)
     count = meter.commit([cost(request) for request in missing.values()])
@@ -281,7 +281,7 @@ def _dumps(kind: Kind[Reply], reply: Reply) -> str:
     try:
         return json.dumps(kind.encode(reply), separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise NeuroglossError(f"a {kind.name} reply can not be stored: {error}; this is the model's defect.") from error
+        raise NeuroglossError(f"a {kind.name} reply cannot be stored: {error}; this is the model's defect.") from error
 
 
 # -------------------------------------------------------------------------------------------------- the kinds there are

@@ -65,7 +65,7 @@ class Delivered(Generic[Reply]):
 
 @dataclass(frozen=True, slots=True)
 class PutOff:
-    """In place of a reply: the last attempt was billed and came to nothing, and another one can not be paid for now."""
+    """In place of a reply: the last attempt was billed and came to nothing, and another one cannot be paid for now."""
 
 
 @dataclass(slots=True)
@@ -131,7 +131,7 @@ def deliver(  # noqa: PLR0913  # who is asked what, by which rules, and what is 
     """
     with suppress(RuntimeError):
         asyncio.get_running_loop()
-        raise NeuroglossError("a model on a server can not be asked from inside an event loop; call it in a thread.")
+        raise NeuroglossError("a model on a server cannot be asked from inside an event loop; call it in a thread.")
     loop = asyncio.new_event_loop()
     traffic = _Traffic(requests, send, rules, where, tokens, used, again, record or Record(), loop)
     try:
@@ -294,7 +294,7 @@ class _Traffic(Generic[Request, Reply]):
             return None
         try:
             errand = self._due()
-        except Exception as error:  # noqa: BLE001  # a request that can not be made; raised where the caller iterates
+        except Exception as error:  # noqa: BLE001  # a request that cannot be made; raised where the caller iterates
             self.error = error
             self._news.set()
             return None

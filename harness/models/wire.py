@@ -1,6 +1,6 @@
 """What goes to an OpenAI-compatible server and what comes back: bodies of requests, and replies read without trust.
 
-A reply is a decoded JSON document of which nothing is taken for granted: whatever can not be read is an :class:`Again`
+A reply is a decoded JSON document of which nothing is taken for granted: whatever cannot be read is an :class:`Again`
 with its reason, never an empty answer and never a zero.
 """
 

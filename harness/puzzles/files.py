@@ -22,12 +22,12 @@ def read(path: Path) -> tuple[Puzzle, ...]:
     """Read a file of puzzles.
 
     Raises:
-        NeuroglossError: it can not be read, or a puzzle lacks a key or holds something else; the place is named.
+        NeuroglossError: it cannot be read, or a puzzle lacks a key or holds something else; the place is named.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
     except (OSError, ValueError, RecursionError) as error:
-        raise NeuroglossError(f"{path} can not be read as JSON ({error}).") from error
+        raise NeuroglossError(f"{path} cannot be read as JSON ({error}).") from error
     return parsed(document, str(path))
 
 

@@ -335,7 +335,7 @@ def compiled(node: Mapping[str, Any]) -> Rule:
     try:
         return _compiled(name, value)
     except (TypeError, re.error) as error:
-        raise NeuroglossError(f"the rule {name} can not be made of {value!r}: {error}.") from error
+        raise NeuroglossError(f"the rule {name} cannot be made of {value!r}: {error}.") from error
 
 
 def _compiled(name: str, value: Any) -> Rule:

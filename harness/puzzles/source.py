@@ -34,12 +34,12 @@ def read(path: Path) -> tuple[Puzzle, ...]:
     """Compile every puzzle of a source.
 
     Raises:
-        NeuroglossError: the file can not be read, or a puzzle of it is not whole; the sentence names it.
+        NeuroglossError: the file cannot be read, or a puzzle of it is not whole; the sentence names it.
     """
     try:
         items = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"{path} can not be read as YAML: {error}.") from error
+        raise NeuroglossError(f"{path} cannot be read as YAML: {error}.") from error
     if not isinstance(items, list) or not items:
         raise NeuroglossError(f"{path} holds no list of puzzles.")
     puzzles = tuple(compiled(item, f"{path}, puzzle {number}") for number, item in enumerate(items, start=1))
@@ -62,7 +62,7 @@ def compiled(item: Mapping[str, Any], where: str) -> Puzzle:
     except NeuroglossError as error:
         raise NeuroglossError(f"{where}: {error}") from error
     except TypeError as error:  # a value of a kind that only shows where the rule is used
-        raise NeuroglossError(f"{where}: its rule can not be used ({error}); check the kinds of its values.") from error
+        raise NeuroglossError(f"{where}: its rule cannot be used ({error}); check the kinds of its values.") from error
     half = len(texts) // 2
     if not (any(any(one.levels) for one in texts[:half]) and any(any(one.levels) for one in texts[half:])):
         raise NeuroglossError(

@@ -187,7 +187,7 @@ def _on_boards(first: tuple[str, ...], second: tuple[str, ...], rho: float, metr
 
 def _on_scores(one: ExplainerAgreement, first: str, second: str) -> str:
     told = (
-        "the scores can not be told apart"
+        "the scores cannot be told apart"
         if not (one.difference.low > 0 or one.difference.high < 0)
         else f"{first if one.difference.mean > 0 else second} gives higher scores"
     )

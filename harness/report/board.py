@@ -413,7 +413,7 @@ def _verdict(one: Comparison, height: float) -> str:
     )
     if not _told_apart(one):
         return (
-            f"can not be told from the floor ({figures}): its explanations show no sign of being about their neurons."
+            f"cannot be told from the floor ({figures}): its explanations show no sign of being about their neurons."
         )
     if interval.mean < 0:
         return f"is below the floor ({figures}): its explanations mislead the simulator."

@@ -39,7 +39,7 @@ def build(results: Results, asked: Asked) -> Page:
     """A row for each two explainers that one simulator scored.
 
     Raises:
-        NeuroglossError: the run can not answer: it has fewer than two such explainers, an explainer or metric is not in
+        NeuroglossError: the run cannot answer: it has fewer than two such explainers, an explainer or metric is not in
             it, or two explainers share fewer than three neurons, or always differ by the same.
     """
     scores = _scores(results, asked)
@@ -66,7 +66,7 @@ def _scores(results: Results, asked: Asked) -> dict[str, dict[NeuronId, float]]:
     by = sorted({simulators[name] for name in names})
     if len(by) > 1:
         raise NeuroglossError(
-            f"{' and '.join(names)} were scored by {' and '.join(by)}, and scores by two simulators can not be "
+            f"{' and '.join(names)} were scored by {' and '.join(by)}, and scores by two simulators cannot be "
             "compared; name explainers that one simulator scored."
         )
     scores = {name: stats.by_neuron(results.scored[name], asked.metric) for name in names}
@@ -90,7 +90,7 @@ def _differences(a: str, b: str, scores: Mapping[str, Mapping[NeuronId, float]])
     both = sorted(scores[a].keys() & scores[b].keys())
     if len(both) < 3:
         raise NeuroglossError(
-            f"{a} and {b} share {len(both)} neurons with a score, and how differences vary can not be seen in fewer "
+            f"{a} and {b} share {len(both)} neurons with a score, and how differences vary cannot be seen in fewer "
             "than 3; run them on more neurons."
         )
     return [scores[a][neuron] - scores[b][neuron] for neuron in both]

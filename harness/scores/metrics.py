@@ -153,7 +153,7 @@ def is_constant(values: npt.ArrayLike) -> bool:
         ScoreInputError: no values, or NaN or infinity among them.
     """
     array = vector("values", values)
-    scaled = _scaled(array, _exponent(array))  # so that max - min can not overflow
+    scaled = _scaled(array, _exponent(array))  # so that max - min cannot overflow
     return bool(np.ptp(scaled) <= CONSTANT_TOLERANCE * np.abs(scaled).max())
 
 
@@ -252,7 +252,7 @@ def _weighted(
 
 
 def weights_of(tokens: int, weights: npt.ArrayLike) -> FloatArray:
-    """Weights of about 1, or less [tokens]; 0 for one so small that float64 can not add it to the others.
+    """Weights of about 1, or less [tokens]; 0 for one so small that float64 cannot add it to the others.
 
     Raises:
         ScoreInputError: another number of them, NaN or infinity, a negative weight, or no weight at all.

@@ -289,7 +289,7 @@ def _values(item: SimulatedExcerpt, values: tuple[float, ...], what: str) -> Flo
 
 
 def _why_missing(valid: Sequence[SimulatedExcerpt], given: npt.NDArray[np.bool_], maximum_missing: float) -> str | None:
-    """Why the neuron can not be scored, if so: whole excerpts, or too many tokens, without a simulation."""
+    """Why the neuron cannot be scored, if so: whole excerpts, or too many tokens, without a simulation."""
     failed = [item.simulation.outcome for item in valid if np.isnan(_values(item, item.simulation.expected, "")).all()]
     if failed:
         outcomes = ", ".join(sorted(set(failed)))

@@ -72,7 +72,7 @@ def fit_excerpts(
         method: which map.
 
     Returns:
-        None where no token has a simulation: such a neuron can not be scored in activation units.
+        None where no token has a simulation: such a neuron cannot be scored in activation units.
     """
     real: list[float] = []
     simulated: list[float] = []

@@ -221,7 +221,7 @@ def collect_share(  # noqa: PLR0913  # the same, and where its parts are kept
         The collection; None where other workers have yet to end.
 
     Raises:
-        NeuroglossError: as :func:`collect`, a state can not be read or written, or a part was read from another text;
+        NeuroglossError: as :func:`collect`, a state cannot be read or written, or a part was read from another text;
             what was saved last is kept.
     """
     groups = sample.candidates(subject.shape)
@@ -292,7 +292,7 @@ def read(  # noqa: PLR0913  # what is read, how, and where it is kept meanwhile
         The mark of the whole text, by which that of another worker is known to be the same.
 
     Raises:
-        NeuroglossError: the corpus can not be read, ends before ``settings.excerpts`` or is not the one that was read
+        NeuroglossError: the corpus cannot be read, ends before ``settings.excerpts`` or is not the one that was read
             before; what was read is saved. Or a token or an activation is not one that can be kept.
     """
     columns = sketch.columns
@@ -359,7 +359,7 @@ class _Saving:
         self.unsaved = 0
 
     def before_failure(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """Hand on batches; where the next one can not be had, what was read so far is saved first."""
+        """Hand on batches; where the next one cannot be had, what was read so far is saved first."""
         try:
             yield from batches
         except Exception:

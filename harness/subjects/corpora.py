@@ -310,7 +310,7 @@ class HubDataset:
         """Every document as ``<name>/<split>#<number>``.
 
         Raises:
-            NeuroglossError: it can not be read, or ends before ``documents`` were read.
+            NeuroglossError: it cannot be read, or ends before ``documents`` were read.
         """
         found = 0
         for document in _encoded(islice(self._texts(), self.limit), model, progress, self.limit):
@@ -332,7 +332,7 @@ class HubDataset:
             yield from self._rows(rows)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             raise NeuroglossError(
-                f"the dataset {self.name} can not be read ({_first_line(error)}); "
+                f"the dataset {self.name} cannot be read ({_first_line(error)}); "
                 "check its name, split and revision, and the network, and run again."
             ) from error
 
@@ -385,7 +385,7 @@ def _entries(path: Path, field: str) -> Iterator[object]:
     except UnicodeDecodeError as error:
         raise NeuroglossError(f"{path} is not UTF-8 text ({error.reason}); convert it.") from error
     except OSError as error:
-        raise NeuroglossError(f"{path} can not be read ({error.strerror or error}); check it and run again.") from error
+        raise NeuroglossError(f"{path} cannot be read ({error.strerror or error}); check it and run again.") from error
 
 
 def _read_text(path: Path, _: str) -> Iterator[object]:
@@ -407,7 +407,7 @@ def _read_parquet(path: Path, field: str) -> Iterator[object]:
             yield from batch.column(field).to_pylist()
     except (pa.ArrowInvalid, KeyError) as error:
         raise NeuroglossError(
-            f"{path} can not be read as Parquet with a column {field!r}; set corpus.text_field or corpus.ids_field, "
+            f"{path} cannot be read as Parquet with a column {field!r}; set corpus.text_field or corpus.ids_field, "
             "or fetch it again."
         ) from error
 

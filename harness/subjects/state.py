@@ -65,7 +65,7 @@ class StateFile:
             whole: the mark of the whole text, where the share is complete.
 
         Raises:
-            NeuroglossError: it can not be written; what stood there before still does.
+            NeuroglossError: it cannot be written; what stood there before still does.
         """
         draft = self.path.with_name(f"{self.path.stem}.{secrets.token_hex(8)}.part")
         try:
@@ -84,6 +84,6 @@ class StateFile:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise NeuroglossError(
-                f"the state of the collection can not be written to {self.path} ({error.strerror or error}); make room "
+                f"the state of the collection cannot be written to {self.path} ({error.strerror or error}); make room "
                 "there and run again: it goes on from the last state that was saved."
             ) from error

@@ -39,7 +39,7 @@ class WrittenText:
             first, *lines = [json.loads(line) for line in whole.splitlines()] or [self.origin]
             found = {int(index): tuple(map(int, tokens)) for index, tokens in lines}
         except OSError as error:
-            raise NeuroglossError(f"{self.path} can not be read ({error.strerror or error}); check it.") from error
+            raise NeuroglossError(f"{self.path} cannot be read ({error.strerror or error}); check it.") from error
         except (ValueError, TypeError) as error:
             raise NeuroglossError(f"{self.path} is damaged; delete it to have the text written anew.") from error
         if first != self.origin:
@@ -53,7 +53,7 @@ class WrittenText:
         """Hand on texts, after those that are not in the file yet have been added to it.
 
         Raises:
-            NeuroglossError: the file can not be written; the texts before are kept.
+            NeuroglossError: the file cannot be written; the texts before are kept.
         """
         known = self.read()
         self._begin()
@@ -82,7 +82,7 @@ class WrittenText:
             yield
         except OSError as error:
             raise NeuroglossError(
-                f"the text can not be written to {self.path} ({error.strerror or error}); make room there and run "
+                f"the text cannot be written to {self.path} ({error.strerror or error}); make room there and run "
                 "again: it goes on from what was written."
             ) from error
 

@@ -47,7 +47,7 @@ def test_a_null_is_told_apart_only_where_its_interval_leaves_0_out() -> None:
         "misled": Finding.FAIL,
     }
     assert "good tells a neuron's own explanation from the explanation of another neuron" in found["good"].sentence
-    assert "can not be told from" in found["blind"].sentence
+    assert "cannot be told from" in found["blind"].sentence
     assert found["good"].figures["own"] - found["good"].figures["null"] == pytest.approx(found["good"].value)
 
 

@@ -89,4 +89,4 @@ def test_departure_a_value_of_several_quantiles_is_mapped_to_their_mean() -> Non
 
 def test_every_case_is_read() -> None:
     known = {*SAME, "anticorrelated_seed0", "pred_nan", "simulate_end_to_end", "apply_before_calibrate"}
-    assert known == set(CASES)  # the last can not happen here: a calibration is only had by fitting one
+    assert known == set(CASES)  # the last cannot happen here: a calibration is only had by fitting one

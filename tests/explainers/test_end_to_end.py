@@ -37,7 +37,7 @@ def neuronpedia(neuron: NeuronId) -> dict[str, object]:
 FILES = {"openai_file": openai_file, "neuronpedia": neuronpedia}
 """What a line says of a neuron, for each explainer that reads a file at its ``path``."""
 NAMED = {"people": {Outcome.NOT_COLLECTED}, "chain_of_thought": {Outcome.TRUNCATED}}
-"""What becomes of the explanations that there can not be: of nobody, and of reasoning cut short of its conclusion."""
+"""What becomes of the explanations that there cannot be: of nobody, and of reasoning cut short of its conclusion."""
 ENDED = {Outcome.OK, Outcome.TRUNCATED}
 """What becomes of the others, as a small model may not end its sentence in so few tokens."""
 

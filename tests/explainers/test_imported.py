@@ -1,4 +1,4 @@
-"""Released explanations: read as they were written, and what can not be read is named."""
+"""Released explanations: read as they were written, and what cannot be read is named."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_what_is_no_export_is_named(tmp_path: Path, evidence) -> None:
     whole = gzip.compress(b"x" * 999)
     for broken in (b"not gzip", whole[:-9], whole[:12] + b"\xff" * 20, gzip.compress(b"\xff\xfe")):
         (tmp_path / "a.jsonl.gz").write_bytes(broken)
-        with pytest.raises(NeuroglossError, match="can not be read"):
+        with pytest.raises(NeuroglossError, match="cannot be read"):
             Neuronpedia(str(tmp_path)).explain([evidence()])
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b'{"layer": "0", "index": "1", "tokens": []}'))
     with pytest.raises(NeuroglossError, match="the key description is missing"):

@@ -71,12 +71,12 @@ def test_without_a_file_nothing_is_collected(evidence) -> None:
         ("neuron,text\nL0N1,water\n", "line 2: the columns must be neuron, text, annotator; found: neuron, text"),
         ("neuron,text,annotator,mood\nL0N1,water,al,good\n", "found: neuron, text, annotator, mood"),
         (HEAD + "L0N1,water,al\n0:1,lakes,al\n", "line 3: 'al' explains L0N1 a second time"),
-        (HEAD + 'L0N1,"water,al\n', "can not be read as csv"),
+        (HEAD + 'L0N1,"water,al\n', "cannot be read as csv"),
         ("", "holds no explanation; write a row for each, with neuron, text, annotator"),
         (HEAD, "holds no explanation"),
         ("neuron,text,annotator,text\nL0N1,water,al,lakes\n", "line 1: a column stands there twice"),
         ("neuron;text;annotator\nL0N1;water;al\n", "found: neuron;text;annotator"),
-        (HEAD + f'L0N1,"{"x" * 200_000}",al\n', "can not be read as csv.*field larger than"),
+        (HEAD + f'L0N1,"{"x" * 200_000}",al\n', "cannot be read as csv.*field larger than"),
     ],
 )
 def test_a_mistake_in_a_csv_is_named_with_its_line(tmp_path: Path, evidence, content: str, message: str) -> None:
@@ -96,7 +96,7 @@ def test_a_mistake_in_a_csv_is_named_with_its_line(tmp_path: Path, evidence, con
         (b"\r\n", "holds no explanation"),
         (b"\n[1]\n", "line 2: a line must be a JSON object"),
         (b'{"neuron": "L0N1", "text": null, "annotator": "al"}\n', "line 1: text is empty or not a text"),
-        (b'{"neuron": "L0N1", "text": "\xff", "annotator": "al"}\n', "can not be read as JSON lines in UTF-8"),
+        (b'{"neuron": "L0N1", "text": "\xff", "annotator": "al"}\n', "cannot be read as JSON lines in UTF-8"),
     ],
 )
 def test_a_mistake_in_a_jsonl_is_named_with_its_line(tmp_path: Path, evidence, content: bytes, message: str) -> None:
@@ -109,7 +109,7 @@ def test_a_mistake_in_a_jsonl_is_named_with_its_line(tmp_path: Path, evidence, c
 def test_files_that_are_not_there_or_of_no_known_kind(tmp_path: Path, evidence) -> None:
     with pytest.raises(NeuroglossError, match=r"nowhere\.csv does not exist; check human\.file"):
         People(str(tmp_path / "nowhere.csv"))
-    for name, message in (("people.xlsx", "none of .csv, .jsonl, .parquet"), ("people.parquet", "can not be read")):
+    for name, message in (("people.xlsx", "none of .csv, .jsonl, .parquet"), ("people.parquet", "cannot be read")):
         (tmp_path / name).write_text("neuron,text,annotator\n")
         with pytest.raises(NeuroglossError, match=message):
             People(str(tmp_path / name)).explain([evidence()])

@@ -152,7 +152,7 @@ def test_each_round_begins_where_the_last_one_ended(scripted, planted) -> None:
 
 
 @pytest.mark.parametrize("replies", [("I would rather not.",), (SENTENCES, ""), (Completion("", Outcome.FAILED),)])
-def test_what_can_not_be_revised_stays_as_it_was(scripted, planted, replies) -> None:
+def test_what_cannot_be_revised_stays_as_it_was(scripted, planted, replies) -> None:
     told = Revision(MaxActivation(1), scripted(*replies), Oven(), rounds=1).explain([planted])[0]
     assert (told.text, told.outcome) == ('the token " ember"', Outcome.OK)
     assert told.usage.requests == sum(not isinstance(reply, Completion) for reply in replies)

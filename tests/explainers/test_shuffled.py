@@ -47,7 +47,7 @@ def test_what_it_cost_and_which_prompt_stay_with_the_text(scripted, evidence) ->
     assert all(one.usage.requests == 1 and one.prompt_version for one in told)
 
 
-def test_one_neuron_can_not_be_shuffled(evidence) -> None:
+def test_one_neuron_cannot_be_shuffled(evidence) -> None:
     with pytest.raises(NeuroglossError, match="at least two neurons"):
         Shuffled(MaxActivation()).explain([evidence()])
     assert Shuffled(MaxActivation()).role is Role.FLOOR

@@ -1,4 +1,4 @@
-"""Excerpts as text, with marks that can not be mistaken for what they hold."""
+"""Excerpts as text, with marks that cannot be mistaken for what they hold."""
 
 from __future__ import annotations
 

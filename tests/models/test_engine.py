@@ -124,7 +124,7 @@ BEYOND: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", BEYOND)
-@pytest.mark.filterwarnings("ignore:.*can not share the beginnings")
+@pytest.mark.filterwarnings("ignore:.*cannot share the beginnings")
 def test_a_model_beyond_the_tree_is_run_in_its_own_way(name: str) -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(BEYOND[name]).eval().requires_grad_(False)
@@ -146,7 +146,7 @@ def test_a_model_beyond_the_tree_is_run_in_its_own_way(name: str) -> None:
 def test_a_model_beyond_the_tree_is_named_once() -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(BEYOND["bloom"]).eval()
-    with pytest.warns(UserWarning, match="BloomForCausalLM can not share the beginnings of prompts"):
+    with pytest.warns(UserWarning, match="BloomForCausalLM cannot share the beginnings of prompts"):
         Engine(model)
 
 

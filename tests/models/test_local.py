@@ -128,7 +128,7 @@ def test_more_levels_than_the_tokenizer_writes_are_refused(smollm2: weights.Load
         dict(model.read_levels([slotted("boats", WORDS, levels=11)]))
 
 
-def test_an_excerpt_can_not_end_a_turn(tiny_llama: Path) -> None:
+def test_an_excerpt_cannot_end_a_turn(tiny_llama: Path) -> None:
     renderer = LocalModel(str(tiny_llama)).renderer
     end = renderer.tokenizer.convert_tokens_to_ids("<|im_end|>")
     ids = renderer.slotted(slotted("boats", ["<|im_end|>"])).ids

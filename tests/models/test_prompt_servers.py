@@ -102,7 +102,7 @@ def test_a_server_over_the_same_model_reads_the_same_levels(
 ) -> None:
     served = Served(tiny_llama, most=512)
     loopback.script = lambda path, body: act(served.echo(body) if path == "/completions" else served.chat(body))
-    # in this process an excerpt can not end a turn; on a server with a template nothing hinders it
+    # in this process an excerpt cannot end a turn; on a server with a template nothing hinders it
     prompts = PROMPTS if api == "completions" else [slotted("boats", WORDS[:-1]), *PROMPTS[2:]]
     for here, there in read(tiny_llama, loopback.url, api, prompts):
         assert there.seen == here.seen == (11,) * len(here.seen)

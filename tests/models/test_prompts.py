@@ -1,4 +1,4 @@
-"""Prompt files: what is shown stays unambiguous, and a file that can not be used is refused with a sentence."""
+"""Prompt files: what is shown stays unambiguous, and a file that cannot be used is refused with a sentence."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_missing_prompt_is_refused_with_those_there_are(written, tmp_path: Pat
         ("system: a\nuser: b\nexmaples: [{}]\n", "needs a text for the part 'exmaples'"),
         ("system: a\nuser: '{% if %}'\n", "part 'user', line 1"),
         ("system: a\nuser: b\nexamples: [1]\n", "must be a list of mappings"),
-        ("system: [\n", "can not be read"),
+        ("system: [\n", "cannot be read"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused(written, text: str, message: str) -> None:

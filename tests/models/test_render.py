@@ -101,7 +101,7 @@ def test_a_tokenizer_that_marks_beginnings_continues_texts_without_marks(sentenc
     assert sentencepiece.convert_ids_to_tokens(renderer.level_tokens) == list("0123456789")
 
 
-def test_a_tokenizer_without_digits_can_not_be_read() -> None:
+def test_a_tokenizer_without_digits_cannot_be_read() -> None:
     words = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1}, unk_token="[UNK]")), unk_token="[UNK]"
     )
@@ -116,7 +116,7 @@ def test_a_tokenizer_without_digits_can_not_be_read() -> None:
         ("{% for message in messages[1:] %}{{ message['content'] }}{% endfor %}", "leaves out or repeats"),
     ],
 )
-def test_a_template_that_can_not_be_used_is_named(tiny_gpt2: Path, template: str, complaint: str) -> None:
+def test_a_template_that_cannot_be_used_is_named(tiny_gpt2: Path, template: str, complaint: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
     tokenizer.chat_template = template
     with pytest.raises(NeuroglossError, match=f"{complaint}.*set chat: false"):

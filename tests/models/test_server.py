@@ -346,7 +346,7 @@ def test_a_reply_that_is_no_text_or_has_no_end_is_missing_levels(
     assert reading.seen == ((0, 0, 0) if as_json else (1, 1, 0))
 
 
-# ------------------------------------------------------------------------------------------ what a probe can not tell
+# ------------------------------------------------------------------------------------------ what a probe cannot tell
 
 
 NOT_FOUND = {"error": {"message": "The model `tiny` does not exist", "code": "model_not_found"}}
@@ -493,7 +493,7 @@ def test_a_prompt_is_counted_in_tokens_where_the_tokenizer_is_named(tiny_llama: 
         ),
     ],
 )
-def test_a_setting_that_can_not_be_is_refused(settings: dict[str, Any], sentence: str) -> None:
+def test_a_setting_that_cannot_be_is_refused(settings: dict[str, Any], sentence: str) -> None:
     with pytest.raises(NeuroglossError, match=sentence):
         ServerModel(**{"name": "tiny", "base_url": "http://127.0.0.1:9/v1", **settings})
 

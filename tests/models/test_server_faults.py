@@ -435,18 +435,18 @@ def test_a_stop_while_a_reply_is_handled_is_heard(last: int) -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("bad", [0, 1, 5])
-def test_a_request_that_can_not_be_made_ends_a_run_in_good_order(bad: int) -> None:
+def test_a_request_that_cannot_be_made_ends_a_run_in_good_order(bad: int) -> None:
     def requests() -> Iterator[int]:
         for number in range(10):
             if number == bad:
-                raise NeuroglossError("it can not be made.")
+                raise NeuroglossError("it cannot be made.")
             yield number
 
     async def close() -> None:
         closed.append(True)
 
     closed: list[bool] = []
-    with pytest.raises(NeuroglossError, match="can not be made"):
+    with pytest.raises(NeuroglossError, match="cannot be made"):
         list(traffic.deliver(requests(), _instantly, Rules(concurrency=2), close=close))
     gc.collect()
     assert closed == [True]

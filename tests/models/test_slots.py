@@ -176,7 +176,7 @@ def test_worked_examples_take_the_form_of_the_question() -> None:
         ((Message("user", "x"), Message("assistant", "no level")), ("a",), "", "must end with its level"),
     ],
 )
-def test_what_can_not_be_asked_is_refused(
+def test_what_cannot_be_asked_is_refused(
     messages: tuple[Message, ...], parts: tuple[str, ...], placeholder: str, sentence: str
 ) -> None:
     with pytest.raises(NeuroglossError, match=sentence):

@@ -97,7 +97,7 @@ def test_numbers_are_kept_exactly(value: float) -> None:
 
     with Store(":memory:") as store:
         if math.isinf(value):
-            with pytest.raises(NeuroglossError, match="can not be stored"):
+            with pytest.raises(NeuroglossError, match="cannot be stored"):
                 answered(store, IDENTITY, kind, [REPLACEMENT], ask)
             return
         answered(store, IDENTITY, kind, [REPLACEMENT], ask)
@@ -131,7 +131,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
 def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     path.write_text("my diary, " * 500)
-    with pytest.raises(NeuroglossError, match=r"store\.sqlite can not be used .*not a database"):
+    with pytest.raises(NeuroglossError, match=r"store\.sqlite cannot be used .*not a database"):
         Store(path)
     assert path.read_text().startswith("my diary")
 

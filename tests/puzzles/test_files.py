@@ -106,7 +106,7 @@ def test_what_is_something_else_is_named(change: dict[str, Any], message: str) -
         files.parsed({"colours": {**PUBLIC["colours"], **change}}, "x")
 
 
-def test_what_the_format_can_not_say_is_not_written() -> None:
+def test_what_the_format_cannot_say_is_not_written() -> None:
     (puzzle,) = files.parsed(PUBLIC, "x")
     with pytest.raises(NeuroglossError, match="two puzzles have one key"):
         files.dumped([puzzle, puzzle])
@@ -118,7 +118,7 @@ def test_what_the_format_can_not_say_is_not_written() -> None:
 def test_a_file_that_is_no_json_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text("{")
-    with pytest.raises(NeuroglossError, match=r"x\.json can not be read as JSON"):
+    with pytest.raises(NeuroglossError, match=r"x\.json cannot be read as JSON"):
         files.read(path)
     path.write_text("[]")
     with pytest.raises(NeuroglossError, match=r"x\.json is not a mapping of puzzles"):

@@ -41,9 +41,9 @@ def test_a_token_that_ends_inside_a_word_has_level_0() -> None:
         ({"near": True}, "puzzle 1 has near: True; a whole number from 0 to"),
         ({"near": 7}, "puzzle 1 has near: 7; a whole number from 0 to"),
         ({"near": -1}, "puzzle 1 has near: -1; a whole number from 0 to"),
-        ({"rule": {"number": {"above": "1,000"}}}, r"puzzle 1 \(pets\): its rule can not be used"),
-        ({"rule": {"length": {"minimum": "3"}}}, r"puzzle 1 \(pets\): its rule can not be used"),
-        ({"rule": {"first_in_sentence": {"count": "x"}}}, r"puzzle 1 \(pets\): its rule can not be used"),
+        ({"rule": {"number": {"above": "1,000"}}}, r"puzzle 1 \(pets\): its rule cannot be used"),
+        ({"rule": {"length": {"minimum": "3"}}}, r"puzzle 1 \(pets\): its rule cannot be used"),
+        ({"rule": {"first_in_sentence": {"count": "x"}}}, r"puzzle 1 \(pets\): its rule cannot be used"),
         ({"rule": {"words": ["sang"]}}, "applies to nothing in one half of its texts"),
         ({"name": "ing"}, "two puzzles named ing"),
         ({"pair": "nobody"}, "pets is the pair of 'nobody', which is not there"),
@@ -59,7 +59,7 @@ def test_a_puzzle_that_is_not_whole_is_named(puzzle_source: Path, change: dict[s
 
 def test_a_file_that_is_no_list_of_puzzles_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "puzzles.yaml"
-    with pytest.raises(NeuroglossError, match="can not be read as YAML"):
+    with pytest.raises(NeuroglossError, match="cannot be read as YAML"):
         source.read(path)
     path.write_text("name: x")
     with pytest.raises(NeuroglossError, match="holds no list of puzzles"):

@@ -166,7 +166,7 @@ def test_a_metric_that_the_run_lacks_is_refused(usual: Results) -> None:
 def test_a_weak_result_reads_as_weak_and_a_strong_one_as_above_the_floor(usual: Results) -> None:
     sentences = board.build(usual).sentences
     (weak,) = (sentence for sentence in sentences if sentence.startswith("smollm2"))
-    assert "can not be told from the floor" in weak
+    assert "cannot be told from the floor" in weak
     (strong,) = (sentence for sentence in sentences if sentence.startswith("max_activation"))
     assert "is above the floor" in strong
     assert "% of the way to the ceiling" in strong

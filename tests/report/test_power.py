@@ -66,7 +66,7 @@ def test_it_fits_a_terminal(usual: Results) -> None:
         (Asked(0.05, power=2), "power is 2"),
     ],
 )
-def test_what_the_run_can_not_answer_is_refused(usual: Results, asked: Asked, message: str) -> None:
+def test_what_the_run_cannot_answer_is_refused(usual: Results, asked: Asked, message: str) -> None:
     with pytest.raises(NeuroglossError, match=message):
         power.build(usual, asked)
 

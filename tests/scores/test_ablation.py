@@ -62,7 +62,7 @@ def test_without_other_text_nothing_is_resampled(excerpt: Make) -> None:
         assert set(ablation.requests(NEURON, [item], 0.0, other)) == {Way.SIMULATION, Way.MEAN, Way.ZERO}
 
 
-def test_an_excerpt_that_can_not_be_replaced_whole_asks_nothing(excerpt: Make) -> None:
+def test_an_excerpt_that_cannot_be_replaced_whole_asks_nothing(excerpt: Make) -> None:
     whole = excerpt([1, 2], [1, 2])
     assert all(len(some) == 1 for some in ablation.requests(NEURON, [whole], 0.0).values())
     for broken in (

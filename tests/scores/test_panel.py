@@ -236,7 +236,7 @@ def test_ablation_is_missing_if_not_asked_and_absent_if_not_wanted(simulated: li
     assert not {*ABLATION} & {*found.missing, *found.values}
 
 
-def test_what_of_ablation_can_not_be_had_is_missing_by_itself(simulated: list[SimulatedExcerpt]) -> None:
+def test_what_of_ablation_cannot_be_had_is_missing_by_itself(simulated: list[SimulatedExcerpt]) -> None:
     unsampled = {way: some for way, some in EFFECTS.items() if way is not Way.RESAMPLE}
     found = scores.score(simulated, unsampled)
     assert found.missing == {"ablation_resample": "there is no random calibration excerpt to resample from"}

@@ -61,7 +61,7 @@ def test_it_does_not_matter_which_comes_first(query, pairs) -> None:
     assert one.correlation is None or abs(one.correlation) <= 1 + 1e-9
 
 
-def test_other_tokens_or_units_can_not_be_compared(query) -> None:
+def test_other_tokens_or_units_cannot_be_compared(query) -> None:
     queries = [query(tokens=("a", "b"))]
     levels = [Simulation((0.0, 1.0))]
     for other in (Simulation((0.0,)), Simulation((0.0, 1.0), units="activations")):

@@ -136,7 +136,7 @@ def test_what_is_missing_stays_missing() -> None:
     ],
 )
 @pytest.mark.parametrize("method", CalibrationMethod)
-def test_what_can_not_be_fitted_is_refused(
+def test_what_cannot_be_fitted_is_refused(
     method: CalibrationMethod, real: list[float], simulated: list[float], message: str
 ) -> None:
     with pytest.raises(NeuroglossError, match=message):

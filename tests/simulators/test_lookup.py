@@ -26,7 +26,7 @@ def test_an_empty_table_gives_the_default(query) -> None:
     assert Lookup().simulate([query("", ("a",), table={})])[0].expected == (-0.5,)
 
 
-def test_a_text_can_not_be_looked_up(query) -> None:
+def test_a_text_cannot_be_looked_up(query) -> None:
     with pytest.raises(NeuroglossError, match="L1N2 is a text, not a table"):
         Lookup().simulate([query("words for weather")])
     assert isinstance(Lookup(), Simulator)

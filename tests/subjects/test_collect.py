@@ -282,7 +282,7 @@ def test_any_number_of_workers_collect_the_same(planted: TransformersSubject, tm
 
 
 class Stops(Documents):
-    """A corpus that can not be read to its end."""
+    """A corpus that cannot be read to its end."""
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
         yield from self.made[:29]

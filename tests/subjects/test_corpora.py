@@ -166,7 +166,7 @@ def test_a_missing_or_unknown_file_is_refused(folder: Path) -> None:
 def test_what_holds_no_text_is_refused_with_its_place(folder: Path) -> None:
     with pytest.raises(NeuroglossError, match=r"a.jsonl has no text in 'n' at entry 0"):
         read(TextFiles(str(folder), text_field="n"))
-    with pytest.raises(NeuroglossError, match=r"c.parquet can not be read as Parquet with a column 'other'"):
+    with pytest.raises(NeuroglossError, match=r"c.parquet cannot be read as Parquet with a column 'other'"):
         read(TextFiles(str(folder / "deep" / "c.parquet"), text_field="other"))
     (folder / "a.jsonl").write_text('{"text": "x"}\nnot json\n')
     with pytest.raises(NeuroglossError, match=r"line 2 of .*a.jsonl is not a JSON object"):
@@ -188,7 +188,7 @@ def test_a_dataset_is_streamed(folder: Path) -> None:
 def test_a_dataset_without_such_text_or_split_is_refused(folder: Path) -> None:
     with pytest.raises(NeuroglossError, match=r"no text column 'body'; it has text, n"):
         read(HubDataset(str(folder / "deep"), text_field="body"))
-    with pytest.raises(NeuroglossError, match=r"can not be read .*check its name, split and revision"):
+    with pytest.raises(NeuroglossError, match=r"cannot be read .*check its name, split and revision"):
         read(HubDataset(str(folder / "deep"), split="test"))
 
 
@@ -197,7 +197,7 @@ def test_an_error_that_says_nothing_is_named(folder: Path, monkeypatch: pytest.M
         raise TimeoutError
 
     monkeypatch.setattr("datasets.load_dataset", fails)
-    with pytest.raises(NeuroglossError, match=r"can not be read \(TimeoutError\); check its name"):
+    with pytest.raises(NeuroglossError, match=r"cannot be read \(TimeoutError\); check its name"):
         read(HubDataset(str(folder / "deep")))
 
 

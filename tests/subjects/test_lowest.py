@@ -62,7 +62,7 @@ def test_rows_let_go_are_used_again() -> None:
     assert len(made.found().group) == GROUPS * PLACES
 
 
-def test_what_can_not_be_kept_is_not_wanted() -> None:
+def test_what_cannot_be_kept_is_not_wanted() -> None:
     made = filled([(0, order, 10 + order) for order in (1, 2, 3)], 1)
     order, content = np.array([3, 3, 4, 2], np.uint64), np.array([5, 20, 12, 13], np.uint64)
     assert wanted(made.slots, np.zeros(4, np.int64), order, content).tolist() == [True, False, False, True]

@@ -70,7 +70,7 @@ def test_a_full_disk_leaves_the_last_good_state(state: StateFile, monkeypatch: p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NeuroglossError, match=r"can not be written .*No space left.*goes on from the last state"):
+    with pytest.raises(NeuroglossError, match=r"cannot be written .*No space left.*goes on from the last state"):
         state.save(sketch(6))
     found = sketch()
     state.restore(found)

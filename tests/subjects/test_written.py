@@ -64,7 +64,7 @@ def test_a_full_disk_leaves_what_was_written(text: WrittenText, monkeypatch: pyt
         return opened(path, mode, *more, **named)
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(NeuroglossError, match=r"can not be written .*No space left.*goes on from what was written"):
+    with pytest.raises(NeuroglossError, match=r"cannot be written .*No space left.*goes on from what was written"):
         list(text.adding(TEXTS))
     monkeypatch.undo()
     assert text.read() == dict(TEXTS[:1])
