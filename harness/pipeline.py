@@ -1,7 +1,8 @@
-"""The stages, in order: task -> explain -> choose -> simulate -> calibrate -> ablate -> judge -> score.
+"""The stages, in order: records -> explain -> choose -> simulate -> calibrate -> score.
 
-Each stage takes the previous one's plain values and returns its own; nothing flows back. What has to be asked of a
-model goes through the store, so that running again resumes, and nothing is asked twice.
+A run is rows over units: a row is an explainer and the simulator that it is scored by. Each stage takes the previous
+one's plain values and returns its own; nothing flows back. What is asked of a model goes through the store, so that
+running again resumes, and nothing is asked twice.
 """
 
 from __future__ import annotations
@@ -9,256 +10,326 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import groupby
 
-from harness import tasks
-from harness.scores import ScoreSettings, ablation, correlation, judged, score, with_judgements
-from harness.scores.ablation import Way
+from harness.scores.metrics import correlation
 from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
+from harness.tasks.splits import evidence
 from harness.types import (
     Calibration,
     CalibrationMethod,
-    Effect,
-    Evidence,
     Excerpt,
     ExcerptKind,
     Explainer,
     Explanation,
-    Judge,
-    Judged,
-    JudgeQuery,
     Knowing,
-    LanguageModel,
     NeuroglossError,
-    NeuronId,
-    NeuronRecord,
     Query,
-    Replacement,
+    Record,
+    Role,
+    RowKey,
+    Scored,
     ScoredExplanation,
+    Scorer,
+    Scores,
     SimulatedExcerpt,
+    SimulatedExplanation,
     Simulation,
     Simulator,
     Truth,
 )
-
-Effects = Callable[[Sequence[Replacement]], list[Effect]]
-"""The subject, asked through the store: what each replacement does to its output, in order."""
-Ablated = Mapping[Way, Sequence[Effect]]
-"""What each way of replacing a neuron does, excerpt by excerpt; empty where it cannot be replaced."""
+from harness.types.grouping import regrouped
 
 Begin = Callable[[str], None]
-"""Told the name of each stage as it begins."""
+"""Function that gets the name of each stage as it begins."""
+Settle = Callable[[Explanation], Explanation]
+"""Function that decides on an explanation if none of its candidates has a score."""
+LOOKUP = "lookup"
+"""The name of the simulator of tables."""
 
 
-@dataclass(frozen=True, eq=False)
-class Simulated:
-    """An explanation, its neuron, and the simulations of the excerpts that are used: (split, excerpt) in order."""
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """How simulated levels become activations: the map, and how many calibration excerpts of each kind it is fitted on.
 
-    explanation: Explanation
-    record: NeuronRecord
-    excerpts: tuple[tuple[str, Excerpt], ...]
-    simulations: tuple[Simulation, ...]
+    With none of either nothing is fitted: candidates are chosen on all calibration excerpts, and no simulation is in
+    activation units.
+    """
 
-
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """The same in activation units: ``calibration`` is None where nothing was simulated to fit it on."""
-
-    explanation: Explanation
-    record: NeuronRecord
-    calibration: Calibration | None
-    excerpts: tuple[SimulatedExcerpt, ...]
+    method: CalibrationMethod = CalibrationMethod.LINEAR
+    top: int = 5
+    random: int = 5
 
 
 @dataclass(frozen=True)
-class Instruments:
-    """What the stages work with: ``explainers`` by their name on the board, a ``simulator`` for texts (a table is
-    always scored by the lookup simulator), the ``effects`` of replacements in the subject, and ``judges``, if any."""
+class Tools:
+    """What the stages work with, by their names on the board.
+
+    Attributes:
+        explainers: methods and controls.
+        simulators: the run's own first, by which candidates are chosen.
+        scorers: in the order in which their metrics stand in results.
+    """
 
     explainers: Mapping[str, Explainer | Knowing]
-    simulator: Simulator
-    effects: Effects
-    judges: Sequence[Judge] = ()
+    simulators: Mapping[str, Simulator]
+    scorers: Mapping[str, Scorer]
+
+    @property
+    def simulator(self) -> Simulator:
+        """The run's own simulator."""
+        return next(iter(self.simulators.values()))
 
 
-def run(
-    records: Sequence[NeuronRecord], instruments: Instruments, settings: ScoreSettings, begin: Begin
-) -> dict[str, list[ScoredExplanation]]:
-    """Explain, simulate and score: for each explainer one scored explanation for each record, in order.
+def run(  # noqa: PLR0913, PLR0917  # what a run is made of
+    records: Sequence[Record],
+    tools: Tools,
+    rows: Sequence[RowKey],
+    fitting: Fitting,
+    begin: Begin,
+    settle: Settle = lambda explanation: explanation,
+) -> dict[RowKey, list[ScoredExplanation]]:
+    """Explain, simulate and score every row over all units.
 
     Args:
-        records: the task's neurons that are asked for.
-        instruments: what explains, simulates and is ablated.
-        settings: which excerpts are used, and how.
-        begin: told the name of each stage as it begins.
+        records: the units that are asked for.
+        tools: what explains, simulates and scores.
+        rows: which explainer is scored by which simulator. A table is looked up, so its explainer has one row.
+        fitting: how simulations are calibrated.
+        begin: gets the name of each stage as it begins.
+        settle: decides on an explanation if none of its candidates has a score.
+
+    Returns:
+        The scored explanations of each row, in the order of the records.
     """
     begin("explain")
-    explanations = explain_and_choose(instruments.explainers, instruments.simulator, records, settings)
-    begin("simulate")
-    simulated = simulate(instruments.simulator, explanations, records, settings)
-    begin("calibrate")
-    calibrated = [calibrate(item, CalibrationMethod(settings.calibration)) for item in simulated]
-    begin("ablate")
-    measured = ablate(instruments.effects, calibrated, settings) if settings.ablation else [None] * len(calibrated)
-    if settings.judges:
-        begin("judge")
-    cases = judge(instruments.judges, explanations, records, settings)
-    begin("score")
-    says = {one.name: gives_probabilities(one) for one in instruments.judges}
-    scored = [
-        ScoredExplanation(
-            item.explanation,
-            item.excerpts,
-            item.calibration,
-            with_judgements(score(item.excerpts, measure, settings), some, settings, says),
-            some,
-        )
-        for item, measure, some in zip(calibrated, measured, cases, strict=True)
-    ]
-    return {name: [one for one in scored if one.explanation.explainer == name] for name in instruments.explainers}
+    explanations = explain(tools.explainers, records, fitting)
+    explanations = choose(tools.simulator, explanations, records, fitting, settle)
+    simulated = simulate(tools, explanations, records, rows, fitting, begin)
+    scored = score(tools.scorers, simulated, begin)
+    by_row: dict[RowKey, list[ScoredExplanation]] = {}
+    for explanation in scored:
+        by_row.setdefault(RowKey(explanation.explanation.explainer, explanation.simulator), []).append(explanation)
+    return by_row
 
 
-def explain_and_choose(
-    explainers: Mapping[str, Explainer | Knowing],
-    simulator: Simulator,
-    records: Sequence[NeuronRecord],
-    settings: ScoreSettings,
-) -> list[Explanation]:
-    """Every explainer's explanation of every record's neuron: of several candidates the best, see :func:`choose`."""
-    used = {record.neuron: excerpts_used(record, settings) for record in records}
-    truths = [Truth(neuron, tuple(excerpt for _, excerpt in some)) for neuron, some in used.items()]
-    held = {neuron: [one for split, one in some if split == "calibration"] for neuron, some in used.items()}
-    said = explain(explainers, [tasks.evidence(record) for record in records], truths)
-    return choose(simulator, said, held)
+# ---------------------------------------------------------------------------------------------------------- explaining
 
 
 def explain(
-    explainers: Mapping[str, Explainer | Knowing], evidence: Sequence[Evidence], truths: Sequence[Truth] = ()
+    explainers: Mapping[str, Explainer | Knowing], records: Sequence[Record], fitting: Fitting
 ) -> list[Explanation]:
-    """Every explainer's explanation of every neuron, with the explainer's name and what it was handed.
-
-    Args:
-        explainers: by name.
-        evidence: of each neuron, the same for every explainer.
-        truths: for controls that know them.
+    """Ask every explainer about every unit; each explanation gets its explainer's name and the excerpts it was shown.
 
     Raises:
-        NeuroglossError: an explainer did not give one explanation for each neuron, in order.
+        NeuroglossError: an explainer left out a unit, or changed their order.
     """
-    found: list[Explanation] = []
+    evidence_by_record = [evidence(record) for record in records]
+    truths = [
+        Truth(record.unit, tuple(excerpt for _, excerpt in excerpts_used(record, fitting)), record.told)
+        for record in records
+    ]
+    explanations: list[Explanation] = []
     for name, explainer in explainers.items():
-        handed: Sequence[Evidence | Truth] = truths if isinstance(explainer, Knowing) else evidence
-        told = explainer.recall(truths) if isinstance(explainer, Knowing) else explainer.explain(evidence)
-        if [one.neuron for one in told] != [known.neuron for known in handed]:
-            raise NeuroglossError(f"explainer.{name} did not give one explanation for each neuron, in order; mend it.")
-        found += [
-            replace(one, explainer=name, shown=tuple(excerpt.source for excerpt in known.excerpts))
-            for one, known in zip(told, handed, strict=True)
+        if isinstance(explainer, Knowing):
+            replies, handed = explainer.recall(truths), {truth.unit: truth.excerpts for truth in truths}
+        else:
+            replies = explainer.explain(evidence_by_record)
+            handed = {item.unit: item.excerpts for item in evidence_by_record}
+        _check_order(name, explainer.role, replies, records)
+        explanations += [
+            replace(reply, explainer=name, shown=tuple(excerpt.source for excerpt in handed[reply.unit]))
+            for reply in replies
         ]
-    return found
+    return explanations
+
+
+def _check_order(name: str, role: Role, replies: Sequence[Explanation], records: Sequence[Record]) -> None:
+    """Refuse replies that leave out a unit or stand in another order; not every puzzle has told ones of each kind."""
+    units = [unit for unit, _ in groupby(reply.unit for reply in replies)]
+    expected = [record.unit for record in records if role is not Role.TOLD or record.unit in set(units)]
+    if units != expected:
+        raise NeuroglossError(f"explainer.{name} did not explain each unit, in order; mend it.")
 
 
 def choose(
-    simulator: Simulator, explanations: Sequence[Explanation], held: Mapping[NeuronId, Sequence[Excerpt]]
+    simulator: Simulator,
+    explanations: Sequence[Explanation],
+    records: Sequence[Record],
+    fitting: Fitting,
+    settle: Settle = lambda explanation: explanation,
 ) -> list[Explanation]:
-    """Best of k: an explanation with candidates becomes the one that correlates best on excerpts held for choosing.
+    """Choose the best of several candidates: the one that correlates best on the calibration excerpts.
 
-    The first of equals is taken. Where no candidate has a score, the explanation stays as it is. What the simulations
-    cost is added to what the explanation did.
+    The first of equals is taken. What the simulations cost is added to what the explanation cost.
 
     Args:
         simulator: the run's own.
         explanations: some with candidates, some without.
-        held: the calibration excerpts of each neuron, which are neither explained nor reported on.
+        records: of their units; the calibration excerpts are neither explained nor reported on.
+        fitting: how many of them are used.
+        settle: decides if no candidate has a score.
     """
-    several = [one for one in explanations if one.candidates]
-    rivals = [[replace(one, text=rival.text, outcome=rival.outcome) for rival in one.candidates] for one in several]
-    groups = [[Query(said, text.tokens) for text in held[said.neuron]] for some in rivals for said in some]
-    replies = iter(answers(simulator, groups))
-    chosen = {
-        id(one): _best(one, held[one.neuron], [next(replies) for _ in some])
-        for one, some in zip(several, rivals, strict=True)
+    excerpts_by_unit = {record.unit: fitting_excerpts(record, fitting) for record in records}
+    contested = [explanation for explanation in explanations if explanation.candidates]
+    queries = [
+        [
+            [Query(replace(explanation, text=candidate.text, outcome=candidate.outcome), excerpt.tokens)
+             for excerpt in excerpts_by_unit[explanation.unit]]
+            for candidate in explanation.candidates
+        ]
+        for explanation in contested
+    ]  # fmt: skip
+    flat = [group for groups in queries for group in groups]
+    simulations = regrouped(answers(simulator, flat), queries)
+    best_by_id = {
+        id(explanation): _best(explanation, excerpts_by_unit[explanation.unit], replies, settle)
+        for explanation, replies in zip(contested, simulations, strict=True)
     }
-    return [chosen.get(id(one), one) for one in explanations]
+    return [best_by_id.get(id(explanation), explanation) for explanation in explanations]
 
 
-def _best(one: Explanation, held: Sequence[Excerpt], replies: Sequence[Sequence[Simulation]]) -> Explanation:
-    rivals = tuple(
-        replace(rival, score=agreement_on(held, some)) for rival, some in zip(one.candidates, replies, strict=True)
+def _best(
+    explanation: Explanation,
+    excerpts: Sequence[Excerpt],
+    simulations: Sequence[Sequence[Simulation]],
+    settle: Settle,
+) -> Explanation:
+    candidates = tuple(
+        replace(candidate, score=agreement_on(excerpts, replies))
+        for candidate, replies in zip(explanation.candidates, simulations, strict=True)
     )
-    spent = sum((simulation.usage for some in replies for simulation in some), one.usage)
-    best = max(rivals, key=lambda rival: -math.inf if rival.score is None else rival.score)
-    if best.score is None:
-        return replace(one, candidates=rivals, usage=spent)
-    return replace(one, candidates=rivals, usage=spent, text=best.text, outcome=best.outcome)
+    usage = sum((simulation.usage for replies in simulations for simulation in replies), explanation.usage)
+    best = max(candidates, key=lambda candidate: -math.inf if candidate.score is None else candidate.score)
+    judged = replace(explanation, candidates=candidates, usage=usage)
+    return settle(judged) if best.score is None else replace(judged, text=best.text, outcome=best.outcome)
 
 
 def agreement_on(excerpts: Sequence[Excerpt], simulations: Sequence[Simulation]) -> float | None:
-    """The correlation of real and simulated activations over the scored tokens of ``excerpts``, pooled.
+    """Return the correlation of real and simulated activations over the scored tokens of ``excerpts``, pooled.
 
-    None where a token has no simulation: one that fails on hard excerpts must not win.
+    None if a token has no simulation: a candidate that fails on hard excerpts must not win.
     """
     real = [value for excerpt in excerpts for value in excerpt.activations[excerpt.scored]]
-    found = [
+    simulated = [
         value
         for excerpt, simulation in zip(excerpts, simulations, strict=True)
         for value in simulation.expected[excerpt.scored]
     ]
-    if not real or len(found) != len(real) or any(map(math.isnan, found)):
+    if not real or len(simulated) != len(real) or any(map(math.isnan, simulated)):
         return None
-    return correlation(real, found)
+    return correlation(real, simulated)
 
 
-def simulate(
-    simulator: Simulator,
+# ---------------------------------------------------------------------------------------------------------- simulating
+
+
+def simulate(  # noqa: PLR0913, PLR0917  # what a stage takes
+    tools: Tools,
     explanations: Sequence[Explanation],
-    records: Sequence[NeuronRecord],
-    settings: ScoreSettings,
-) -> list[Simulated]:
-    """Simulate each explanation on its neuron's calibration and valid excerpts, all in one call to each simulator."""
-    by_neuron = {record.neuron: record for record in records}
-    used = {record.neuron: excerpts_used(record, settings) for record in records}
-    replies = answers(
-        simulator, [[Query(one, excerpt.tokens) for _, excerpt in used[one.neuron]] for one in explanations]
-    )
+    records: Sequence[Record],
+    rows: Sequence[RowKey],
+    fitting: Fitting,
+    begin: Begin,
+) -> list[SimulatedExplanation]:
+    """Simulate each explanation by the simulators of its rows, all in one call to each, and calibrate."""
+    by_unit = {record.unit: record for record in records}
+    simulated = []
+    for name, simulator in tools.simulators.items():
+        begin(f"simulate by {name}")
+        members = _members(explanations, rows, name)
+        excerpts = [_excerpts_of(tools, explanation, by_unit[explanation.unit], fitting) for explanation in members]
+        queries = [
+            [Query(explanation, excerpt.tokens) for _, excerpt in pairs]
+            for explanation, pairs in zip(members, excerpts, strict=True)
+        ]
+        simulated += [
+            calibrate(explanation, by_unit[explanation.unit], name, list(zip(pairs, replies, strict=True)), fitting)
+            for explanation, pairs, replies in zip(members, excerpts, answers(simulator, queries), strict=True)
+        ]
+    return simulated
+
+
+def _members(explanations: Sequence[Explanation], rows: Sequence[RowKey], simulator: str) -> list[Explanation]:
+    """Return the explanations that a simulator is asked about; a table stands in the first row of its explainer."""
+    first = {row.explainer: row.simulator for row in reversed(rows)}
+    keys = set(rows)
     return [
-        Simulated(explanation, by_neuron[explanation.neuron], used[explanation.neuron], tuple(some))
-        for explanation, some in zip(explanations, replies, strict=True)
+        explanation
+        for explanation in explanations
+        if RowKey(explanation.explainer, simulator) in keys
+        and (explanation.table is None or first[explanation.explainer] == simulator)
     ]
+
+
+def _excerpts_of(
+    tools: Tools, explanation: Explanation, record: Record, fitting: Fitting
+) -> tuple[tuple[str, Excerpt], ...]:
+    """Return what an explanation is simulated on; one that comes with its unit was shown nothing, so all is used."""
+    if tools.explainers[explanation.explainer].role is Role.TOLD:
+        splits = (("calibration", record.splits.calibration), ("valid", record.splits.valid))
+        return tuple((split, excerpt) for split, excerpts in splits for excerpt in excerpts)
+    return excerpts_used(record, fitting)
+
+
+def excerpts_used(record: Record, fitting: Fitting) -> tuple[tuple[str, Excerpt], ...]:
+    """Return the excerpts to simulate, with their split: a few of each kind to calibrate on, all valid ones."""
+    fitted = fitting_excerpts(record, fitting) if fitting.top + fitting.random else ()
+    return (
+        *(("calibration", excerpt) for excerpt in fitted),
+        *(("valid", excerpt) for excerpt in record.splits.valid),
+    )
+
+
+def fitting_excerpts(record: Record, fitting: Fitting) -> tuple[Excerpt, ...]:
+    """Return the calibration excerpts that are used: the first few of each kind, or all if nothing is calibrated."""
+    excerpts = record.splits.calibration
+    if not fitting.top + fitting.random:
+        return excerpts
+    top = [excerpt for excerpt in excerpts if excerpt.kind is ExcerptKind.TOP]
+    random = [excerpt for excerpt in excerpts if excerpt.kind is ExcerptKind.RANDOM]
+    return (*top[: fitting.top], *random[: fitting.random])
 
 
 def answers(simulator: Simulator, groups: Sequence[Sequence[Query]]) -> list[list[Simulation]]:
-    """The simulation of each query of each group, in order, by one call to each simulator; tables are looked up."""
+    """Return the simulation of each query of each group, by one call to each simulator; tables are looked up."""
     queries = [query for group in groups for query in group]
     replies: dict[int, Simulation] = {}
-    for asked, is_table in ((Lookup(), True), (simulator, False)):
+    for answering, is_table in ((Lookup(), True), (simulator, False)):
         members = [i for i, query in enumerate(queries) if (query.explanation.table is not None) is is_table]
-        replies |= zip(members, asked.simulate([queries[i] for i in members]), strict=True)
-    places = iter(range(len(queries)))
-    return [[replies[next(places)] for _ in group] for group in groups]
+        replies |= zip(members, answering.simulate([queries[i] for i in members]), strict=True)
+    return regrouped([replies[i] for i in range(len(queries))], groups)
 
 
-def excerpts_used(record: NeuronRecord, settings: ScoreSettings) -> tuple[tuple[str, Excerpt], ...]:
-    """The excerpts to simulate, with their split: the first few of each kind to calibrate on, all valid ones."""
-    splits = tasks.split_record(record)
-    top = [excerpt for excerpt in splits.calibration if excerpt.kind is ExcerptKind.TOP]
-    random = [excerpt for excerpt in splits.calibration if excerpt.kind is ExcerptKind.RANDOM]
-    fitted = top[: settings.calibration_top] + random[: settings.calibration_random]
-    return tuple([("calibration", excerpt) for excerpt in fitted] + [("valid", excerpt) for excerpt in splits.valid])
+def calibrate(
+    explanation: Explanation,
+    record: Record,
+    simulator: str,
+    simulations: Sequence[tuple[tuple[str, Excerpt], Simulation]],
+    fitting: Fitting,
+) -> SimulatedExplanation:
+    """Fit a map on the calibration excerpts, and apply it to all simulations of an explanation.
 
-
-def calibrate(item: Simulated, method: CalibrationMethod = CalibrationMethod.LINEAR) -> Calibrated:
-    """Fit on the calibration excerpts, apply to all."""
-    pairs = list(zip(item.excerpts, item.simulations, strict=True))
-    fitted = [(excerpt, simulation) for (split, excerpt), simulation in pairs if split == "calibration"]
-    line = calibration.fit_excerpts(
-        [excerpt for excerpt, _ in fitted], [simulation for _, simulation in fitted], method
+    Args:
+        explanation: which was simulated.
+        record: of its unit.
+        simulator: the name of the one that was asked.
+        simulations: each with its split and excerpt.
+        fitting: how to fit; nothing is fitted if it takes no excerpts.
+    """
+    fitted = [(excerpt, reply) for (split, excerpt), reply in simulations if split == "calibration"]
+    line = None
+    if fitting.top + fitting.random:
+        line = calibration.fit_excerpts(
+            [excerpt for excerpt, _ in fitted], [reply for _, reply in fitted], fitting.method
+        )
+    excerpts = tuple(
+        SimulatedExcerpt(split, excerpt, reply, _in_activation_units(line, reply))
+        for (split, excerpt), reply in simulations
     )
-    excerpts = [
-        SimulatedExcerpt(split, excerpt, simulation, _in_activation_units(line, simulation))
-        for (split, excerpt), simulation in pairs
-    ]
-    return Calibrated(item.explanation, item.record, line, tuple(excerpts))
+    return SimulatedExplanation(explanation, record, simulator, excerpts, line)
 
 
 def _in_activation_units(line: Calibration | None, simulation: Simulation) -> tuple[float, ...]:
@@ -267,64 +338,46 @@ def _in_activation_units(line: Calibration | None, simulation: Simulation) -> tu
     return tuple(calibration.apply(line, simulation.expected).tolist())
 
 
-def judge(
-    judges: Sequence[Judge],
-    explanations: Sequence[Explanation],
-    records: Sequence[NeuronRecord],
-    settings: ScoreSettings,
-) -> list[tuple[Judged, ...]]:
-    """Put each judge its cases on excerpts that nothing was explained or calibrated on; none without words to judge.
+# ------------------------------------------------------------------------------------------------------------- scoring
 
-    All of a judge's cases are asked in one call.
+
+def score(
+    scorers: Mapping[str, Scorer], explanations: Sequence[SimulatedExplanation], begin: Begin
+) -> list[ScoredExplanation]:
+    """Score simulated explanations by every scorer, and join the scores of each, in the order of the scorers.
+
+    Raises:
+        NeuroglossError: a scorer left out an explanation, or two scorers give the same metric.
     """
-    by_neuron = {record.neuron: judged_excerpts(record, settings) for record in records}
-    found: list[tuple[Judged, ...]] = [() for _ in explanations]
-    for one in judges:
-        put = judged.CASES[one.name]
-        cases = [put(by_neuron[said.neuron], settings.judged_level) if said.in_words else [] for said in explanations]
-        answers = iter(
-            one.judge(
-                [
-                    JudgeQuery(said, case.excerpt.tokens, case.marked)
-                    for said, some in zip(explanations, cases, strict=True)
-                    for case in some
-                ]
-            )
+    scored_by: dict[str, list[Scored]] = {}
+    for name, scorer in scorers.items():
+        begin(f"score by {name}")
+        scored_by[name] = scorer.score(explanations)
+        _check_scores(name, scored_by, len(explanations))
+    return [
+        ScoredExplanation(
+            explanation=simulated.explanation,
+            simulator=simulated.simulator if simulated.explanation.table is None else LOOKUP,
+            simulated=simulated.excerpts,
+            calibration=simulated.calibration,
+            scores=reduce(Scores.joined, (part.scores for part in parts), Scores({})),
+            judged=tuple(case for part in parts for case in part.judged),
         )
-        found = [
-            (*before, *(Judged(one.name, case.excerpt, case.marked, case.truth, next(answers)) for case in some))
-            for before, some in zip(found, cases, strict=True)
-        ]
-    return found
-
-
-def judged_excerpts(record: NeuronRecord, settings: ScoreSettings) -> tuple[Excerpt, ...]:
-    """The excerpts that judges are asked about."""
-    splits = tasks.split_record(record)
-    return splits.valid if settings.judged_split == "valid" else splits.test
-
-
-def gives_probabilities(judge: Judge) -> bool:
-    """Whether a judge's model says how likely a yes is, and not only yes or no."""
-    model: LanguageModel | None = getattr(judge, "model", None)
-    return model is None or model.identity.transport != "text"
-
-
-def ablate(effects: Effects, items: Sequence[Calibrated], settings: ScoreSettings) -> list[Ablated]:
-    """The effects of each item's replacements, see :func:`harness.scores.ablation.requests`; all are asked in one call.
-
-    What a neuron is resampled from are the random excerpts of its calibration split, which nothing is reported on.
-    """
-    requests = [
-        ablation.requests(
-            item.record.neuron,
-            item.excerpts,
-            item.record.moments.mean,
-            [one for one in tasks.split_record(item.record).calibration if one.kind is ExcerptKind.RANDOM],
-            top=settings.ablation_top,
-            random=settings.ablation_random,
-        )
-        for item in items
+        for simulated, *parts in zip(explanations, *scored_by.values(), strict=True)
     ]
-    answers = iter(effects([request for ways in requests for some in ways.values() for request in some]))
-    return [{way: [next(answers) for _ in some] for way, some in ways.items()} for ways in requests]
+
+
+def _check_scores(name: str, scored_by: Mapping[str, Sequence[Scored]], explanations: int) -> None:
+    """Refuse a scorer that left out an explanation, or gives a metric of a scorer before it."""
+    if len(scored_by[name]) != explanations:
+        raise NeuroglossError(f"scores.{name} scored {len(scored_by[name])} of {explanations} explanations; mend it.")
+    metrics = {scorer: _metrics(scored) for scorer, scored in scored_by.items()}
+    for scorer, names in metrics.items():
+        if scorer != name and names & metrics[name]:
+            common = min(names & metrics[name])
+            raise NeuroglossError(f"scores.{scorer} and scores.{name} both give {common}; leave one of them out.")
+
+
+def _metrics(scored: Sequence[Scored]) -> set[str]:
+    """Return the names of all scores, with a value or without."""
+    return {name for item in scored for name in (*item.scores.values, *item.scores.missing)}

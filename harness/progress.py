@@ -1,12 +1,13 @@
-"""Progress of long work: live bars on a terminal, plain lines elsewhere. A subscriber: no stage knows about it."""
+"""Terminals: a console for what commands print, and the progress of their stages."""
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,10 +19,30 @@ from rich.progress import (
 )
 
 SECONDS_BETWEEN_LINES = 10.0
+COLUMNS = 110
+"""The width of what is printed into a file."""
+
+
+def terminal() -> Console:
+    """Return a console on standard output: as wide as the terminal, or :data:`COLUMNS` wide in a file."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
+
+
+def show(*parts: RenderableType) -> None:
+    """Print pages, and lines of text that are not wrapped."""
+    console = terminal()
+    for part in parts:
+        if isinstance(part, str):
+            console.print(part, soft_wrap=True, markup=False)
+        else:
+            console.print(part)
 
 
 class ProgressReporter:
-    """Call it as a :data:`harness.types.Progress`: with what is done, how much of it, and how much there is."""
+    """A :data:`harness.types.Progress`: live bars on a terminal, lines elsewhere.
+
+    It is called with a stage, its number of finished items and their total.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -35,8 +56,8 @@ class ProgressReporter:
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._started: dict[str, float] = {}
-        self._spoken: dict[str, float] = {}
+        self._started_at: dict[str, float] = {}
+        self._printed_at: dict[str, float] = {}
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -47,21 +68,23 @@ class ProgressReporter:
     ) -> None:
         self._bars.stop()
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` is done."""
+    def __call__(self, stage: str, count: int, total: int) -> None:
+        """Show that ``count`` of ``total`` items of a stage are finished."""
         if self._console.is_terminal:
-            task = self._tasks.setdefault(what, TaskID(-1))
-            if task < 0:
-                task = self._tasks[what] = self._bars.add_task(what, total=total)
-            self._bars.update(task, completed=done, total=total)
+            self._move_bar(stage, count, total)
         else:
-            self._say(what, done, total)
+            self._print_line(stage, count, total)
 
-    def _say(self, what: str, done: int, total: int) -> None:
-        """A line at the start, at the end, and every few seconds between: a log stays readable."""
+    def _move_bar(self, stage: str, count: int, total: int) -> None:
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=total)
+        self._bars.update(self._tasks[stage], completed=count, total=total)
+
+    def _print_line(self, stage: str, count: int, total: int) -> None:
+        """Print a line at the start, at the end, and every ten seconds in between, so that a log stays readable."""
         now = time.monotonic()
-        started = self._started.setdefault(what, now)
-        due = now - self._spoken.get(what, float("-inf")) >= SECONDS_BETWEEN_LINES
-        if due or done >= total:
-            self._spoken[what] = now
-            self._console.print(f"{what}: {done}/{total} ({now - started:.0f} s)", markup=False, highlight=False)
+        started_at = self._started_at.setdefault(stage, now)
+        is_due = now - self._printed_at.get(stage, float("-inf")) >= SECONDS_BETWEEN_LINES
+        if is_due or count >= total:
+            self._printed_at[stage] = now
+            self._console.print(f"{stage}: {count}/{total} ({now - started_at:.0f} s)", markup=False, highlight=False)

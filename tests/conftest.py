@@ -5,19 +5,21 @@
 tokenizer of 512 tokens or fewer in which "10" is one token; only the Llama one has a chat template. Their weights are
 large enough for each token to matter, and always the same.
 
-``puzzle_source`` is a folder with the source of two puzzles, ``puzzle_results`` makes the results of a run of them.
+``puzzle_source`` is a folder with the source of two puzzles, ``puzzle_results`` makes the results of a run of them,
+and ``make_results`` those of made-up rows.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -31,20 +33,44 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from harness import cli, puzzle_experiment, puzzle_pipeline, stats, weights
-from harness.config import RunSettings
+from harness import cli, pipeline, weights
+from harness.explainers.controls.shuffled import Shuffled
+from harness.explainers.controls.token_lookup import TokenLookup
 from harness.explainers.max_activation import MaxActivation
-from harness.explainers.shuffled import Shuffled
-from harness.explainers.token_lookup import TokenLookup
-from harness.instruments import explainer_info
-from harness.puzzle_results import PuzzleResults, PuzzleTaskInfo
-from harness.puzzles import source
-from harness.results import SimulatorInfo
-from harness.scores import ScoreSettings
+from harness.explainers.told import Told
+from harness.pipeline import Fitting, Tools
+from harness.results import merge, truths
+from harness.results.rows import Resampling, summarise
+from harness.results.run import Results
+from harness.results.vocabulary import ExplainerInfo, ResultRow, TaskInfo
+from harness.scorers.truths import Truths
 from harness.simulators.chance import Chance
 from harness.simulators.levels import unasked
 from harness.simulators.token_overlap import TokenOverlap
-from harness.types import Puzzle, Query, Simulation
+from harness.subjects.locate import locate
+from harness.subjects.transformers_subject import TransformersSubject
+from harness.tasks.puzzles import source
+from harness.tasks.puzzles.records import record
+from harness.types import (
+    Effect,
+    Explainer,
+    Explanation,
+    Identity,
+    Knowing,
+    Puzzle,
+    Query,
+    Replacement,
+    Role,
+    RowKey,
+    ScoredExplanation,
+    ScorerInfo,
+    Scores,
+    Simulation,
+    Simulator,
+    SimulatorInfo,
+    Unit,
+    Validity,
+)
 
 TEXT = """
 The harbour lay quiet in the morning, and the boats had not yet gone out. A woman in a blue coat counted the crates on
@@ -71,9 +97,11 @@ CHAT_TEMPLATE = (
 )
 
 
-# A test of an invariance is not a test of speed: on a busy machine a deadline fails it for nothing.
-hypothesis.settings.register_profile("busy machine", deadline=None)
-hypothesis.settings.load_profile("busy machine")
+# Property tests draw the same examples each time in `make test`, so that no tree is red by chance, and others each time
+# in `make fuzz`. A test of an invariance is not a test of speed: on a busy machine a deadline fails it for nothing.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("fuzz", max_examples=1000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 
 def pytest_configure() -> None:
@@ -197,6 +225,34 @@ def tiny_task(tmp_path_factory: pytest.TempPathFactory, tiny_llama: Path) -> Pat
     return folder / "tasks" / "tiny-v1"
 
 
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def neurogloss(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Runs the command in this process: (exit status, standard output, standard error)."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return command
+
+
+@pytest.fixture
+def small(tiny_task: Path, tiny_llama: Path, tmp_path: Path) -> list[str]:
+    """What makes a run of the default config small: the small task and subject, models that are scripted or none."""
+    return [
+        *(f"task.name={tiny_task.name}", f"task.path={tiny_task}"),
+        *("subject=transformers", f"subject.name={tiny_llama}"),
+        *("explainer_model=[fake]", "simulator=token_overlap", "scores=panel"),
+        *("board.resamples=200", f"output={tmp_path / 'runs'}"),
+    ]
+
+
 PUZZLES = """
 - name: pets
   class: lexical
@@ -229,11 +285,14 @@ def puzzle_source(tmp_path: Path) -> Path:
 
 
 class Reader:
-    """A simulator that says what it was told to say of each explanation, and 0 elsewhere."""
+    """A simulator that gives levels by heart for some explanations, and 0 elsewhere."""
 
     def __init__(self, name: str, levels: Mapping[tuple[str, tuple[str, ...]], tuple[float, ...]]) -> None:
         self.name = name
         self.levels = levels
+
+    def describe(self) -> SimulatorInfo:
+        return SimulatorInfo(self.name)
 
     def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
         return [unasked(query) or self._simulation(query) for query in queries]
@@ -244,10 +303,10 @@ class Reader:
 
 def knowing(puzzles: Sequence[Puzzle], name: str = "oracle") -> Reader:
     """A simulator that knows the levels of every puzzle under its true explanation, and is silent under any other."""
-    known = {
+    levels = {
         (puzzle.explanation, text.tokens): tuple(map(float, text.levels)) for puzzle in puzzles for text in puzzle.texts
     }
-    return Reader(name, known)
+    return Reader(name, levels)
 
 
 @pytest.fixture
@@ -255,46 +314,179 @@ def oracle() -> Callable[..., Reader]:
     return knowing
 
 
+CONTROLS: Mapping[str, Simulator] = {"token_overlap": TokenOverlap(), "chance": Chance()}
+EXPLAINERS: Mapping[str, Explainer | Knowing] = {
+    "max_activation": MaxActivation(),
+    "shuffled": Shuffled(MaxActivation()),
+    "token_lookup": TokenLookup(1),
+}
+TOLD = (Validity.TRUE, Validity.NEAR, Validity.UNRELATED)
+
+
 @pytest.fixture
-def puzzle_results(puzzle_source: Path) -> Callable[..., PuzzleResults]:
+def puzzle_results(puzzle_source: Path) -> Callable[..., Results]:
     """Makes the results of a run of the two puzzles: a simulator that knows them, beside both controls."""
 
-    def make(run_id: str = "feedfacecafe", info: SimulatorInfo | None = None, **changes: Any) -> PuzzleResults:
+    def make(run_id: str = "feedfacecafe", info: SimulatorInfo | None = None, **changes: Any) -> Results:
         puzzles = source.read(puzzle_source / "puzzles.yaml")
-        own = knowing(puzzles)
-        tools = puzzle_pipeline.Instruments(
-            {own.name: own, "token_overlap": TokenOverlap(), "chance": Chance()},
-            {"max_activation": MaxActivation(), "shuffled": Shuffled(MaxActivation()), "token_lookup": TokenLookup(1)},
+        infos = (info or SimulatorInfo("oracle"), *(SimulatorInfo(name, control=True) for name in CONTROLS))
+        tools = Tools(
+            {**EXPLAINERS, **{validity.value: Told(validity) for validity in TOLD}},
+            {infos[0].name: knowing(puzzles), **CONTROLS},
+            {"truths": Truths()},
         )
-        measured, scored = puzzle_pipeline.run(puzzles, tools, 0.05, lambda _: None)
-        settings = RunSettings(scores=ScoreSettings(resamples=200))
-        rows = [
-            puzzle_experiment.row(simulator, measured[name], simulator is not own, 1.0, settings)
-            for name, simulator in tools.simulators.items()
-        ]
-        if info is not None:
-            rows[0] = dataclasses.replace(rows[0], simulator=info)
-        made = {"neurogloss": "0.1.0", "python": "3.11", "packages": {}, "git": None}
-        results = PuzzleResults(
-            run_id=run_id,
-            created="2025-01-02T03:04:05+00:00",
-            task=PuzzleTaskInfo("puzzles-v1", "feedface" * 8, 2, tuple(puzzle.key for puzzle in puzzles)),
-            simulators=tuple(rows),
-            explainers=tuple(explainer_info(name, tools.explainers[name], some) for name, some in scored.items()),
-            summaries=tuple(
-                stats.summarise(
-                    name,
-                    tools.explainers[name].role,
-                    "lookup" if name == "token_lookup" else rows[0].simulator.name,
-                    some,
-                    seed=0,
-                    resamples=200,
-                )
-                for name, some in scored.items()
-            ),
-            scored=scored,
-            provenance=made,
-        )
-        return dataclasses.replace(results, **changes)
+        keys = [RowKey(name, infos[0].name) for name in EXPLAINERS]
+        keys += [RowKey(validity.value, simulator) for validity in TOLD for simulator in tools.simulators]
+        scored = pipeline.run([*map(record, puzzles)], tools, keys, Fitting(top=0, random=0), lambda _: None)
+        units = tuple(record(puzzle).unit for puzzle in puzzles)
+        categories = {str(unit): puzzle.kind for unit, puzzle in zip(units, puzzles, strict=True)}
+        task = TaskInfo("puzzles-v1", DIGEST, len(puzzles), units, categories)
+        rows = {key: (tools.explainers[key.explainer].role, items) for key, items in scored.items()}
+        fields = {"run_id": run_id, "task": task, "subject": None, "simulators": infos,
+                  "scorers": tuple(scorer.describe() for scorer in tools.scorers.values())}  # fmt: skip
+        return summarised(rows, **{**fields, **changes})
 
     return make
+
+
+# ------------------------------------------------------------------------------------------------------ made-up results
+
+DIGEST = "feedface" * 8
+UNITS = tuple(Unit("N", layer, layer) for layer in range(24))
+SIMULATOR = SimulatorInfo(
+    "all_at_once", Identity("org/simulator", "s1", dtype="float32", transport="prompt"), "prompt", 11, "v1"
+)
+Made = float | Sequence[ScoredExplanation]
+"""The scored explanations of a row, or the mean of scores that are to be made up."""
+USUAL: Mapping[str | RowKey, tuple[Role, Made]] = {
+    "good · large": (Role.EXPLAINER, 0.5),
+    "bad": (Role.EXPLAINER, 0.1),
+    "shuffled": (Role.FLOOR, 0.0),
+}
+
+
+@pytest.fixture(scope="session")
+def make_results() -> Callable[..., Results]:
+    """Makes small results out of rows; every part of them that a test does not name is made up.
+
+    ``rows`` maps an explainer (as its row is named: METHOD, or METHOD · MODEL), or a ``RowKey`` if it is not scored by
+    the first simulator, to its role and its scored explanations, or the mean of its made-up ones: those lie evenly
+    within 0.04 of it and rise from unit to unit. ``changes`` are fields of ``Results``.
+    """
+
+    def make(rows: Mapping[str | RowKey, tuple[Role, Made]] = USUAL, **changes: Any) -> Results:
+        fields: dict[str, Any] = {
+            "run_id": "0123456789abcdef",
+            "task": TaskInfo("mini-v1", DIGEST, len(UNITS), UNITS),
+            "subject": Identity("org/subject", "r1"),
+            "simulators": (SIMULATOR,),
+            "scorers": (ScorerInfo("panel"),),
+            **changes,
+        }
+        keys = [RowKey(name, fields["simulators"][0].name) if isinstance(name, str) else name for name in rows]
+        scored = {
+            key: (role, _scored(key, scores, fields["task"].units))
+            for key, (role, scores) in zip(keys, rows.values(), strict=True)
+        }
+        return summarised(scored, **fields)
+
+    return make
+
+
+def _scored(key: RowKey, scores: Made, units: Sequence[Unit]) -> list[ScoredExplanation]:
+    """Return the scored explanations of a row, under the row's names."""
+    if not isinstance(scores, float):
+        return [replace(item, explanation=replace(item.explanation, explainer=key.explainer), simulator=key.simulator)
+                for item in scores]  # fmt: skip
+    return [
+        ScoredExplanation(Explanation(unit, "words", explainer=key.explainer), key.simulator, (), None,
+                          Scores({"correlation": float(score)}))
+        for unit, score in zip(units, scores + np.linspace(-0.04, 0.04, len(units)), strict=True)
+    ]  # fmt: skip
+
+
+def summarised(rows: Mapping[RowKey, tuple[Role, Sequence[ScoredExplanation]]], **fields: Any) -> Results:
+    """Return the results of scored rows: summaries, truths and standings are worked out from them by 200 resamples."""
+    resampling = Resampling(resamples=200)
+    result_rows = tuple(
+        ResultRow(summarise(key, role, items, resampling), tuple(items)) for key, (role, items) in rows.items()
+    )
+    summaries = [
+        truths.summaries(result_rows, simulator.name, fields["task"].categories, resampling)
+        for simulator in fields["simulators"]
+    ]
+    roles = {key.explainer: role for key, (role, _) in rows.items()}
+    made_up = {
+        "created": "2025-01-02T03:04:05+00:00",
+        "explainers": tuple(ExplainerInfo(name, *_method(name), role) for name, role in roles.items()),
+        "rows": result_rows,
+        "truths": tuple(summary for of_simulator in summaries for summary in of_simulator),
+        "resamples": resampling.resamples,
+        "provenance": {"neurogloss": "0.1.0", "python": "3.11", "packages": {}, "git": None},
+    }
+    results = Results(**{**made_up, **fields})
+    return results if "standings" in fields else merge.ranked(results, resampling)
+
+
+def _method(name: str) -> tuple[str, str]:
+    """Return the method and the model that the name of a row is made of."""
+    method, _, model = name.partition(" · ")
+    return method, model
+
+
+# ------------------------------------------------------------------------------------------------------------ subjects
+
+FAMILIES = ("tiny_llama", "tiny_gpt2", "tiny_neox")
+Slow = Callable[[Any, Replacement], Effect]
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> Path:
+    """A folder with a small model, of each family in turn."""
+    folder: Path = request.getfixturevalue(request.param)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(family: Path) -> Any:
+    return weights.load(str(family)).model
+
+
+@pytest.fixture(scope="session")
+def subject(family: Path) -> TransformersSubject:
+    return TransformersSubject(str(family), batch_size=3)
+
+
+def _logits(model: Any, replacement: Replacement | None, tokens: Sequence[int]) -> torch.Tensor:
+    """Logits of a whole forward pass, in float64, with one neuron replaced by a hook."""
+    handles = []
+    if replacement is not None:
+
+        def hook(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
+            changed = inputs[0].clone()
+            for position in range(replacement.leading, len(replacement.values)):
+                changed[0, position, replacement.unit.index] = replacement.values[position]
+            return (changed,)
+
+        handles.append(locate(model).projections[replacement.unit.place].register_forward_pre_hook(hook))
+    with torch.no_grad():
+        logits: torch.Tensor = model(torch.tensor([list(tokens)])).logits[0].double()
+    for handle in handles:
+        handle.remove()
+    return logits
+
+
+@pytest.fixture(scope="session")
+def slow_effect() -> Slow:
+    """The Jensen-Shannon divergence and the change in loss as they are defined, from two whole forward passes."""
+
+    def effect(model: Any, replacement: Replacement) -> Effect:
+        tokens = torch.tensor(replacement.token_ids)
+        logits = [_logits(model, one, replacement.token_ids) for one in (None, replacement)]
+        p, q = (some.softmax(-1) for some in logits)
+        m = (p + q) / 2
+        kl = [(one * (one / m).log()).nan_to_num(0.0).sum(-1) for one in (p, q)]
+        before, after = (torch.nn.functional.cross_entropy(some[:-1], tokens[1:]) for some in logits)
+        return Effect(float(((kl[0] + kl[1]) / 2).mean()), float(after - before))
+
+    return effect

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness import weights
+from harness import files, weights
 from harness.types import NeuroglossError
 
 
@@ -250,9 +249,8 @@ def test_two_processes_may_convert_at_once(
 
 def test_what_a_killed_conversion_left_is_swept_later(embedded: tuple[weights.Location, list[Path]]) -> None:
     location, _ = embedded
-    old, new = (location.folder.parent / f"0123-5.0.tmp-{name}" for name in ("old", "new"))
-    for folder in (old, new):
-        folder.mkdir(parents=True)
-    os.utime(old, (0, time.time() - 2 * weights._STALE_SECONDS))
-    weights.load("embedded:small")
-    assert sorted(left_behind(location)) == sorted([location.folder.name, new.name])
+    remains = location.folder.parent / f".{location.folder.name}.0123.tmp"
+    with files.unfinished(location.folder) as draft:  # of a conversion that goes on
+        remains.mkdir(parents=True)
+        weights.load("embedded:small")
+        assert sorted(left_behind(location)) == sorted([location.folder.name, draft.name])

@@ -1,1 +1,1 @@
-"""Methods that explain neurons, one file each; a person and a lookup table are explainers too."""
+"""Explainers, one file for each method; people and lookup tables are explainers too."""

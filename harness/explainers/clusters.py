@@ -1,4 +1,4 @@
-"""One explanation for each cluster of excerpts: what a neuron that means several things needs."""
+"""One explanation for each cluster of excerpts, for neurons with several meanings."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial import distance
 
-from harness.explainers.joined import together
-from harness.explainers.levels import ShownTokens, shown
+from harness.explainers.joined import combine
+from harness.explainers.shared.levels import ShownTokens, shown_tokens
 from harness.types import Evidence, Excerpt, Explainer, Explanation, FloatArray, NeuroglossError, Role
+from harness.types.grouping import regrouped
 
 
 @dataclass(eq=False)
 class Clusters:
-    """Lets ``explainer`` explain each cluster of the train excerpts by itself, and joins what it says.
+    """Explainer that lets ``explainer`` explain each cluster of the train excerpts, and joins the explanations.
 
-    Excerpts are near each other where the neuron fires on the same tokens in them: the distance is one minus the
-    cosine of their sums of levels by token, the linkage is average.
+    The distance of two excerpts is one minus the cosine of their sums of levels by token: it is small if the neuron
+    fires on the same tokens in both. The linkage is average.
 
     Attributes:
-        explainer: what explains a cluster.
-        clusters: at most so many.
-        cut: excerpts farther apart than this are not joined, while there are no more clusters than that.
-        separator: what stands between the explanations.
+        explainer: the explainer of each cluster.
+        clusters: the largest number of clusters.
+        cut: the distance above which clusters are merged only to keep to that number.
+        separator: the text between two explanations.
     """
 
     explainer: Explainer
@@ -41,41 +42,43 @@ class Clusters:
             )
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """One explanation for each neuron, in order: those of its clusters, the strongest first."""
-        groups = [self.split(known) for known in evidence]
-        told = iter(self.explainer.explain([part for group in groups for part in group]))
-        return [together([next(told) for _ in group], self.separator) for group in groups]
+        """Return one explanation for each neuron, in order: those of its clusters, the strongest first."""
+        clusters_by_neuron = [self.split(item) for item in evidence]
+        explanations = self.explainer.explain([cluster for clusters in clusters_by_neuron for cluster in clusters])
+        return [combine(parts, self.separator) for parts in regrouped(explanations, clusters_by_neuron)]
 
     def split(self, evidence: Evidence) -> list[Evidence]:
-        """The evidence of each cluster; the whole where fewer than two excerpts fire."""
+        """Return the evidence of each cluster; all of it as one if fewer than two excerpts fire."""
         firing = [excerpt for excerpt in evidence.excerpts if excerpt.maximum > 0]
         if len(firing) < 2:
             return [evidence]
-        labels = self._labels(profiles(shown(firing)))
-        found: dict[int, list[Excerpt]] = {}
+        labels = self._labels(profiles(shown_tokens(firing)))
+        excerpts_by_label: dict[int, list[Excerpt]] = {}
         for label, excerpt in zip(labels, firing, strict=True):
-            found.setdefault(label, []).append(excerpt)
-        strongest = sorted(found.values(), key=lambda some: -max(excerpt.maximum for excerpt in some))
-        return [replace(evidence, excerpts=tuple(some)) for some in strongest]
+            excerpts_by_label.setdefault(label, []).append(excerpt)
+        clusters = sorted(
+            excerpts_by_label.values(), key=lambda excerpts: -max(excerpt.maximum for excerpt in excerpts)
+        )
+        return [replace(evidence, excerpts=tuple(excerpts)) for excerpts in clusters]
 
     def _labels(self, vectors: FloatArray) -> list[int]:
-        """The cluster of each excerpt, given its profile [excerpts, tokens]."""
+        """Return the cluster of each excerpt from the profiles [excerpts, tokens]."""
         tree = hierarchy.linkage(distance.pdist(vectors, "cosine").clip(0.0, 1.0), "average")
-        apart = int(hierarchy.fcluster(tree, self.cut, "distance").max())
-        # Excerpts that share nothing are all equally far apart, and only a cut by number can tell them apart.
-        return [int(label) for label in hierarchy.cut_tree(tree, n_clusters=[min(apart, self.clusters)])[:, 0]]
+        count = int(hierarchy.fcluster(tree, self.cut, "distance").max())
+        # Excerpts without a common token are all equally far apart; only a cut by number separates them.
+        return [int(label) for label in hierarchy.cut_tree(tree, n_clusters=[min(count, self.clusters)])[:, 0]]
 
 
 def profiles(excerpts: Sequence[ShownTokens]) -> FloatArray:
-    """The sum of levels of each token in each excerpt [excerpts, tokens]; case and spaces around do not count.
+    """Return the sum of levels of each token in each excerpt [excerpts, tokens], ignoring case and outer spaces.
 
-    An excerpt that fires only below level 1 has a one in a column of its own.
+    An excerpt that fires only below level 1 has a one in a separate column.
     """
-    named = [[(token.strip().casefold(), level) for token, level in some if level > 0] for some in excerpts]
-    column = {token: place for place, token in enumerate(sorted({token for some in named for token, _ in some}))}
-    found = np.zeros((len(excerpts), len(column) + len(excerpts)))
-    for row, some in enumerate(named):
-        for token, level in some:
-            found[row, column[token]] += level
-        found[row, len(column) + row] = not some
-    return found
+    firing = [[(token.strip().casefold(), level) for token, level in excerpt if level > 0] for excerpt in excerpts]
+    column = {token: place for place, token in enumerate(sorted({token for pairs in firing for token, _ in pairs}))}
+    sums = np.zeros((len(excerpts), len(column) + len(excerpts)))
+    for row, pairs in enumerate(firing):
+        for token, level in pairs:
+            sums[row, column[token]] += level
+        sums[row, len(column) + row] = not pairs
+    return sums

@@ -1,4 +1,4 @@
-"""A language model shown both sides of a neuron in one prompt: what excites it, and what it promotes."""
+"""A language model shown both sides of a neuron in one prompt: tokens that excite it, and tokens it promotes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.types import Evidence, OpenSubject
 
 @dataclass(eq=False)
 class Ensemble(TopTokens):
-    """Shows the most-activating tokens, and ``outputs`` tokens of either sign of the logit lens.
+    """Explainer that shows the most-activating tokens, and ``outputs`` tokens of either sign of the logit lens.
 
     One prompt for both views is the raw ensemble of Gur-Arieh et al. (2501.08319); :mod:`harness.explainers.joined`
     is the concatenated one.
@@ -23,11 +23,11 @@ class Ensemble(TopTokens):
     subject: OpenSubject = field(kw_only=True)
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:
-        """The most-activating tokens (token, level, context), and the promoted and suppressed ones."""
-        seen = super().variables(evidence) or {"tokens": []}
-        effects = self.subject.output_tokens(evidence.neuron, self.outputs)
+        """Return the most-activating tokens (token, level, context), and the promoted and suppressed ones."""
+        inputs = super().variables(evidence) or {"tokens": []}
+        effects = self.subject.output_tokens(evidence.unit, self.outputs)
         return {
-            **seen,
+            **inputs,
             "promoted": [token for token, _ in effects.promoted],
             "suppressed": [token for token, _ in effects.suppressed],
         }

@@ -1,4 +1,4 @@
-"""A language model shown the train excerpts as text in which what fires is marked (after Lee et al., 2310.06200)."""
+"""A language model shown the train excerpts with the firing tokens marked (after Lee et al., 2310.06200)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.explainers.asking import Asking
-from harness.explainers.levels import LARGEST_LEVEL, shown
-from harness.explainers.views import FIRING, marked
-from harness.types import Evidence, NeuroglossError
+from harness.explainers.shared.asking import Asking
+from harness.explainers.shared.levels import shown_tokens
+from harness.explainers.shared.views import FIRING, marked
+from harness.types import HIGHEST_LEVEL, Evidence, NeuroglossError
 
 
 @dataclass(eq=False)
 class Highlight(Asking):
-    """Puts marks around tokens of at least level ``threshold``."""
+    """Explainer that marks the tokens of at least level ``threshold``."""
 
     prompt: str = "highlight-v1"
     threshold: int = FIRING
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.threshold > LARGEST_LEVEL:
-            raise NeuroglossError(f"threshold is {self.threshold}; write a level of at most {LARGEST_LEVEL}.")
+        if self.threshold > HIGHEST_LEVEL:
+            raise NeuroglossError(f"threshold is {self.threshold}; write a level of at most {HIGHEST_LEVEL}.")
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
-        """The excerpts, each as one line of marked text."""
-        return {"excerpts": [marked(excerpt, self.threshold) for excerpt in shown(evidence.excerpts)]}
+        """Return the excerpts, each as one line of marked text."""
+        return {"excerpts": [marked(excerpt, self.threshold) for excerpt in shown_tokens(evidence.excerpts)]}

@@ -1,4 +1,4 @@
-"""A language model shown marked train excerpts, and after them a summary of what is marked (after 2310.06200)."""
+"""A language model shown marked train excerpts, and then a list of the marked tokens (after 2310.06200)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.explainers.highlight import Highlight
-from harness.explainers.levels import shown
-from harness.explainers.views import strongest
+from harness.explainers.shared.levels import shown_tokens
+from harness.explainers.shared.views import strongest
 from harness.types import Evidence
 
 
 @dataclass(eq=False)
 class HighlightSummary(Highlight):
-    """Adds to the marked excerpts the different tokens that are marked, strongest first."""
+    """Explainer that shows marked excerpts and the different tokens that are marked, strongest first."""
 
     prompt: str = "highlight_summary-v1"
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
-        """The excerpts, each as one line of marked text, and the marked tokens (token, level)."""
-        found = strongest(shown(evidence.excerpts))
+        """Return the excerpts, each as one line of marked text, and the marked tokens (token, level)."""
+        firing = strongest(shown_tokens(evidence.excerpts))
         return {
             **super().variables(evidence),
-            "tokens": [(one.token, one.level) for one in found if one.level >= self.threshold],
+            "tokens": [(fired.token, fired.level) for fired in firing if fired.level >= self.threshold],
         }

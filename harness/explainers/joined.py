@@ -1,4 +1,4 @@
-"""Two explainers as one: what each says of a neuron, in one sentence (the concatenated ensemble of 2501.08319)."""
+"""Two explainers as one: their explanations of a neuron, joined (the concatenated ensemble of 2501.08319)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.types import Candidate, Evidence, Explainer, Explanation, Outcome, 
 
 @dataclass(eq=False)
 class Joined:
-    """Joins the explanations of an ``input`` and an ``output`` view; where one has none, the other stands alone."""
+    """Explainer that joins the explanations of an ``input`` and an ``output`` view; a missing one is left out."""
 
     input: Explainer
     output: Explainer
@@ -19,32 +19,32 @@ class Joined:
     role: Role = field(default=Role.EXPLAINER, init=False)
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """One explanation for each neuron, in order; without any text the outcome is that of the input view."""
+        """Return one explanation for each neuron, in order; if both are missing, the outcome is the input view's."""
         pairs = zip(self.input.explain(evidence), self.output.explain(evidence), strict=True)
-        return [together(pair, self.separator) for pair in pairs]
+        return [combine(pair, self.separator) for pair in pairs]
 
 
-def together(parts: Sequence[Explanation], separator: str) -> Explanation:
-    """Several explanations of one neuron as one, with what they cost; parts without a text are left out.
+def combine(parts: Sequence[Explanation], separator: str) -> Explanation:
+    """Return explanations of one neuron as one, with their cost; parts without a text are left out.
 
-    The candidates of the parts are joined first with first, second with second: as many as one part has.
+    First candidates are joined with first, second with second, up to the largest number of any part.
 
     Args:
         parts: at least one.
-        separator: what stands between their texts; a text that was said before is not said again.
+        separator: the text between two explanations; equal explanations appear once.
     """
     candidates = zip_longest(*(part.candidates for part in parts), fillvalue=Candidate("", Outcome.EMPTY))
-    whole = _one([Candidate(part.text, part.outcome) for part in parts], separator)
+    candidate = _combine_candidates([Candidate(part.text, part.outcome) for part in parts], separator)
     return replace(
         parts[0],
-        text=whole.text,
-        outcome=whole.outcome,
+        text=candidate.text,
+        outcome=candidate.outcome,
         prompt_version=" ".join(dict.fromkeys(part.prompt_version for part in parts if part.prompt_version)),
         usage=sum((part.usage for part in parts), Usage()),
-        candidates=tuple(_one(some, separator) for some in candidates),
+        candidates=tuple(_combine_candidates(group, separator) for group in candidates),
     )
 
 
-def _one(parts: Sequence[Candidate], separator: str) -> Candidate:
-    said = dict.fromkeys(part.text for part in parts if part.outcome is Outcome.OK)
-    return Candidate(separator.join(said)) if said else parts[0]
+def _combine_candidates(parts: Sequence[Candidate], separator: str) -> Candidate:
+    texts = dict.fromkeys(part.text for part in parts if part.outcome is Outcome.OK)
+    return Candidate(separator.join(texts)) if texts else parts[0]

@@ -1,4 +1,4 @@
-"""The most-activating tokens as the explanation: no model at all, and hard for a weak one to beat."""
+"""The most-activating tokens as the explanation: a baseline without a model, hard for a weak model to beat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.types import Evidence, Excerpt, Explanation, NeuroglossError, Outco
 
 @dataclass(eq=False)
 class MaxActivation:
-    """Names the ``tokens`` different tokens of the train excerpts on which the neuron fires most."""
+    """Explainer that names the ``tokens`` different tokens of the train excerpts on which the neuron fires most."""
 
     tokens: int = 3
     role: Role = field(default=Role.EXPLAINER, init=False)
@@ -21,26 +21,25 @@ class MaxActivation:
             raise NeuroglossError(f"tokens is {self.tokens}, but an explanation names at least 1.")
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """One explanation for each neuron, in order; empty where no activation is above 0."""
-        return [self._explanation(known) for known in evidence]
+        """Return one explanation for each neuron, in order; empty if no activation is above 0."""
+        return [self._explanation(item) for item in evidence]
 
     def _explanation(self, evidence: Evidence) -> Explanation:
         names = strongest(evidence.excerpts)[: self.tokens]
         return Explanation(
-            neuron=evidence.neuron,
-            explainer="",
+            unit=evidence.unit,
             text=sentence(names) if names else "",
             outcome=Outcome.OK if names else Outcome.EMPTY,
         )
 
 
 def sentence(tokens: Sequence[str]) -> str:
-    """An explanation that names tokens, in one wording for all that do."""
+    """Return an explanation that names tokens, in the wording common to all such explainers."""
     return "the token " + " or ".join(f'"{visible(token)}"' for token in tokens)
 
 
 def strongest(excerpts: Sequence[Excerpt]) -> list[str]:
-    """The different tokens that fire, each by its largest activation, largest first, ties by text."""
+    """Return the different tokens that fire, ordered by largest activation, largest first, ties by text."""
     largest: dict[str, float] = {}
     for excerpt in excerpts:
         for token, activation in zip(excerpt.tokens[excerpt.scored], excerpt.activations[excerpt.scored], strict=True):

@@ -1,4 +1,4 @@
-"""Explanations put to the test and revised: sentences that should fire or should not are run on the subject."""
+"""Explanations tested and revised: sentences that should or should not make the neuron fire are run on the subject."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.explainers.asking import PROMPTS
-from harness.explainers.cleaning import explanation_of
-from harness.explainers.drafts import Draft, asked, begun, finished
-from harness.explainers.trial import parsed, tried
+from harness.explainers.shared.asking import PROMPTS
+from harness.explainers.shared.cleaning import explanation_of
+from harness.explainers.shared.drafts import Draft, ask_about, drafts_of, revised_explanation
+from harness.explainers.shared.trial import parse_sentences, run_sentences
 from harness.models.prompts import load
 from harness.types import (
     Candidate,
@@ -23,22 +23,23 @@ from harness.types import (
     Outcome,
     Role,
 )
+from harness.types.grouping import regrouped
 
 
 @dataclass(eq=False)
 class Revision:
-    """Improves what ``explainer`` says, ``rounds`` times, by what the subject does on sentences that test it.
+    """Explainer that revises the explanations of ``explainer`` by the subject's activations on test sentences.
 
     Attributes:
-        explainer: what explains first; each of its candidates is revised by itself.
+        explainer: the explainer of the first drafts; each of its candidates is revised separately.
         model: the language model that writes sentences and revises.
-        subject: the model whose neurons they are.
-        rounds: how often.
-        sentences: at most so many of each round's sentences are run.
-        max_tokens: limit of a revised explanation.
-        max_sentences_tokens: limit of all sentences of a round.
+        subject: the model whose neurons are explained.
+        rounds: the number of revisions.
+        sentences: the largest number of sentences that are run in a round.
+        max_tokens: the largest number of tokens of a revised explanation.
+        max_sentences_tokens: the largest number of tokens of all sentences of a round.
         temperature: of the sampling.
-        seed: of the sampling, where the temperature is above 0.
+        seed: of the sampling; unused at temperature 0.
     """
 
     explainer: Explainer
@@ -60,26 +61,27 @@ class Revision:
         self._lead_in = self._revise.render("lead_in", {})
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """One explanation for each neuron, in order; what could not be revised stays as it was."""
-        told = self.explainer.explain(evidence)
-        drafts = [begun(known, one) for known, one in zip(evidence, told, strict=True)]
+        """Return one explanation for each neuron, in order; those that cannot be revised stay as they were."""
+        explanations = self.explainer.explain(evidence)
+        groups = [drafts_of(item, explanation) for item, explanation in zip(evidence, explanations, strict=True)]
         for _ in range(self.rounds):
-            revised = iter(self._round([draft for some in drafts for draft in some]))
-            drafts = [[next(revised) for _ in some] for some in drafts]
-        return [finished(one, some) for one, some in zip(told, drafts, strict=True)]
+            groups = regrouped(self._round([draft for group in groups for draft in group]), groups)
+        return [
+            revised_explanation(explanation, group) for explanation, group in zip(explanations, groups, strict=True)
+        ]
 
     def _round(self, drafts: Sequence[Draft]) -> list[Draft]:
-        """Every draft one revision further, by two questions to the model for all of them together."""
+        """Return the drafts after one more revision; the model is called twice, each time about all drafts."""
         sampling = CompletionPrompt((), self.max_sentences_tokens, self.temperature, seed=self.seed)
-        drafts, written = asked(self.model, self._write, sampling, drafts, [{}] * len(drafts))
-        shown: list[dict[str, Any] | None] = []
-        for draft, reply in zip(drafts, written, strict=True):
-            sentences = tried(self.subject, draft.known, parsed(reply)[: self.sentences])
-            shown.append({"sentences": sentences, "lead_in": self._lead_in} if sentences else None)
+        drafts, replies = ask_about(self.model, self._write, sampling, drafts, [{}] * len(drafts))
+        variables: list[dict[str, Any] | None] = []
+        for draft, reply in zip(drafts, replies, strict=True):
+            sentences = run_sentences(self.subject, draft.evidence, parse_sentences(reply)[: self.sentences])
+            variables.append({"sentences": sentences, "lead_in": self._lead_in} if sentences else None)
         sampling = replace(sampling, max_tokens=self.max_tokens)
-        drafts, replies = asked(self.model, self._revise, sampling, drafts, shown)
-        told = [explanation_of(reply, self._lead_in) if reply else ("", Outcome.EMPTY) for reply in replies]
+        drafts, replies = ask_about(self.model, self._revise, sampling, drafts, variables)
+        revisions = [explanation_of(reply, self._lead_in) if reply else ("", Outcome.EMPTY) for reply in replies]
         return [
-            replace(draft, now=Candidate(text)) if outcome is Outcome.OK else draft
-            for draft, (text, outcome) in zip(drafts, told, strict=True)
+            replace(draft, candidate=Candidate(text)) if outcome is Outcome.OK else draft
+            for draft, (text, outcome) in zip(drafts, revisions, strict=True)
         ]

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.explainers.asking import Asking
-from harness.explainers.views import text
+from harness.explainers.shared.asking import Asking
+from harness.explainers.shared.views import text
 from harness.types import Evidence
 
 
 @dataclass(eq=False)
 class Summary(Asking):
-    """Shows no activation at all: what the texts have in common is all there is to see."""
+    """Explainer that shows the texts without activations."""
 
     prompt: str = "summary-v1"
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
-        """The excerpts, each as one line of text."""
+        """Return the excerpts, each as one line of text."""
         return {"excerpts": [text(excerpt.tokens) for excerpt in evidence.excerpts]}

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.explainers.asking import Asking
-from harness.explainers.levels import repeated, shown
+from harness.explainers.shared.asking import Asking
+from harness.explainers.shared.levels import shown_tokens, tokens_to_repeat
 from harness.types import Evidence
 
 
 @dataclass(eq=False)
 class TokenActivation(Asking):
-    """Shows every token on a line of its own, with its level; those above 0 once more where they are few."""
+    """Explainer that shows one token and its level a line, and repeats the tokens above 0 if they are few."""
 
     prompt: str = "token_activation-v1"
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
-        """The excerpts [excerpts][tokens](token, level), and the tokens to repeat."""
-        excerpts = shown(evidence.excerpts)
-        return {"excerpts": excerpts, "repeated": repeated(excerpts)}
+        """Return the excerpts [excerpts][tokens](token, level), and the tokens to repeat."""
+        excerpts = shown_tokens(evidence.excerpts)
+        return {"excerpts": excerpts, "repeated": tokens_to_repeat(excerpts)}

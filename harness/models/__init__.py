@@ -1,1 +1,1 @@
-"""Language models behind explainers and simulators; nothing here knows of neurons."""
+"""Language models behind explainers and simulators; nothing in this package knows of neurons."""

@@ -1,4 +1,4 @@
-"""A :class:`Backend` answers questions as it can; a :class:`StoredModel` asks it only those that are new."""
+"""Backends of language models, and a :class:`StoredModel` that sends a backend only requests without a stored reply."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Protocol, TypeVar, runtime_checkable
 
-from harness.models.capabilities import Capabilities, Probe
 from harness.models.meter import Meter
+from harness.models.server.capabilities import Capabilities, Probe
 from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Kind, Store, answered
 from harness.types import Completion, CompletionPrompt, Identity, LevelReading, SlottedPrompt, Usage
 
@@ -17,64 +17,71 @@ Reply = TypeVar("Reply")
 
 @runtime_checkable
 class Backend(Protocol):
-    """A language model that can be asked: in this process, on a server, or scripted.
+    """A language model that answers prompts: in this process, on a server, or scripted.
 
-    Replies are yielded as they come, in any order, each with the index of its request, so that each can be stored
-    before the next is waited for. What fails for one request is that reply's outcome, and no error.
+    Replies are yielded as they arrive, in any order, each with the index of its request, so that each can be stored
+    before the next one arrives. The failure of a single request is the outcome of its reply, not an error.
     """
 
     @property
     def identity(self) -> Identity:
-        """Which model answers, and by which transport."""
+        """The model that answers, and its transport."""
         ...
 
     def levels(self) -> int:
-        """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
+        """Return 11 (levels 0 to 10) if each level is a single token, else 10 (0 to 9)."""
         ...
 
     def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
-        """The most that asking ``prompt`` can cost."""
+        """Return the most that ``prompt`` can cost."""
         ...
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
-        """Answer prompts with text."""
+        """Answer prompts with text; yield the index and completion of each."""
         ...
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
-        """Read the distribution over the levels at every slot of each prompt."""
+        """Read the distribution over the levels at every slot; yield the index and reading of each prompt."""
         ...
 
 
 @runtime_checkable
 class Probing(Protocol):
-    """A backend that must be tried out before it reads levels; what was found is stored, and tried no second time."""
+    """A backend that must be probed before it reads levels; the result of the probe is stored."""
 
     def probe_cost(self, probe: Probe) -> Usage:
-        """The most that ``probe`` can cost; nothing where nothing has to be tried."""
+        """Return the most that ``probe`` can cost; nothing if it is not needed."""
         ...
 
     def probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Capabilities]]:
-        """Try out what reading needs."""
+        """Test whether the backend can read levels; yield the index and result of each probe."""
         ...
 
-    def knowing(self, known: Capabilities) -> Backend:
-        """The same backend, told what was found."""
+    def with_capabilities(self, capabilities: Capabilities) -> Backend:
+        """Return the same backend with the result of a probe."""
         ...
 
 
 @runtime_checkable
 class Persistent(Protocol):
-    """A backend that sends a request again where an attempt came to nothing. What cannot be paid again for now it
-    answers with the outcome ``not_collected``, and the usage so far."""
+    """A backend that repeats failed attempts.
 
-    def heed(self, kind: str, stored: int, again: Callable[[Usage], bool]) -> None:
-        """Take note, before a question of ``kind`` is asked, of how many replies to it are known, and of whom to ask
-        whether the budget bears one more attempt of a given cost after one that was billed."""
+    A request whose next attempt exceeds the budget is answered with the outcome ``not_collected`` and its usage so far.
+    """
+
+    def prepare(self, kind: str, stored_replies: int, reserve: Callable[[Usage], bool]) -> None:
+        """Note the state of the store and the budget; called once before requests of ``kind`` are sent.
+
+        Args:
+            kind: the kind of the requests.
+            stored_replies: number of replies to them in the store.
+            reserve: reserves the budget for one more attempt of a given cost; returns False if it does not suffice.
+        """
         ...
 
 
 class StoredModel:
-    """A :class:`harness.types.LanguageModel` that answers from the store, and where that cannot, from its backend."""
+    """A :class:`harness.types.LanguageModel` that answers from the store, or from its backend if a reply is missing."""
 
     def __init__(self, backend: Backend, store: Store, meter: Meter | None = None) -> None:
         self._backend = backend
@@ -83,33 +90,33 @@ class StoredModel:
 
     @property
     def identity(self) -> Identity:
-        """Which model answers, and by which transport."""
+        """The model that answers, and its transport."""
         return self._backend.identity
 
     def levels(self) -> int:
-        """11 (levels 0..10) where each level is one token in place, else 10 (0..9)."""
+        """Return 11 (levels 0 to 10) if each level is a single token, else 10 (0 to 9)."""
         return self._reader.levels()
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> list[Completion]:
         """Answer each prompt with text, in order."""
         backend = self._backend
-        return self._answered(backend, COMPLETIONS, prompts, backend.complete, backend.cost)
+        return self._replies(backend, COMPLETIONS, prompts, backend.complete, backend.cost)
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> list[LevelReading]:
         """Read the distribution over the levels at every slot of each prompt, in order."""
         backend = self._reader
-        return self._answered(backend, LEVELS, prompts, backend.read_levels, backend.cost)
+        return self._replies(backend, LEVELS, prompts, backend.read_levels, backend.cost)
 
     @cached_property
     def _reader(self) -> Backend:
-        """The backend, tried out where that is needed."""
+        """The backend, probed if it needs that."""
         backend = self._backend
         if not isinstance(backend, Probing):
             return backend
-        (known,) = self._answered(backend, CAPABILITIES, [Probe()], backend.probe, backend.probe_cost)
-        return backend.knowing(known)
+        (capabilities,) = self._replies(backend, CAPABILITIES, [Probe()], backend.probe, backend.probe_cost)
+        return backend.with_capabilities(capabilities)
 
-    def _answered(
+    def _replies(
         self,
         backend: object,
         kind: Kind[Reply],
@@ -117,5 +124,5 @@ class StoredModel:
         ask: Callable[[Sequence[Request]], Iterator[tuple[int, Reply]]],
         cost: Callable[[Request], Usage],
     ) -> list[Reply]:
-        heed = backend.heed if isinstance(backend, Persistent) else None
-        return answered(self._store, self.identity, kind, requests, ask, meter=self._meter, cost=cost, heed=heed)
+        prepare = backend.prepare if isinstance(backend, Persistent) else None
+        return answered(self._store, self.identity, kind, requests, ask, meter=self._meter, cost=cost, prepare=prepare)

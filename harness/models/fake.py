@@ -1,4 +1,4 @@
-"""A scripted model, shipped so that any pipeline can be tried offline: deterministic, free, able to fail on demand."""
+"""A scripted model for offline use of any pipeline: deterministic, free, and able to fail on demand."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from harness.types import (
 
 
 class FakeModel:
-    """Answers from a script, else by a hash of what it is asked: the same question always gets the same answer.
+    """A model that answers from a script, or else by a hash of the prompt: the same prompt always gets the same reply.
 
     Args:
-        name: what it is called; another name gives other answers.
-        replies: texts to answer with, by a text that the question holds; the first that fits is taken. An empty
-            one is an empty reply.
-        number_of_levels: how many levels it can read, 10 or 11.
-        fail_every: every so many-th question fails (by its hash, so that the same ones fail each time); 0 for none.
+        name: the model's name; another name gives other replies.
+        replies: texts of replies, by a text that the prompt contains; the first match is used. An empty text is an
+            empty reply.
+        number_of_levels: number of levels that it can read, 10 or 11.
+        fail_every: one prompt in ``fail_every`` fails, chosen by its hash, so that the same ones fail each time; 0 for
+            none.
         delay: seconds that each reply takes.
-        log: a file to which the key of each question is appended, a line each, before it is answered.
-        usd: what each reply is said to cost.
+        log: a file to which the key of each prompt is appended, a line each, before it is answered.
+        usd: the cost that each reply reports, in dollars.
     """
 
-    def __init__(  # noqa: PLR0913  # one argument for each thing that can be scripted
+    def __init__(  # noqa: PLR0913  # one argument for each scripted property
         self,
         name: str = "fake",
         *,
@@ -55,24 +56,24 @@ class FakeModel:
 
     @property
     def identity(self) -> Identity:
-        """Its name, and a revision that follows from its script."""
+        """The name, and a revision that is a hash of the script."""
         script = repr((list(self.replies.items()), self.number_of_levels, self.fail_every))
         return Identity(self.name, hashlib.sha256(script.encode()).hexdigest(), backend="fake", transport="prompt")
 
     def levels(self) -> int:
-        """As many as it was told."""
+        """Return the configured number of levels."""
         return self.number_of_levels
 
     def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
-        """What asking ``prompt`` will cost at most: a token is a word here."""
+        """Return the most that ``prompt`` can cost; a word counts as a token."""
         words = sum(len(message.content.split()) for message in prompt.messages)
         completion = prompt.max_tokens if isinstance(prompt, CompletionPrompt) else 0
         return Usage(1, 0, words, completion, self.usd)
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
-        """Text from the script, else ``answer <hash>``."""
+        """Yield the index and completion of each prompt: text from the script, or else ``answer <hash>``."""
         for index, prompt in enumerate(prompts):
-            digest = self._asked(COMPLETIONS.name, prompt)
+            digest = self._log_key(COMPLETIONS.name, prompt)
             usage = Usage(1, 0, self.cost(prompt).prompt_tokens, min(2, prompt.max_tokens), self.usd)
             scripted = self._scripted(prompt.messages)
             text = f"answer {digest.hex()[:8]}" if scripted is None else scripted
@@ -81,13 +82,13 @@ class FakeModel:
             yield index, Completion("", Outcome.FAILED, usage) if failed else Completion(text, outcome, usage)
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> Iterator[tuple[int, LevelReading]]:
-        """At each slot a distribution drawn from a hash of the text before it."""
+        """Yield the index and reading of each prompt; a slot's distribution is a hash of the text before it."""
         for index, prompt in enumerate(prompts):
-            failed = self._fails(self._asked(LEVELS.name, prompt))
+            failed = self._fails(self._log_key(LEVELS.name, prompt))
             usage = self.cost(prompt)
             yield index, _failed_reading(prompt, usage) if failed else self._reading(prompt, usage)
 
-    def _asked(self, kind: str, prompt: CompletionPrompt | SlottedPrompt) -> bytes:
+    def _log_key(self, kind: str, prompt: CompletionPrompt | SlottedPrompt) -> bytes:
         digest = bytes.fromhex(key_of(self.identity, kind, prompt))
         if self.log is not None:
             handle = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -103,21 +104,21 @@ class FakeModel:
         return self.fail_every > 0 and int.from_bytes(digest[:8]) % self.fail_every == 0
 
     def _scripted(self, messages: Sequence[Message]) -> str | None:
-        asked = "\n".join(message.content for message in messages)
-        return next((reply for text, reply in self.replies.items() if text in asked), None)
+        conversation = "\n".join(message.content for message in messages)
+        return next((reply for text, reply in self.replies.items() if text in conversation), None)
 
     def _reading(self, prompt: SlottedPrompt, usage: Usage) -> LevelReading:
-        before = hashlib.sha256(repr((self.name, prompt.messages)).encode("utf-8", "surrogatepass"))
+        prefix_hash = hashlib.sha256(repr((self.name, prompt.messages)).encode("utf-8", "surrogatepass"))
         rows = []
-        for position, part in enumerate(prompt.parts):
-            before.update((prompt.placeholder if position else "").encode("utf-8", "surrogatepass"))
-            before.update(part.encode("utf-8", "surrogatepass"))
-            weights = [1 + byte for byte in before.digest()[: prompt.levels]]
+        for position, text in enumerate(prompt.parts):
+            prefix_hash.update((prompt.placeholder if position else "").encode("utf-8", "surrogatepass"))
+            prefix_hash.update(text.encode("utf-8", "surrogatepass"))
+            weights = [1 + byte for byte in prefix_hash.digest()[: prompt.levels]]
             rows.append(tuple(weight / sum(weights) for weight in weights))
         slots = len(prompt.parts)
         return LevelReading(tuple(rows), (1.0,) * slots, (prompt.levels,) * slots, Outcome.OK, usage)
 
 
 def _failed_reading(prompt: SlottedPrompt, usage: Usage) -> LevelReading:
-    slots, nothing = len(prompt.parts), float("nan")
-    return LevelReading(((nothing,) * prompt.levels,) * slots, (0.0,) * slots, (0,) * slots, Outcome.FAILED, usage)
+    slots, nan = len(prompt.parts), float("nan")
+    return LevelReading(((nan,) * prompt.levels,) * slots, (0.0,) * slots, (0,) * slots, Outcome.FAILED, usage)

@@ -1,4 +1,4 @@
-"""What a run asks of models: requests, tokens and dollars, spent and saved, and the budget that they are kept under."""
+"""Accounting of a run: requests, tokens and dollars, spent and saved, and the budget that limits them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from harness.types import NeuroglossError, Progress, Usage
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """``spent`` on replies that were asked for; ``saved`` by replies that the store gave for nothing."""
+    """Usage ``spent`` on new replies, and usage ``saved`` by stored replies."""
 
     spent: Usage = field(default_factory=Usage)
     saved: Usage = field(default_factory=Usage)
 
 
 class Meter:
-    """Counts what a run asks, reports its progress, and stops it before a budget is passed.
+    """A counter of a run's usage that reports progress and stops the run before it exceeds its budget.
 
     Args:
-        usd: the most that may be spent, in dollars; None for no limit.
-        tokens: the most tokens, of prompts and completions together, that may be asked for.
-        progress: called whenever a reply has come.
+        usd: the most to spend, in dollars; None for no limit.
+        tokens: the most tokens to use, of prompts and completions together; None for no limit.
+        progress: called whenever a reply has arrived.
     """
 
     def __init__(self, usd: float | None = None, tokens: int | None = None, progress: Progress | None = None) -> None:
@@ -34,56 +34,56 @@ class Meter:
 
     @property
     def totals(self) -> Totals:
-        """What has been spent and saved so far."""
+        """The usage spent and saved so far."""
         return self._totals
 
     @property
     def limited(self) -> bool:
-        """Whether there is a budget at all."""
+        """True if there is a budget."""
         return self._usd is not None or self._tokens is not None
 
     def spend(self, usage: Usage) -> None:
-        """Count a reply that was asked for."""
+        """Count the usage of a new reply."""
         self._totals = Totals(self._totals.spent + usage, self._totals.saved)
 
     def save(self, usage: Usage) -> None:
-        """Count a reply that the store gave."""
+        """Count the usage of a stored reply."""
         self._totals = Totals(self._totals.spent, self._totals.saved + usage)
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """Report progress, where anybody wants it."""
+    def show(self, stage: str, count: int, total: int) -> None:
+        """Report progress: ``count`` of ``total``."""
         if self._progress is not None:
-            self._progress(what, done, total)
+            self._progress(stage, count, total)
 
     def commit(self, costs: Sequence[Usage]) -> int:
-        """How many of the next requests, in order, can be sent without passing the budget, if each costs its most.
+        """Reserve the budget for the next requests, and return how many of them, in order, it allows.
 
-        Nothing else is under way; from now on these are.
+        Args:
+            costs: the most that each request can cost. Earlier reservations are dropped: no request is in flight.
         """
         self._committed = self._totals.spent
-        return next((count for count, cost in enumerate(costs) if not self.bears(cost)), len(costs))
+        return next((count for count, cost in enumerate(costs) if not self.reserve(cost)), len(costs))
 
-    def bears(self, cost: Usage) -> bool:
-        """Whether one more request, or one more attempt at one, can be paid besides all that is under way; if so, it is
-        under way from now on."""
-        after = self._committed + cost
-        if self._passes(after):
+    def reserve(self, cost: Usage) -> bool:
+        """Reserve the budget for one more attempt at a request; return False if it does not suffice."""
+        committed = self._committed + cost
+        if self._exceeds(committed):
             return False
-        self._committed = after
+        self._committed = committed
         return True
 
-    def refuse(self, what: str, left: int) -> NeuroglossError:
-        """The error that stops a run at its budget, with ``left`` requests not sent."""
-        spent = self._totals.spent
+    def refuse(self, stage: str, remaining: int) -> NeuroglossError:
+        """Return the error that stops a run at its budget, with ``remaining`` requests not sent."""
+        usage = self._totals.spent
         limits = [f"{self._usd:g} USD"] if self._usd is not None else []
         limits += [f"{self._tokens} tokens"] if self._tokens is not None else []
         return NeuroglossError(
-            f"the budget of {' and '.join(limits)} is used up with {left} requests to go ({what}): spent are "
-            f"{spent.usd:.4f} USD and {spent.prompt_tokens + spent.completion_tokens} tokens; "
-            "what was paid for is in the store, so raise the budget and run again."
+            f"the budget of {' and '.join(limits)} is used up with {remaining} requests to go ({stage}): spent are "
+            f"{usage.usd:.4f} USD and {usage.prompt_tokens + usage.completion_tokens} tokens; "
+            "replies paid for are stored, so raise the budget and run again."
         )
 
-    def _passes(self, after: Usage) -> bool:
-        too_dear = self._usd is not None and after.usd > self._usd
-        too_many = self._tokens is not None and after.prompt_tokens + after.completion_tokens > self._tokens
-        return too_dear or too_many
+    def _exceeds(self, usage: Usage) -> bool:
+        too_expensive = self._usd is not None and usage.usd > self._usd
+        too_many_tokens = self._tokens is not None and usage.prompt_tokens + usage.completion_tokens > self._tokens
+        return too_expensive or too_many_tokens

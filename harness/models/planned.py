@@ -1,4 +1,4 @@
-"""A model that is asked everything and sends nothing: what a run would ask, counted at the most that it can cost."""
+"""A model that sends nothing: it counts the requests of a run at the most that they can cost."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from functools import cached_property
 from typing import TypeVar
 
 from harness.models.backend import Backend, Probing
-from harness.models.capabilities import Capabilities, Probe
+from harness.models.server.capabilities import Capabilities, Probe
 from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Kind, Store, key_of
 from harness.types import Completion, CompletionPrompt, Identity, LevelReading, Outcome, SlottedPrompt, Usage
 
 Reply = TypeVar("Reply")
 Prompt = TypeVar("Prompt", CompletionPrompt, SlottedPrompt)
 
-_LONGEST = 300  # words of a stand-in
+_MOST_WORDS = 300  # of a placeholder
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one stage would ask of one model: ``new`` requests at the most they can cost, ``saved`` by the store."""
+    """Usage of one model in one stage: ``new`` requests at the most they can cost, and ``saved`` by stored replies."""
 
     stage: str
     model: Identity
@@ -30,39 +30,39 @@ class Asked:
 
 
 class Tally:
-    """Counts, by stage and model, what would be asked; a question that was counted once is stored from then on."""
+    """A count of planned requests by stage and model; a repeated request counts once, as its reply will be stored."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.stage = ""
-        self._seen: set[str] = set()
-        self._found: dict[tuple[str, Identity], tuple[Usage, Usage]] = {}
+        self._counted_keys: set[str] = set()
+        self._usages: dict[tuple[str, Identity], tuple[Usage, Usage]] = {}
 
     def begin(self, stage: str) -> None:
-        """What is counted from now on belongs to ``stage``."""
+        """Count the requests from now on under ``stage``."""
         self.stage = stage
 
     def rows(self) -> list[Asked]:
-        """What would be asked, in the order of the stages."""
-        return [Asked(*where, *counted) for where, counted in self._found.items()]
+        """Return the planned usage, in the order of the stages."""
+        return [Asked(*stage_and_model, *usages) for stage_and_model, usages in self._usages.items()]
 
-    def known(self, kind: Kind[Reply], keys: Sequence[str]) -> dict[str, Reply]:
-        """The replies that the store has."""
+    def stored_replies(self, kind: Kind[Reply], keys: Sequence[str]) -> dict[str, Reply]:
+        """Return the stored replies by key; keys without a reply are left out."""
         return {key: kind.decode(json.loads(text)) for key, text in self.store.get_many(dict.fromkeys(keys))}
 
-    def count(self, model: Identity, key: str, new: Usage, saved: Usage) -> None:
-        """Count a question, unless it was counted before."""
-        if key not in self._seen:
-            self._seen.add(key)
-            before = self._found.get((self.stage, model), (Usage(), Usage()))
-            self._found[self.stage, model] = (before[0] + new, before[1] + saved)
+    def count(self, model: Identity, key: str, new_usage: Usage, saved_usage: Usage) -> None:
+        """Count a request, unless it was counted earlier."""
+        if key not in self._counted_keys:
+            self._counted_keys.add(key)
+            total_new, total_saved = self._usages.get((self.stage, model), (Usage(), Usage()))
+            self._usages[self.stage, model] = (total_new + new_usage, total_saved + saved_usage)
 
 
 class PlannedModel:
-    """A :class:`harness.types.LanguageModel` over a backend that is asked for nothing but its costs.
+    """A :class:`harness.types.LanguageModel` that uses its backend for costs alone.
 
-    Where the store has a reply it is given, so that what follows from it is exact; elsewhere a completion is a text
-    as long as it may be, and a reading is missing.
+    A stored reply is returned, so that requests built from it are exact. Without one, a completion is a placeholder of
+    the maximal length, and a reading is missing.
     """
 
     def __init__(self, backend: Backend, tally: Tally) -> None:
@@ -71,36 +71,37 @@ class PlannedModel:
 
     @property
     def identity(self) -> Identity:
-        """Which model would answer, and by which transport."""
+        """The model that would answer, and its transport."""
         return self._backend.identity
 
     def levels(self) -> int:
-        """As many as the backend says; a server that was never tried out is taken to read the fewest."""
+        """Return the backend's number of levels; a server without a stored probe counts as reading the fewest."""
         return self._reader.levels()
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> list[Completion]:
-        """A stored reply, or a stand-in, for each prompt, in order."""
-        counted = self._counted(COMPLETIONS, prompts)
+        """Return the stored reply to each prompt, or a placeholder, in order."""
+        keyed_replies = self._count(COMPLETIONS, prompts)
         return [
-            reply or Completion(_stand_in(key, prompt.max_tokens))
-            for prompt, (key, reply) in zip(prompts, counted, strict=True)
+            reply or Completion(_placeholder(key, prompt.max_tokens))
+            for prompt, (key, reply) in zip(prompts, keyed_replies, strict=True)
         ]
 
     def read_levels(self, prompts: Sequence[SlottedPrompt]) -> list[LevelReading]:
-        """A stored reading, or a missing one, for each prompt, in order."""
-        self._reader  # noqa: B018  # it counts the probe
-        nothing = LevelReading((), (), (), Outcome.NOT_COLLECTED)
-        counted = self._counted(LEVELS, prompts)
-        return [reply or nothing for _, reply in counted]
+        """Return the stored reading of each prompt, or a missing one, in order."""
+        self._reader  # noqa: B018  # counts the probe
+        missing = LevelReading((), (), (), Outcome.NOT_COLLECTED)
+        return [reply or missing for _, reply in self._count(LEVELS, prompts)]
 
-    def _counted(self, kind: Kind[Reply], prompts: Sequence[Prompt]) -> list[tuple[str, Reply | None]]:
-        """The key of each prompt, and its reply where there is one; both are counted."""
+    def _count(self, kind: Kind[Reply], prompts: Sequence[Prompt]) -> list[tuple[str, Reply | None]]:
+        """Count each prompt as stored or new; return its key and its stored reply, None if there is none."""
         keys = [key_of(self.identity, kind.name, prompt) for prompt in prompts]
-        known = self._tally.known(kind, keys)
+        replies = self._tally.stored_replies(kind, keys)
         for key, prompt in zip(keys, prompts, strict=True):
-            saved = kind.usage(known[key]) if key in known else Usage()
-            self._tally.count(self.identity, key, Usage() if key in known else self._backend.cost(prompt), saved)
-        return [(key, known.get(key)) for key in keys]
+            if key in replies:
+                self._tally.count(self.identity, key, Usage(), kind.usage(replies[key]))
+            else:
+                self._tally.count(self.identity, key, self._backend.cost(prompt), Usage())
+        return [(key, replies.get(key)) for key in keys]
 
     @cached_property
     def _reader(self) -> Backend:
@@ -108,11 +109,11 @@ class PlannedModel:
         if not isinstance(backend, Probing):
             return backend
         key = key_of(self.identity, CAPABILITIES.name, probe)
-        known = self._tally.known(CAPABILITIES, [key]).get(key)
-        self._tally.count(self.identity, key, Usage() if known else backend.probe_cost(probe), Usage())
-        return backend.knowing(known or Capabilities())
+        capabilities = self._tally.stored_replies(CAPABILITIES, [key]).get(key)
+        self._tally.count(self.identity, key, Usage() if capabilities else backend.probe_cost(probe), Usage())
+        return backend.with_capabilities(capabilities or Capabilities())
 
 
-def _stand_in(key: str, max_tokens: int) -> str:
-    """A text of about ``max_tokens`` tokens, another for each question: what is asked about it is not yet known."""
-    return " ".join([key[:8], *["word"] * min(max_tokens, _LONGEST)])
+def _placeholder(key: str, max_tokens: int) -> str:
+    """Return a text of about ``max_tokens`` tokens; it differs by request, so that later requests differ too."""
+    return " ".join([key[:8], *["word"] * min(max_tokens, _MOST_WORDS)])

@@ -1,15 +1,17 @@
-"""Prompts as versioned text files: ``<name>-v<k>.yaml`` in the ``prompts`` folder of the room that asks.
+"""Prompts as versioned text files: ``<name>-v<k>.yaml`` in the ``prompts`` folder of the package that uses them.
+
+A plugin brings prompts of its own in its folders ``prompts``, which are searched after those of the package.
 
 A file holds jinja2 templates (``system``, ``user``, and any further parts that its method renders) and ``examples``:
-worked examples of our own wording, each a mapping of the variables that the templates name. The version of a prompt is
-its file's name and a hash of its content, so that a changed file is a new version and a new key in the store.
+worked examples written for this project, each a mapping of template variables. The version of a prompt is the name of
+its file and a hash of its content, so a changed file is a new version with new keys in the store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,14 +20,15 @@ from typing import Any
 import yaml
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, UndefinedError
 
+from harness.config import plugins
 from harness.types import Message, NeuroglossError
 
 
 def visible(token: str) -> str:
-    r"""``token`` on one line: a backslash is doubled, and what does not print, spaces apart, is escaped as in Python.
+    r"""Return ``token`` on one line: backslashes are doubled, unprintable characters are escaped as in Python.
 
     Tabs, newlines, other control characters, line separators and lone surrogates become ``\t``, ``\n``, ``\x00``,
-    ``\u2028``; everything else stays as it is, so that different tokens never look the same.
+    ``\u2028``; all other characters, spaces included, stay, so that different tokens never look the same.
     """
     return "".join(
         "\\\\" if character == "\\" else character if character.isprintable() else _escaped(character)
@@ -34,16 +37,16 @@ def visible(token: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """``text`` with every run of white space made one space, so that it can stand on a line of a prompt."""
+    """Return ``text`` with each run of white space replaced by one space, for use on a line of a prompt."""
     return " ".join(text.split())
 
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """A prompt file, read.
+    """The content of a prompt file.
 
     Attributes:
-        version: ``<name>-v<k>+<hash>``, part of the key of every reply that the prompt gets.
+        version: ``<name>-v<k>+<hash>``, part of the key of every reply to the prompt.
         parts: the templates by name; always ``system`` and ``user``.
         examples: the variables of each worked example.
     """
@@ -52,44 +55,51 @@ class Prompt:
     parts: Mapping[str, str]
     examples: tuple[Mapping[str, Any], ...]
 
-    def render(self, part: str, variables: Mapping[str, Any]) -> str:
-        """One template with ``variables`` filled in; a part or a variable that is missing is an error."""
-        if part not in self.parts:
-            raise NeuroglossError(f"prompt {self.version} has no part {part!r}; add it to the file.")
+    def render(self, name: str, variables: Mapping[str, Any]) -> str:
+        """Return the template ``name`` with ``variables`` filled in.
+
+        Raises:
+            NeuroglossError: the template or a variable is missing.
+        """
+        if name not in self.parts:
+            raise NeuroglossError(f"prompt {self.version} has no part {name!r}; add it to the file.")
         try:
-            return _compiled(self.parts[part]).render(variables)
+            return _compiled(self.parts[name]).render(variables)
         except UndefinedError as error:
             raise NeuroglossError(
-                f"prompt {self.version}, part {part!r}: {error.message}; it can use {', '.join(sorted(variables))}."
+                f"prompt {self.version}, part {name!r}: {error.message}; it can use {', '.join(sorted(variables))}."
             ) from error
         except TemplateError as error:
-            raise NeuroglossError(f"prompt {self.version}, part {part!r} cannot be rendered: {error}.") from error
+            raise NeuroglossError(f"prompt {self.version}, part {name!r} cannot be rendered: {error}.") from error
 
     def opening(
         self, variables: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], str] | None = None
     ) -> tuple[Message, ...]:
-        """The system message and the worked examples: what all requests of a run begin with, and so can share.
+        """Return the system message and the worked examples, the common beginning of all requests of a run.
 
-        ``answer`` writes the assistant's turn of an example; without it the part ``assistant`` does.
+        Args:
+            variables: the variables of the templates.
+            answer: returns the assistant's turn of an example; None renders the part ``assistant``.
         """
         messages = [Message("system", self.render("system", variables))]
         for example in self.examples:
-            known = {**variables, **example}
-            reply = answer(known) if answer else self.render("assistant", known)
-            messages += [Message("user", self.render("user", known)), Message("assistant", reply)]
+            values = {**variables, **example}
+            reply = answer(values) if answer else self.render("assistant", values)
+            messages += [Message("user", self.render("user", values)), Message("assistant", reply)]
         return tuple(messages)
 
     def messages(self, variables: Mapping[str, Any]) -> tuple[Message, ...]:
-        """The whole conversation up to the reply: the opening, then the user's turn."""
+        """Return the conversation up to the reply: the opening, then the user's turn."""
         return (*self.opening(variables), Message("user", self.render("user", variables)))
 
 
 def load(folder: Path, name: str) -> Prompt:
-    """Read the prompt ``name`` (``<name>-v<k>``) in ``folder``; a file that cannot be used is a NeuroglossError."""
-    path = folder / f"{name}.yaml"
-    if not re.fullmatch(r"[a-z0-9_]+-v\d+", name) or not path.is_file():
-        known = sorted(found.stem for found in folder.glob("*-v*.yaml"))
-        raise NeuroglossError(f"there is no prompt {name!r} in {folder}; there are: {', '.join(known) or 'none'}.")
+    """Read the prompt ``name``, of the form ``<name>-v<k>``, in ``folder`` or in those of the loaded plugins.
+
+    Raises:
+        NeuroglossError: the file is missing, cannot be read or is not a prompt.
+    """
+    path = _find([folder, *plugins.prompt_folders()], name)
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
@@ -97,6 +107,17 @@ def load(folder: Path, name: str) -> Prompt:
         raise NeuroglossError(f"the prompt file {path} cannot be read: {one_line(str(error))}.") from error
     version = f"{name}+{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return Prompt(version, *_checked(content, path))
+
+
+def _find(folders: Sequence[Path], name: str) -> Path:
+    """Return the file of a prompt in the first folder that has it."""
+    paths = [folder / f"{name}.yaml" for folder in folders] if re.fullmatch(r"[a-z0-9_]+-v\d+", name) else []
+    for path in paths:
+        if path.is_file():
+            return path
+    places = " and ".join(map(str, folders))
+    names = sorted({file.stem for folder in folders for file in folder.glob("*-v*.yaml")})
+    raise NeuroglossError(f"there is no prompt {name!r} in {places}; there are: {', '.join(names) or 'none'}.")
 
 
 def _checked(content: object, path: Path) -> tuple[dict[str, str], tuple[Mapping[str, Any], ...]]:
@@ -119,7 +140,7 @@ def _checked(content: object, path: Path) -> tuple[dict[str, str], tuple[Mapping
 
 @lru_cache(maxsize=256)
 def _compiled(template: str) -> Template:
-    """A template is rendered thousands of times in a run, and takes milliseconds to compile."""
+    """Compile a template; cached, because it is rendered thousands of times and takes milliseconds to compile."""
     return _ENVIRONMENT.from_string(template)
 
 
@@ -129,7 +150,7 @@ def _escaped(character: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        autoescape=False,  # prompts are plain text, not pages
+        autoescape=False,  # prompts are plain text, not HTML
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         trim_blocks=True,

@@ -1,7 +1,7 @@
-"""The content-addressed store of replies: no reply is asked for twice, and running again is resuming.
+"""Content-addressed store of replies: no request is sent twice, and a run that starts again resumes.
 
-The key of a reply is a hash of everything that can change it: which model, what kind of question, and every field of
-the request. A reply is committed before it is used. Several processes may share one store.
+The key of a reply is a hash of everything that can change it: the model, the kind of request, and every field of the
+request. A reply is committed before it is used. Several processes may share one store.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from harness.models.capabilities import Capabilities
 from harness.models.meter import Meter
+from harness.models.server.capabilities import Capabilities
 from harness.types import Completion, Identity, LevelReading, NeuroglossError, Outcome, Usage
 
 VERSION = 1
-"""Part of every key: raise it when a change of the code changes what is answered to the same request."""
+"""Part of every key; raise it when a change of the code changes the reply to the same request."""
 
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
 
 _BUSY_SECONDS = 60.0
-_AT_ONCE = 500  # keys in one query
-_FINAL = (Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.EMPTY)  # asking again would give the same
+_KEYS_PER_QUERY = 500
+_FINAL = (Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.EMPTY)  # a second request would give the same outcome
 
 
 # ------------------------------------------------------------------------------------------------------------ the file
 
 
 class Store:
-    """Replies as JSON in a SQLite file, by key; the file and its folder are made where there are none.
+    """Replies as JSON in a SQLite file, by key; the file and its folder are created if they are missing.
 
     Raises:
-        NeuroglossError: it cannot be opened, read or written, with what to do.
+        NeuroglossError: the file cannot be opened, read or written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with self._explained():
+        with self._explained_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
             for statement in (
@@ -66,36 +66,36 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what was put is in it."""
+        """Close the file."""
         self._connection.close()
 
     def __len__(self) -> int:
-        with self._explained():
+        with self._explained_errors():
             return int(self._connection.execute("SELECT count(*) FROM replies").fetchone()[0])
 
     def __iter__(self) -> Iterator[str]:
-        """The keys of all replies."""
-        with self._explained():
+        """Iterate over the keys of all replies."""
+        with self._explained_errors():
             keys = self._connection.execute("SELECT key FROM replies").fetchall()
         return (key for (key,) in keys)
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """The replies to those keys that have one, as (key, JSON), in any order."""
+        """Yield (key, JSON) for each key that has a reply, in any order."""
         remaining = iter(keys)
-        while some := list(islice(remaining, _AT_ONCE)):
-            marks = ",".join("?" * len(some))
-            with self._explained():
+        while batch := list(islice(remaining, _KEYS_PER_QUERY)):
+            marks = ",".join("?" * len(batch))
+            with self._explained_errors():
                 query = f"SELECT key, reply FROM replies WHERE key IN ({marks})"
-                rows = self._connection.execute(query, some).fetchall()
+                rows = self._connection.execute(query, batch).fetchall()
             yield from rows
 
     def put(self, key: str, reply: str) -> None:
-        """Commit a reply; where another process was faster, its reply stays."""
-        with self._explained():
+        """Commit a reply; if another process has stored one under the key, that one stays."""
+        with self._explained_errors():
             self._connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, reply))
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -104,15 +104,15 @@ class Store:
 
 def _remedy(error: Exception) -> str:
     remedies = {
-        "full": "free some space and run again, what was answered is kept",
+        "full": "free some space and run again; replies stored so far are kept",
         "locked": "another process holds it, so wait for it or set store= to another file",
-        "not a database": "it is no store, or is damaged: move it away, or set store= to another file",
-        "malformed": "it is damaged: move it away, and what it held is asked again",
+        "not a database": "it is not a store, or is damaged: move it away, or set store= to another file",
+        "malformed": "it is damaged: move it away, and its requests will be sent again",
         "readonly": "allow writing to it, or set store= to another file",
     }
     text = str(error).lower()
     return next(
-        (remedy for sign, remedy in remedies.items() if sign in text), "set store= to a file that can be written"
+        (remedy for symptom, remedy in remedies.items() if symptom in text), "set store= to a file that can be written"
     )
 
 
@@ -121,39 +121,42 @@ def _remedy(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class Kind(Generic[Reply]):
-    """A kind of question, and how its replies are stored.
+    """A kind of request, and the functions that store its replies.
 
     Attributes:
-        name: part of the key, and what progress is reported as.
-        encode: a reply as what JSON can hold.
-        decode: the same back; what ``encode`` gave must come back equal.
-        usage: what a reply cost.
-        stored: the same reply, marked as one that was not asked for.
-        final: whether a reply is kept; one that a second try could mend is not.
-        put_off: whether it is no reply yet: what was tried is paid, and another try could not be paid with all else.
+        name: the name of the kind, part of the key; progress is reported under it.
+        encode: converts a reply to a value that JSON can hold.
+        decode: the inverse of ``encode``.
+        usage: returns the cost of a reply.
+        from_store: returns a reply with its usage marked as stored.
+        final: returns whether a reply is stored; one that a second attempt could improve is not.
+        postponed: returns whether the reply is missing because the budget does not allow another attempt for now.
     """
 
     name: str
     encode: Callable[[Reply], Any]
     decode: Callable[[Any], Reply]
     usage: Callable[[Reply], Usage]
-    stored: Callable[[Reply], Reply]
+    from_store: Callable[[Reply], Reply]
     final: Callable[[Reply], bool]
-    put_off: Callable[[Reply], bool] = lambda _: False
+    postponed: Callable[[Reply], bool] = lambda _: False
 
 
-Heed = Callable[[str, int, Callable[[Usage], bool]], None]
-"""Told the kind of a question, how many replies to it are known, and whom to ask whether the budget bears one more
-attempt of a given cost."""
+Prepare = Callable[[str, int, Callable[[Usage], bool]], None]
+"""Called with the kind of the requests, the number of stored replies to them, and a function that reserves the budget
+for one more attempt of a given cost."""
 
 
 def key_of(identity: Identity, kind: str, request: object) -> str:
-    """The key of a reply: sha256 of the canonical JSON of all that can change it.
+    """Return the key of a reply: the SHA-256 of the canonical JSON of everything that can change it.
 
     Args:
-        identity: which model.
-        kind: which question.
-        request: a dataclass; every field of it, at any depth, is part of the key.
+        identity: the model.
+        kind: the kind of request.
+        request: a dataclass; each of its fields, at any depth, is part of the key.
+
+    Raises:
+        NeuroglossError: the request has no canonical JSON.
     """
     content = [VERSION, kind, identity, type(request).__name__, request]
     try:
@@ -163,7 +166,7 @@ def key_of(identity: Identity, kind: str, request: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
+def answered(  # noqa: PLR0913  # the model, the requests, the store and the budget
     store: Store,
     identity: Identity,
     kind: Kind[Reply],
@@ -172,54 +175,54 @@ def answered(  # noqa: PLR0913  # who is asked what, and what watches over it
     *,
     meter: Meter | None = None,
     cost: Callable[[Request], Usage] | None = None,
-    heed: Heed | None = None,
+    prepare: Prepare | None = None,
 ) -> list[Reply]:
-    """The reply to each request, in order: from the store where it has one, else asked for once and stored.
+    """Return the reply to each request, in order: from the store, or from the model if the store has none.
 
     Args:
-        store: where replies are kept.
-        identity: who answers.
-        kind: which question it is.
-        requests: dataclasses; equal ones are asked once.
-        ask: gives replies to some of the requests as they come, each with its index among those it was given.
-        meter: counts, reports progress, and may refuse what would pass a budget.
-        cost: the most that a request can cost; needed where the meter has a budget.
-        heed: told, before anything is asked, what bears on asking again.
+        store: the stored replies; new ones are added.
+        identity: the model that answers.
+        kind: the kind of the requests.
+        requests: dataclasses; equal ones are sent once.
+        ask: sends requests; yields replies as they arrive, each with the index of its request.
+        meter: counts usage, reports progress and enforces the budget.
+        cost: returns the most that a request can cost; needed if the meter has a budget.
+        prepare: called once before any request is sent.
 
     Raises:
-        NeuroglossError: the budget would be passed (what was answered is stored), or the store cannot be used.
+        NeuroglossError: the budget does not suffice (replies so far are stored), or the store cannot be used.
     """
     meter = meter or Meter()
     keys = [key_of(identity, kind.name, request) for request in requests]
     places: dict[str, int] = {}
     for index, key in enumerate(keys):
         places.setdefault(key, index)
-    replies = _known(store, kind, places, meter)
+    replies = _stored_replies(store, kind, places, meter)
     missing = {key: requests[index] for key, index in places.items() if key not in replies}
     fresh = set(missing)
     meter.show(kind.name, len(replies), len(places))
-    if heed is not None:
-        heed(kind.name, len(replies), meter.bears)
+    if prepare is not None:
+        prepare(kind.name, len(replies), meter.reserve)
     while missing:
-        before = len(missing)
-        for key, reply in _asked(kind, _within_budget(kind, missing, meter, cost), ask):
+        missing_count = len(missing)
+        for key, reply in _send(kind, _within_budget(kind, missing, meter, cost), ask):
             meter.spend(kind.usage(reply))
-            if kind.put_off(reply):
+            if kind.postponed(reply):
                 continue
             if kind.final(reply):
                 store.put(key, _dumps(kind, reply))
             replies[key] = reply
             del missing[key]
             meter.show(kind.name, len(replies), len(places))
-        if len(missing) == before:
-            raise meter.refuse(kind.name, before)
+        if len(missing) == missing_count:
+            raise meter.refuse(kind.name, missing_count)
     return [
-        replies[key] if key in fresh and places[key] == index else kind.stored(replies[key])
+        replies[key] if key in fresh and places[key] == index else kind.from_store(replies[key])
         for index, key in enumerate(keys)
     ]
 
 
-def _known(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -> dict[str, Reply]:
+def _stored_replies(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -> dict[str, Reply]:
     replies = {}
     for key, text in store.get_many(keys):
         try:
@@ -235,7 +238,11 @@ def _known(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -
 def _within_budget(
     kind: Kind[Reply], missing: Mapping[str, Request], meter: Meter, cost: Callable[[Request], Usage] | None
 ) -> dict[str, Request]:
-    """As many of the missing requests as cannot pass the budget, in order; an error where not even one can be sent."""
+    """Return the first missing requests, in order, that the budget allows.
+
+    Raises:
+        NeuroglossError: it does not allow a single one.
+    """
     if cost is None or not meter.limited:
         return dict(missing)
     count = meter.commit([cost(request) for request in missing.values()])
@@ -244,7 +251,7 @@ def _within_budget(
     return dict(islice(missing.items(), count))
 
 
-def _asked(
+def _send(
     kind: Kind[Reply],
     batch: Mapping[str, Request],
     ask: Callable[[Sequence[Request]], Iterator[tuple[int, Reply]]],
@@ -254,12 +261,15 @@ def _asked(
     for place, reply in ask(list(batch.values())):
         if place not in open_places:
             raise NeuroglossError(
-                f"a {kind.name} request was answered twice, or never made; this is the model's defect."
+                f"the model answered a {kind.name} request twice, or one that was never sent; this is a defect of the "
+                "model's code."
             )
         open_places.remove(place)
         yield keys[place], reply
     if open_places:
-        raise NeuroglossError(f"{len(open_places)} {kind.name} requests got no reply; this is the model's defect.")
+        raise NeuroglossError(
+            f"{len(open_places)} {kind.name} requests got no reply; this is a defect of the model's code."
+        )
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -268,10 +278,10 @@ def _fields(value: Any) -> dict[str, Any]:
 
 @cache
 def _names(kind: type[Any]) -> tuple[str, ...]:
-    """The fields of a dataclass; a run asks for those of a few, hundreds of thousands of times."""
+    """Return the fields of a dataclass; cached, because a run asks for them hundreds of thousands of times."""
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{kind.__name__} has no canonical form")
-    return tuple(item.name for item in dataclasses.fields(kind))
+    return tuple(field.name for field in dataclasses.fields(kind))
 
 
 _CANONICAL = json.JSONEncoder(default=_fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -281,20 +291,22 @@ def _dumps(kind: Kind[Reply], reply: Reply) -> str:
     try:
         return json.dumps(kind.encode(reply), separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise NeuroglossError(f"a {kind.name} reply cannot be stored: {error}; this is the model's defect.") from error
+        raise NeuroglossError(
+            f"a {kind.name} reply cannot be stored: {error}; this is a defect of the model's code."
+        ) from error
 
 
-# -------------------------------------------------------------------------------------------------- the kinds there are
+# -------------------------------------------------------------------------------------------------- kinds of requests
 
 
 def numbers(name: str, reply: type[Reply]) -> Kind[Reply]:
-    """A question whose reply is a dataclass of numbers, such as the effect of a replacement; NaN is stored as null."""
+    """Return a kind whose reply is a dataclass of numbers, such as an ablation's effect; NaN is stored as null."""
     return Kind(
         name,
-        encode=lambda found: [_or_null(number) for number in _fields(found).values()],
+        encode=lambda value: [_or_null(number) for number in _fields(value).values()],
         decode=lambda values: reply(*map(_or_nan, values)),
         usage=lambda _: Usage(),
-        stored=lambda found: found,
+        from_store=lambda value: value,
         final=lambda _: True,
     )
 
@@ -348,8 +360,8 @@ def _decode_reading(value: Any) -> LevelReading:
     )
 
 
-def _encode_capabilities(found: Capabilities) -> dict[str, Any]:
-    return {"levels": found.levels, "problem": found.problem, "usage": _usage_values(found.usage)}
+def _encode_capabilities(reply: Capabilities) -> dict[str, Any]:
+    return {"levels": reply.levels, "problem": reply.problem, "usage": _usage_values(reply.usage)}
 
 
 def _decode_capabilities(value: Any) -> Capabilities:
@@ -361,9 +373,9 @@ COMPLETIONS: Kind[Completion] = Kind(
     _encode_completion,
     _decode_completion,
     usage=lambda reply: reply.usage,
-    stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
+    from_store=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
     final=lambda reply: reply.outcome in _FINAL,
-    put_off=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
+    postponed=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
 )
 
 LEVELS: Kind[LevelReading] = Kind(
@@ -371,16 +383,16 @@ LEVELS: Kind[LevelReading] = Kind(
     _encode_reading,
     _decode_reading,
     usage=lambda reply: reply.usage,
-    stored=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
+    from_store=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
     final=lambda reply: reply.outcome in _FINAL,
-    put_off=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
+    postponed=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
 )
 
 CAPABILITIES: Kind[Capabilities] = Kind(
     "probes",
     _encode_capabilities,
     _decode_capabilities,
-    usage=lambda found: found.usage,
-    stored=lambda found: replace(found, usage=_stored_usage(found.usage)),
-    final=lambda found: not found.problem,  # a server may learn
+    usage=lambda reply: reply.usage,
+    from_store=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
+    final=lambda reply: not reply.problem,  # a server may gain the ability later
 )

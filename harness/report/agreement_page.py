@@ -5,42 +5,46 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.agreement_results import ExplainerAgreement, Side, SimulatorAgreement
-from harness.report.page import Page, Table, short, tokens
-from harness.results import figure, plain, span
+from harness.report.page import Page, Row, Table, short, tokens
+from harness.results.agreement import Agreement, BoardAgreement, Difference, RowAgreement, Side
+from harness.stats import differs
+from harness.text import figure, plain, span
 
 
-def build(found: SimulatorAgreement) -> Page:
-    """The page of a comparison."""
-    first, second = _names(found)
-    tables = [_costs(found), _explainers(found, first, second), _boards(found), _neurons(found, first, second)]
+def build(agreement: Agreement) -> Page:
+    """Return the page of a comparison."""
+    first, second = _names(agreement)
     return Page(
         title=f"Do {first} and {second} agree?",
-        facts=tuple((name, plain(value)) for name, value in _facts(found)),
-        tables=(*tables, _token_table(found, first, second)),
-        sentences=tuple(plain(sentence) for sentence in _sentences(found, first, second)),
+        facts=tuple((name, plain(value)) for name, value in _facts(agreement)),
+        tables=(_costs(agreement), *_agreements(agreement), *_differences(agreement)),
+        sentences=tuple(plain(sentence) for sentence in _sentences(agreement)),
     )
 
 
-def _names(found: SimulatorAgreement) -> tuple[str, str]:
-    """The simulators' names, told apart by their runs where they are the same."""
-    first, second = found.first.simulator.name, found.second.simulator.name
-    if first == second:
-        return plain(f"{first} ({found.first.run_id[:6]})"), plain(f"{second} ({found.second.run_id[:6]})")
-    return plain(first), plain(second)
+def _names(agreement: Agreement) -> tuple[str, str]:
+    """Return the simulators' names, told apart by their runs if they are the same."""
+    first, second = agreement.first, agreement.second
+    if first.simulator.name == second.simulator.name:
+        return plain(f"{first.simulator.name} ({first.run_id[:6]})"), plain(
+            f"{second.simulator.name} ({second.run_id[:6]})"
+        )
+    return plain(first.simulator.name), plain(second.simulator.name)
 
 
-def _facts(found: SimulatorAgreement) -> Iterator[tuple[str, str]]:
-    yield "task", f"{found.task.name}, digest {found.task.digest[:12]}, {len(found.task.neurons)} neurons"
-    yield "runs", f"{found.first.run_id} and {found.second.run_id}, compared {found.created}"
-    if found.left_out:
-        yield "in one run only", ", ".join(found.left_out)
+def _facts(agreement: Agreement) -> Iterator[tuple[str, str]]:
+    task = agreement.task
+    runs = " and ".join(dict.fromkeys((agreement.first.run_id, agreement.second.run_id)))
+    yield "task", f"{task.name}, digest {task.digest[:12]}, {len(task.units)} units"
+    yield "runs", f"{runs}, compared {agreement.created}"
+    if agreement.left_out:
+        yield "scored by one of them only", ", ".join(agreement.left_out)
 
 
 # -------------------------------------------------------------------------------------------------------------- tables
 
 
-def _costs(found: SimulatorAgreement) -> Table:
+def _costs(agreement: Agreement) -> Table:
     columns = (
         ("simulator", "simulator"),
         ("read by", "transport"),
@@ -50,12 +54,11 @@ def _costs(found: SimulatorAgreement) -> Table:
         ("cost", "cost"),
         ("sec.", "seconds"),
     )
-    names = _names(found)
-    rows = (_cost(name, side) for name, side in zip(names, (found.first, found.second), strict=True))
-    return Table("Costs", columns, tuple(rows))
+    sides = zip(_names(agreement), (agreement.first, agreement.second), strict=True)
+    return Table("Costs", columns, tuple(_cost(name, side) for name, side in sides))
 
 
-def _cost(name: str, side: Side) -> tuple[str, ...]:
+def _cost(name: str, side: Side) -> Row:
     return (
         name,
         plain(side.simulator.transport) or "–",
@@ -67,35 +70,21 @@ def _cost(name: str, side: Side) -> tuple[str, ...]:
     )
 
 
-def _explainers(found: SimulatorAgreement, first: str, second: str) -> Table:
+def _agreements(agreement: Agreement) -> Iterator[Table]:
+    """Yield the tables of explainers and of metrics."""
+    first, second = _names(agreement)
     columns = (
         ("explainer", "explainer"),
         ("tokens r", "correlation over tokens"),
         ("levels apart", "mean absolute difference in levels"),
-        ("within neurons", "mean correlation within neurons"),
+        ("within units", "mean correlation within units"),
         ("1st", f"score by {first}"),
         ("2nd", f"score by {second}"),
         ("95 % of 1st-2nd", "95 % interval of the difference"),
-        ("neurons rho", "Spearman of scores over neurons"),
+        ("units rho", "Spearman of scores over units"),
     )
-    return Table("Agreement by explainer", columns, tuple(_explainer(one) for one in found.explainers))
-
-
-def _explainer(one: ExplainerAgreement) -> tuple[str, ...]:
-    return (
-        plain(one.explainer),
-        figure(one.tokens.correlation),
-        figure(one.tokens.mean_absolute_difference),
-        figure(one.within.mean),
-        figure(one.first),
-        figure(one.second),
-        span(one.difference),
-        figure(one.ranks),
-    )
-
-
-def _boards(found: SimulatorAgreement) -> Table:
-    columns = (
+    yield Table("Agreement by explainer", columns, tuple(map(_row, agreement.explainers)))
+    columns_of_boards = (
         ("metric", "metric"),
         ("rho", "Spearman of the rows"),
         ("tau", "Kendall of the rows"),
@@ -103,102 +92,91 @@ def _boards(found: SimulatorAgreement) -> Table:
         ("best by 1st", "best by the first"),
         ("best by 2nd", "best by the second"),
     )
-    rows = tuple(
-        (
-            plain(one.metric),
-            figure(one.spearman),
-            figure(one.kendall),
-            "yes" if one.first == one.second else "no",
-            plain(one.first[0]) if one.first else "–",
-            plain(one.second[0]) if one.second else "–",
-        )
-        for one in found.boards
-    )
-    return Table("The boards they give", columns, rows)
+    yield Table("The boards they give", columns_of_boards, tuple(map(_board, agreement.boards)))
 
 
-def _neurons(found: SimulatorAgreement, first: str, second: str) -> Table:
-    columns = (
-        ("explainer", "explainer"),
-        ("neuron", "neuron"),
-        ("1st", f"score by {first}"),
-        ("2nd", f"score by {second}"),
+def _row(row: RowAgreement) -> Row:
+    return (
+        plain(row.explainer),
+        figure(row.tokens.correlation),
+        figure(row.tokens.mean_absolute_difference),
+        figure(row.within.mean),
+        figure(row.first),
+        figure(row.second),
+        span(row.difference),
+        figure(row.ranks),
     )
-    rows = tuple(
-        (plain(one.explainer), str(one.neuron), figure(one.first), figure(one.second)) for one in found.largest_neurons
-    )
-    return Table("Neurons on which they differ most", columns, rows)
 
 
-def _token_table(found: SimulatorAgreement, first: str, second: str) -> Table:
-    columns = (
-        ("explainer", "explainer"),
-        ("neuron", "neuron"),
-        ("excerpt", "excerpt"),
-        ("place", "position"),
-        ("token", "token"),
-        ("1st", f"level by {first}"),
-        ("2nd", f"level by {second}"),
-    )
-    rows = tuple(
-        (
-            plain(one.explainer),
-            str(one.neuron),
-            plain(one.source),
-            str(one.position),
-            plain(one.token)[:16] or "(space)",
-            figure(one.first),
-            figure(one.second),
-        )
-        for one in found.largest_tokens
-    )
-    return Table("Tokens on which they differ most", columns, rows)
+def _board(board: BoardAgreement) -> Row:
+    best = (plain(names[0]) if names else "–" for names in (board.first, board.second))
+    order = "yes" if board.first == board.second else "no"
+    return (plain(board.metric), figure(board.spearman), figure(board.kendall), order, *best)
+
+
+def _differences(agreement: Agreement) -> Iterator[Table]:
+    """Yield the tables of the units and of the tokens on which they differ most."""
+    first, second = _names(agreement)
+    unit = (("explainer", "explainer"), ("unit", "unit"))
+    scores = (("1st", f"score by {first}"), ("2nd", f"score by {second}"))
+    yield Table("Units on which they differ most", (*unit, *scores), tuple(map(_difference, agreement.largest_units)))
+    place = (("excerpt", "excerpt"), ("place", "position"), ("token", "token"))
+    levels = (("1st", f"level by {first}"), ("2nd", f"level by {second}"))
+    lines = tuple(_difference(item, *_place(item)) for item in agreement.largest_tokens)
+    yield Table("Tokens on which they differ most", (*unit, *place, *levels), lines)
+
+
+def _difference(item: Difference, *place: str) -> Row:
+    return (plain(item.explainer), str(item.unit), *place, figure(item.first), figure(item.second))
+
+
+def _place(item: Difference) -> Row:
+    return plain(item.source), str(item.position), plain(item.token)[:16] or "(space)"
 
 
 # ----------------------------------------------------------------------------------------------------------- sentences
 
 
-def _sentences(found: SimulatorAgreement, first: str, second: str) -> Iterator[str]:
+def _sentences(agreement: Agreement) -> Iterator[str]:
+    first, second = _names(agreement)
     yield f"1st is {first}, 2nd is {second}; levels are put on a scale of 0 to 10."
-    whole = found.tokens
-    missing = f"; {whole.missing} more lack a value of either" if whole.missing else ""
+    overall = agreement.tokens
+    missing = f"; {overall.missing} more lack a value of either" if overall.missing else ""
     yield (
-        f"Over {short(whole.tokens)} tokens their levels correlate by {figure(whole.correlation)} and differ by "
-        f"{figure(whole.mean_absolute_difference)} on average{missing}."
+        f"Over {short(overall.tokens)} tokens their levels correlate by {figure(overall.correlation)} and differ by "
+        f"{figure(overall.mean_absolute_difference)} on average{missing}."
     )
-    board = next(iter(found.boards), None)
-    if board is not None:
-        yield _on_boards(board.first, board.second, board.spearman, board.metric)
-    for one in found.explainers:
-        yield f"{one.explainer}: {_on_scores(one, first, second)}"
-    yield _on_costs(found, first, second)
+    yield from map(_on_board, agreement.boards[:1])
+    for row in agreement.explainers:
+        yield f"{row.explainer}: {_on_scores(row, first, second)}"
+    yield _on_costs(agreement)
 
 
-def _on_boards(first: tuple[str, ...], second: tuple[str, ...], rho: float, metric: str) -> str:
-    if len(first) < 3:
-        return f"The boards have {len(first)} rows in common; a rank correlation needs three."
+def _on_board(board: BoardAgreement) -> str:
+    rows = len(board.first)
+    if rows < 3:
+        return f"The boards have {rows} rows in common; a rank correlation needs three."
     order = (
         "in the same order"
-        if first == second
-        else f"in another order ({' > '.join(first)} against {' > '.join(second)})"
+        if board.first == board.second
+        else f"in another order ({' > '.join(board.first)} against {' > '.join(board.second)})"
     )
-    return f"By {metric} both boards put {len(first)} rows {order}: Spearman {figure(rho)}."
+    return f"By {board.metric} both boards put {rows} rows {order}: Spearman {figure(board.spearman)}."
 
 
-def _on_scores(one: ExplainerAgreement, first: str, second: str) -> str:
-    told = (
-        "the scores cannot be told apart"
-        if not (one.difference.low > 0 or one.difference.high < 0)
-        else f"{first if one.difference.mean > 0 else second} gives higher scores"
-    )
-    figures = f"difference {figure(one.difference.mean)}, 95 % interval {span(one.difference)}"
-    return f"{told} ({figures}, p = {figure(one.p_value)})."
+def _on_scores(row: RowAgreement, first: str, second: str) -> str:
+    verdict = "the scores cannot be told apart"
+    if differs(row.difference, row.p_value):
+        verdict = f"{first if row.difference.mean > 0 else second} gives higher scores"
+    figures = f"difference {figure(row.difference.mean)}, 95 % interval {span(row.difference)}"
+    return f"{verdict} ({figures}, p = {figure(row.p_value)})."
 
 
-def _on_costs(found: SimulatorAgreement, first: str, second: str) -> str:
-    spent = [side.usage.prompt_tokens + side.usage.completion_tokens for side in (found.first, found.second)]
-    if not all(spent):
-        free = " and ".join(name for name, count in zip((first, second), spent, strict=True) if not count)
+def _on_costs(agreement: Agreement) -> str:
+    counts = [side.usage.prompt_tokens + side.usage.completion_tokens for side in (agreement.first, agreement.second)]
+    names = _names(agreement)
+    if not all(counts):
+        free = " and ".join(name for name, count in zip(names, counts, strict=True) if not count)
         return f"{free} asks no model, and costs no tokens."
-    dear, cheap = (first, second) if spent[0] >= spent[1] else (second, first)
-    return f"{dear} reads {max(spent) / min(spent):.1f} times the tokens that {cheap} reads."
+    dear, cheap = names if counts[0] >= counts[1] else reversed(names)
+    return f"{dear} reads {max(counts) / min(counts):.1f} times the tokens that {cheap} reads."

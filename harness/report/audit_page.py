@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from harness.audit_results import Audit, Finding, Test, Verdict
 from harness.report.page import Columns, Page, Row, Table, short
-from harness.results import figure, plain
+from harness.results.audit import Audit, Finding, Test, Verdict
+from harness.text import figure, plain
 
 HEADINGS = {
     Test.MISSING_LABELS: ("missing", "missing labels"),
@@ -22,7 +22,7 @@ _LABELS = (Test.MISSING_LABELS, Test.EXTRA_LABELS)
 
 
 def build(audit: Audit) -> Page:
-    """The page of an audit."""
+    """Return the page of an audit."""
     columns: Columns = (("metric", "metric"), *(HEADINGS[test] for test in audit.tests))
     rows: tuple[Row, ...] = tuple(
         (plain(metric), *(_cell(audit.verdict(metric, test)) for test in audit.tests)) for metric in audit.metrics
@@ -36,7 +36,7 @@ def build(audit: Audit) -> Page:
 
 
 def _cell(verdict: Verdict | None) -> str:
-    """Pass or fail, and the value that was compared; a dash where there is none."""
+    """Return pass or fail, and the value that was compared; a dash without one."""
     if verdict is None or verdict.finding is Finding.UNTESTED:
         return "–"
     value = f"{100 * verdict.value:.0f} %" if verdict.test in _LABELS else figure(verdict.value)
@@ -45,19 +45,19 @@ def _cell(verdict: Verdict | None) -> str:
 
 def _facts(audit: Audit) -> Iterator[tuple[str, str]]:
     yield "run", f"{audit.run_id}, audited {audit.created}"
-    yield "task", f"{audit.task.name}, digest {audit.task.digest[:12]}, {len(audit.task.neurons)} neurons"
+    yield "task", f"{audit.task.name}, digest {audit.task.digest[:12]}, {len(audit.task.units)} units"
     if audit.explainer:
         yield "explanations", f"by {audit.explainer}"
         yield "simulator", audit.simulator.name
-        spent = sum(use.spent.prompt_tokens + use.spent.completion_tokens for use in audit.usage.values())
+        tokens = sum(use.spent.prompt_tokens + use.spent.completion_tokens for use in audit.usage.values())
         dollars = math.fsum(use.spent.usd for use in audit.usage.values())
-        yield "cost", f"{short(spent)} tokens, ${dollars:.2f}, {math.fsum(audit.seconds.values()):.0f} s"
+        yield "cost", f"{short(tokens)} tokens, ${dollars:.2f}, {math.fsum(audit.seconds.values()):.0f} s"
 
 
 def _sentences(audit: Audit) -> Iterator[str]:
-    """How to read the table, then a sentence on each cell, what failed first."""
+    """Yield how to read the table, then a sentence on each cell, failures first."""
     yield (
-        "Label tests show the share of draws in which the score drops; nulls show by how much a neuron's own "
+        "Label tests show the share of draws in which the score drops; nulls show by how much a unit's own "
         "explanation outscores them; the retest shows the reliability of the scores."
     )
     if set(audit.tests) - set(_LABELS):
@@ -65,9 +65,12 @@ def _sentences(audit: Audit) -> Iterator[str]:
             "The p-values of each null are corrected for all metrics of the panel (Holm), so that of many metrics that "
             "see nothing none passes by chance; intervals are of each metric by itself."
         )
-    if audit.by_layer:
-        yield "Whole layers were drawn and flipped, as on the board of the run, for neurons of one layer may be alike."
+    if audit.by_group:
+        yield (
+            "Whole groups of units (layers) were drawn and flipped, as on the board of the run, for the units of a "
+            "group may be alike."
+        )
     for finding in (Finding.FAIL, Finding.PASS, Finding.UNTESTED):
-        for one in audit.verdicts:
-            if one.finding is finding:
-                yield f"{finding}, {one.test.words}: {one.sentence}"
+        for verdict in audit.verdicts:
+            if verdict.finding is finding:
+                yield f"{finding}, {verdict.test.words}: {verdict.sentence}"

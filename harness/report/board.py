@@ -1,6 +1,6 @@
-"""The board of one run: a row for each explainer, its controls apart, and what may be concluded from it.
+"""The board of a run, or of several as one: its rows by simulator, controls apart, and what may be concluded from them.
 
-:func:`build` makes one model of the rows; :func:`render` shows it on a terminal and :func:`markdown_page` in Markdown.
+Rows of explanations that came with units are shown by :mod:`harness.report.truths`.
 """
 
 from __future__ import annotations
@@ -9,278 +9,317 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from rich.console import Group, RenderableType
-from rich.text import Text
-
-from harness import audit_results, stats, trust
-from harness.report import page
-from harness.report.page import Row, Table
-from harness.results import Results, figure, markdown, plain, span
+from harness.leaderboard import trust
+from harness.report import page, truths
+from harness.report.page import Columns, Page, Row, Table
+from harness.results import audit, merge, rows
+from harness.results.run import Results
+from harness.results.vocabulary import ResultRow
+from harness.stats import HEADLINE, NO_SCORES, NOTHING, SIGNIFICANT, differs, rank
+from harness.text import figure, plain, span
 from harness.types import (
     Comparison,
+    Heading,
     Identity,
     Interval,
     NeuroglossError,
     Outcome,
     Role,
-    ScoredExplanation,
     Scores,
+    SimulatorInfo,
     Standing,
     Summary,
 )
 
-SIGNIFICANT = 0.05
-_NOTHING = Interval(math.nan, math.nan, math.nan, 0)
-_PEOPLE = "people"
-
-COLUMNS = (
-    ("explainer", "explainer"),
-    ("rank", "rank"),
-    ("score", "mean correlation"),
-    ("95 % interval", "95 % interval"),
-    ("random", "random only"),
-    ("top", "top only"),
-    ("ablat.", "ablation"),
-    ("expl.v.", "explained variance"),
-    ("cover", "neurons scored"),
-    ("const", "constant (score 0)"),
-    ("tokens", "tokens"),
-    ("cost", "cost"),
+PEOPLE = "people"
+"""The name of the row that a board has for people if nobody's explanations were collected."""
+Cell = Callable[[Summary], str]
+"""Makes the text of one column from a row."""
+LOOKUP = "lookup"
+"""The simulator of rows whose explanations are tables."""
+HEADLINE_WORDS = (
+    "the correlation of real and simulated activations over all tokens of the valid excerpts (top and random together)"
 )
-COMPARED = (
+TOLD_HEADLINE_WORDS = "the correlation of real and simulated levels over all tokens of the second half of the texts"
+JUDGES = (
+    "Detection: does the judge, told the explanation, say in which excerpts the unit fires? Fuzzing: are the marked "
+    "tokens of an excerpt those that it fires on? Both are balanced accuracies: 0.5 for a judge that always says the "
+    "same. Compare them with the floor's."
+)
+COMPARED: Columns = (
     ("explainers", "explainers"),
     ("differ.", "mean difference"),
     ("95 % interval", "95 % interval"),
     ("p", "p"),
     ("corr. p", "corrected p"),
-    ("neurons", "neurons of both"),
+    ("units", "units of both"),
 )
-JUDGED = (
-    ("explainer", "explainer"),
-    ("detection", "detection"),
-    ("AUROC", "detection AUROC"),
-    ("fuzzing", "fuzzing"),
-    ("AUROC", "fuzzing AUROC"),
-    ("cases", "cases"),
-    ("silent", "cases without an answer"),
-)
-"""The heading of each column, short for the terminal and long for the page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
-    """What is shown: ``facts`` (name, value), ``ranked`` rows best first by ``metric``, ``controls``, what is
-    ``judged`` of both, their ``comparisons`` two by two, and ``sentences`` on all of it."""
+def build(
+    results: Results,
+    trusted: Callable[[SimulatorInfo], str] = trust.not_measured,
+    audited: str | None = None,
+    by: str = HEADLINE,
+) -> Page:
+    """Return the board of a run, ranked ``by`` a metric of its scorers.
 
-    title: str
-    metric: str
-    facts: tuple[tuple[str, str], ...]
-    ranked: tuple[Row, ...]
-    controls: tuple[Row, ...]
-    judged: tuple[Row, ...]
-    comparisons: tuple[Row, ...]
-    sentences: tuple[str, ...]
+    A row with scores for fewer units than ``results.minimum_coverage`` shows no averages, for they would be of other
+    units than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
 
+    Args:
+        results: of a run, or of several (:func:`harness.results.merge.merged`).
+        trusted: what puzzles say of a simulator.
+        audited: what an audit says of the metric.
+        by: the metric to rank by.
 
-def build(results: Results, trusted: str | None = None, audited: str | None = None, by: str = stats.HEADLINE) -> Board:
-    """The board of a run, ranked ``by`` a metric of its panel.
-
-    ``trusted`` says what :mod:`harness.trust` knows of its simulator, and ``audited`` what
-    :mod:`harness.audit_results` knows of the metric.
-
-    A row with scores for fewer neurons than ``results.minimum_coverage`` shows no averages, for they would be of other
-    neurons than its neighbours'. A row that another simulator scored (a table, by ``lookup``) is not ranked.
+    Raises:
+        NeuroglossError: the run has no such metric.
     """
-    by_layer = results.standing is not None and results.standing.by_layer
     results = headlined(results, by)
-    ranked = sorted((row for row in results.summaries if not _is_control(row, results)), key=_order(results))
-    controls = [row for row in results.summaries if _is_control(row, results)]
-    standing = results.standing or _standing(results, by_layer)
-    people = [] if any(row.role is Role.HUMAN for row in results.summaries) else [_nobody(results)]
-    return Board(
-        title=f"Board of {plain(results.task.name)}" + ("" if by == stats.HEADLINE else f", by {plain(by)}"),
-        metric=by,
-        facts=tuple((name, plain(value)) for name, value in _facts(results, trusted, audited)),
-        ranked=tuple(_row(row, (plain(row.explainer), _rank(row, standing)), results) for row in (*ranked, *people)),
-        controls=tuple(_row(row, (_control_name(row, results), "–"), results) for row in controls),
-        judged=tuple(_judged(row, results) for row in (*ranked, *controls) if row.judgements),
-        comparisons=tuple(map(_compared, standing.comparisons)),
-        sentences=tuple(_sentences(results, standing, ranked, controls, by)),
+    sections = [_Section(results, standing, by) for standing in results.standings]
+    tables = [*truths.tables(results), *(table for section in sections for table in section.tables())]
+    sentences = [*truths.sentences(results), *(sentence for section in sections for sentence in section.sentences())]
+    return Page(
+        title=f"Board of {plain(results.task.name)}" + ("" if by == HEADLINE else f", by {plain(by)}"),
+        facts=tuple((label, plain(value)) for label, value in _facts(results, trusted, audited)),
+        tables=tuple(tables),
+        sentences=tuple(dict.fromkeys(sentences)),
     )
 
 
-def render(board: Board) -> Group:
-    """The board for a terminal of at least 100 columns; no text in it is markup."""
-    parts: list[RenderableType] = [page.terminal_table(Table("", columns(board), board.ranked, board.controls)), Text()]
-    if board.judged:
-        parts += [page.terminal_table(Table("", JUDGED, board.judged)), Text()]
-    if board.comparisons:
-        parts += [page.terminal_table(Table("", COMPARED, board.comparisons)), Text()]
-    return Group(Text(board.title, style="bold"), *page.facts(board.facts), Text(), *parts, *map(Text, board.sentences))
-
-
-def markdown_page(board: Board) -> str:
-    """The board as a page of Markdown."""
-    parts = [
-        f"# {markdown(board.title)}",
-        "\n".join(f"* {name}: {markdown(value)}" for name, value in board.facts),
-        "## Explainers",
-        page.markdown_table(columns(board), board.ranked),
-        "## Controls, not ranked",
-        page.markdown_table(columns(board), board.controls) if board.controls else "None in this run.",
-        *(["## By judges", page.markdown_table(JUDGED, board.judged)] if board.judged else []),
-        "## Compared on the same neurons",
-        page.markdown_table(COMPARED, board.comparisons) if board.comparisons else "There are no two rows to compare.",
-        "## How to read it",
-        "\n".join(f"* {markdown(sentence)}" for sentence in board.sentences),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def columns(board: Board) -> page.Columns:
-    """The headings of a board's columns: the score is the metric that it ranks by."""
-    return tuple((short, f"mean {plain(board.metric)}" if short == "score" else long) for short, long in COLUMNS)
+# ---------------------------------------------------------------------------------------------------- another headline
 
 
 def headlined(results: Results, metric: str) -> Results:
-    """The results as if ``metric`` were the headline: it stands in its place, in rows as in scores.
+    """Return the results as if ``metric`` were the headline: it stands in its place, in rows as in scores.
 
     Raises:
         NeuroglossError: the run has no such metric; the sentence names those there are.
     """
-    known = dict.fromkeys(name for row in results.summaries for name in row.metrics)
-    if metric == stats.HEADLINE:
+    if metric == HEADLINE:
         return results
-    if metric in stats.NO_SCORES:
+    if metric in NO_SCORES:
         raise NeuroglossError(f"{metric} is no score: more of it is not better; rank by ablation_loss, for example.")
-    if metric not in known:
-        raise NeuroglossError(f"the run has no scores by {metric}; it has: {', '.join(known) or 'none'}.")
-    return dataclasses.replace(
-        results,
-        standing=None,  # it was worked out by the metric that stood there before
-        summaries=tuple(_headlined_row(row, results.scored[row.explainer], metric) for row in results.summaries),
-        scored={
-            name: tuple(dataclasses.replace(one, scores=_headlined_scores(one.scores, metric)) for one in some)
-            for name, some in results.scored.items()
-        },
-    )
+    metrics = dict.fromkeys(name for row in results.summaries for name in row.metrics)
+    if metric not in metrics:
+        raise NeuroglossError(f"the run has no scores by {metric}; it has: {', '.join(metrics) or 'none'}.")
+    result_rows = tuple(row if row.summary.role is Role.TOLD else _headlined_row(row, metric) for row in results.rows)
+    return merge.ranked(dataclasses.replace(results, rows=result_rows), merge.resampling_of(results))
 
 
-def _headlined_row(row: Summary, scored: Sequence[ScoredExplanation], metric: str) -> Summary:
-    has = [one for one in scored if metric in one.scores.values]
-    sound = {one.explanation.neuron for one in has if metric not in one.scores.degenerate}
-    neurons = {one.explanation.neuron for one in has}
-    return dataclasses.replace(
-        row,
-        metrics={**row.metrics, stats.HEADLINE: row.metrics.get(metric, _NOTHING)},
-        scored=len(neurons),
-        degenerate=len(neurons - sound),
+def _headlined_row(row: ResultRow, metric: str) -> ResultRow:
+    scores = [item for item in row.scored if metric in item.scores.values]
+    sound = {item.unit for item in scores if metric not in item.scores.degenerate}
+    units = {item.unit for item in scores}
+    summary = dataclasses.replace(
+        row.summary,
+        metrics={**row.summary.metrics, HEADLINE: row.summary.metrics.get(metric, NOTHING)},
+        scored=len(units),
+        degenerate=len(units - sound),
     )
+    scored = tuple(dataclasses.replace(item, scores=_headlined_scores(item.scores, metric)) for item in row.scored)
+    return ResultRow(summary, scored)
 
 
 def _headlined_scores(scores: Scores, metric: str) -> Scores:
-    others = {name: value for name, value in scores.values.items() if name != stats.HEADLINE}
-    own = {stats.HEADLINE: scores.values[metric]} if metric in scores.values else {}
-    return dataclasses.replace(scores, values={**own, **others})
+    values = {name: value for name, value in scores.values.items() if name != HEADLINE}
+    headline = {HEADLINE: scores.values[metric]} if metric in scores.values else {}
+    return dataclasses.replace(scores, values={**headline, **values})
 
 
-# ---------------------------------------------------------------------------------------------------------------- rows
+# ------------------------------------------------------------------------------------------------- rows of a simulator
 
 
-def _is_control(row: Summary, results: Results) -> bool:
-    return row.role not in (Role.EXPLAINER, Role.HUMAN) or row.simulator != results.simulator.name
+@dataclass(frozen=True)
+class _Section:
+    """The rows of explainers by one simulator; tables, which are looked up, stand beside those of the run's own."""
+
+    results: Results
+    standing: Standing
+    by: str
+
+    @property
+    def simulator(self) -> str:
+        return self.standing.simulator
+
+    @property
+    def rows(self) -> list[Summary]:
+        beside = [self.simulator, *([LOOKUP] if self._is_own else [])]
+        return [row for row in self.results.summaries if row.simulator in beside]
+
+    @property
+    def _is_own(self) -> bool:
+        return self.simulator == self.results.simulator.name
+
+    @property
+    def _suffix(self) -> str:
+        """What the titles of a board's tables end in if it has several simulators."""
+        return f" by {plain(self.simulator)}" if len(self.results.standings) > 1 else ""
+
+    @property
+    def ranked(self) -> list[Summary]:
+        """The rows that are no controls, best first; those without an average last; ties by name."""
+        members = [row for row in self.rows if not self._is_control(row)]
+        return sorted(
+            members,
+            key=lambda row: (not self._is_whole(row), -_headline(row).mean if row.scored else 0.0, row.explainer),
+        )
+
+    @property
+    def controls(self) -> list[Summary]:
+        return [row for row in self.rows if self._is_control(row)]
+
+    def _is_control(self, row: Summary) -> bool:
+        return row.role not in rows.COMPARED or row.simulator != self.simulator
+
+    def _is_whole(self, row: Summary) -> bool:
+        return rows.is_whole(row, self.results.minimum_coverage)
+
+    # ------------------------------------------------------------------------------------------------------- tables
+
+    def tables(self) -> Iterator[Table]:
+        """Yield the board itself, what judges say, and the comparisons."""
+        columns = self._columns()
+        people = [] if any(row.role is Role.HUMAN for row in self.rows) else self._nobody()
+        yield Table(
+            f"Explainers{self._suffix}",
+            (
+                ("explainer", "explainer"),
+                ("rank", "rank"),
+                ("score", f"mean {plain(self.by)}"),
+                ("95 % interval", "95 % interval"),
+                *((short, long) for short, long, _ in columns),
+                ("cover", "units scored"),
+                ("const", "constant (score 0)"),
+                ("tokens", "tokens"),
+                ("cost", "cost"),
+            ),
+            tuple(self._row(row, (plain(row.explainer), self._rank(row)), columns) for row in (*self.ranked, *people)),
+            tuple(self._row(row, (self._control_name(row), "–"), columns) for row in self.controls),
+        )
+        judged = [heading for heading in self._headings() if heading.judged]
+        cases = [row for row in (*self.ranked, *self.controls) if row.judgements]
+        if judged and cases:
+            yield self._judged(judged, cases)
+        if self.standing.comparisons:
+            lines = tuple(map(_compared, self.standing.comparisons))
+            yield Table(f"Compared on the same units{self._suffix}", COMPARED, lines)
+
+    def _headings(self) -> list[Heading]:
+        """Return the headings of the metrics that a row has, each once."""
+        metrics = {name for row in self.rows for name in row.metrics}
+        headings = {heading.metric: heading for scorer in self.results.scorers for heading in scorer.headings}
+        return [heading for heading in headings.values() if heading.metric in metrics]
+
+    def _columns(self) -> list[tuple[str, str, Cell]]:
+        """Return the short and the long heading of each column of scorers, and what makes its cells."""
+        headings = [heading for heading in self._headings() if not heading.judged]
+        columns: list[tuple[str, str, Cell]] = [
+            (heading.short, heading.long, partial(_cell, heading)) for heading in headings
+        ]
+        if any(truths.DIFFERENCE in row.metrics for row in self.rows):
+            columns.append((*truths.SHARE, truths.share))
+        return columns
+
+    def _nobody(self) -> list[Summary]:
+        """Return the row of people of a board that has none; puzzles are explained by their makers."""
+        if not self._is_own or self.results.truths:
+            return []
+        count = len(self.results.task.units)
+        outcomes = {Outcome.NOT_COLLECTED.value: count}
+        return [Summary(PEOPLE, Role.HUMAN, self.simulator, {}, count, 0, outcomes=outcomes)]
+
+    def _rank(self, row: Summary) -> str:
+        """Return the ranks that a row can have; a dash if it has none."""
+        ranks = self.standing.ranks.get(row.explainer)
+        return "–" if ranks is None else rank(ranks)
+
+    def _control_name(self, row: Summary) -> str:
+        notes = [row.role.value] if row.role not in rows.COMPARED else []
+        notes += [f"by {row.simulator}"] if row.simulator != self.simulator else []
+        return plain(f"{row.explainer} ({', '.join(notes)})")
+
+    def _row(self, row: Summary, name: tuple[str, str], columns: Sequence[tuple[str, str, Cell]]) -> Row:
+        """Return the cells of a row, ``name`` being the first two."""
+        if self._is_whole(row):
+            averages = (figure(_headline(row).mean), span(_headline(row)), *(cell(row) for _, _, cell in columns))
+        else:
+            averages = ("–", _why_none(row), *("–" for _ in columns))
+        counts = (f"{row.scored}/{row.units}", str(row.degenerate))
+        return (*name, *averages, *counts, page.tokens(row.usage), _dollars(row.usage.usd))
+
+    def _judged(self, headings: Sequence[Heading], cases: Sequence[Summary]) -> Table:
+        """Return what judges made of the rows; averages are shown if enough of the units have one."""
+        enough = self.results.minimum_coverage
+        lines = tuple(
+            (
+                self._control_name(row) if self._is_control(row) else plain(row.explainer),
+                *(
+                    _cell(heading, row) if row.metrics.get(heading.metric, NOTHING).units >= enough * row.units else "–"
+                    for heading in headings
+                ),
+                str(row.judgements),
+                str(row.missing_judgements),
+            )
+            for row in cases
+        )
+        columns = (
+            ("explainer", "explainer"),
+            *((heading.short, heading.long) for heading in headings),
+            ("cases", "cases"),
+            ("silent", "cases without an answer"),
+        )
+        return Table("By judges" + (f", rows{self._suffix}" if self._suffix else ""), columns, lines)
+
+    # ---------------------------------------------------------------------------------------------------- sentences
+
+    def sentences(self) -> Iterator[str]:
+        """Yield how to read the tables, and what they allow to say."""
+        yield from _how_made(self)
+        about = f"By {plain(self.simulator)}: " if self._suffix else ""
+        yield from (about + sentence for sentence in _how_they_stand(self))
+        if any(heading.judged for scorer in self.results.scorers for heading in scorer.headings):
+            yield JUDGES
+        for simulator in self.results.simulators:
+            if simulator.name == self.simulator and simulator.note:
+                yield f"{plain(simulator.name)}: {plain(simulator.note)}"
+        yield from (about + sentence for sentence in _partial(self))
+
+    def best(self, role: Role, summaries: Sequence[Summary]) -> Summary | None:
+        """Return the control of this role with the highest score: the hardest floor, the highest ceiling."""
+        members = [row for row in summaries if row.role is role and self._is_whole(row)]
+        return max(members, key=lambda row: _headline(row).mean, default=None)
+
+    def whole(self) -> list[Summary]:
+        """Return the ranked rows that have enough scores."""
+        return [row for row in self.ranked if self._is_whole(row)]
+
+    def partial(self) -> list[Summary]:
+        """Return the rows that have scores, but too few."""
+        return [row for row in (*self.ranked, *self.controls) if row.scored and not self._is_whole(row)]
 
 
-def _is_whole(row: Summary, results: Results) -> bool:
-    return stats.is_whole(row, results.minimum_coverage)
+def _cell(heading: Heading, row: Summary) -> str:
+    interval = row.metrics.get(heading.metric, NOTHING)
+    return f"{figure(interval.mean)} ({span(interval)})" if heading.with_interval else figure(interval.mean)
 
 
-def _standing(results: Results, by_layer: bool) -> Standing:
-    """The standing of a run whose results do not hold it, or hold it by another metric."""
-    return stats.standing(
-        results.summaries,
-        results.scored,
-        results.simulator.name,
-        minimum_coverage=results.minimum_coverage,
-        seed=results.seed,
-        by_layer=by_layer,
-    )
-
-
-def _rank(row: Summary, standing: Standing) -> str:
-    """The ranks that a row can have; a dash where it has none."""
-    found = standing.ranks.get(row.explainer)
-    return "–" if found is None else stats.rank(found)
-
-
-def _judged(row: Summary, results: Results) -> Row:
-    """What judges made of a row; averages are shown as on the board, where enough of the neurons have one."""
-    cells = [_judged_cell(row, name, results) for name in ("detection", "fuzzing")]
-    name = _control_name(row, results) if _is_control(row, results) else plain(row.explainer)
-    return (name, *cells[0], *cells[1], str(row.judgements), str(row.missing_judgements))
-
-
-def _judged_cell(row: Summary, name: str, results: Results) -> tuple[str, str]:
-    """The balanced accuracy with its interval, and the AUROC."""
-    accuracy, auroc = (row.metrics.get(figure_name, _NOTHING) for figure_name in (name, f"{name}_auroc"))
-    if accuracy.neurons < results.minimum_coverage * row.neurons:
-        return "–", "–"
-    return f"{figure(accuracy.mean)} ({span(accuracy)})", figure(auroc.mean)
-
-
-def _compared(one: Comparison) -> Row:
+def _compared(comparison: Comparison) -> Row:
     return (
-        plain(f"{one.first} - {one.second}"),
-        figure(one.difference.mean),
-        span(one.difference),
-        _p(one.p_value),
-        _p(one.corrected),
-        str(one.difference.neurons),
+        plain(f"{comparison.first} - {comparison.second}"),
+        figure(comparison.difference.mean),
+        span(comparison.difference),
+        _p(comparison.p_value),
+        _p(comparison.corrected),
+        str(comparison.difference.units),
     )
 
 
 def _headline(row: Summary) -> Interval:
-    return row.metrics.get(stats.HEADLINE, _NOTHING)
-
-
-def _order(results: Results) -> Callable[[Summary], tuple[bool, float, str]]:
-    """Best first; rows without an average last; ties by name."""
-    return lambda row: (not _is_whole(row, results), -_headline(row).mean if row.scored else 0.0, row.explainer)
-
-
-def _nobody(results: Results) -> Summary:
-    """The row of people, in a run that has none."""
-    asked = len(results.task.neurons)
-    return Summary(
-        _PEOPLE, Role.HUMAN, results.simulator.name, {}, asked, 0, outcomes={Outcome.NOT_COLLECTED.value: asked}
-    )
-
-
-def _control_name(row: Summary, results: Results) -> str:
-    notes = [row.role.value] if row.role in (Role.FLOOR, Role.CEILING) else []
-    notes += [f"by {row.simulator}"] if row.simulator != results.simulator.name else []
-    return plain(f"{row.explainer} ({', '.join(notes)})")
-
-
-def _row(row: Summary, name: tuple[str, str], results: Results) -> Row:
-    """The cells of a row, ``name`` being the first two."""
-    usage = row.usage
-    averages = _averages(row) if _is_whole(row, results) else ("–", _why_none(row), *["–"] * 4)
-    return (
-        *name,
-        *averages,
-        f"{row.scored}/{row.neurons}",
-        str(row.degenerate),
-        page.tokens(usage),
-        _dollars(usage.usd),
-    )
-
-
-def _averages(row: Summary) -> tuple[str, ...]:
-    metrics = ("correlation_random", "correlation_top", "ablation", "explained_variance")
-    headline = _headline(row)
-    return (figure(headline.mean), span(headline), *(figure(row.metrics.get(name, _NOTHING).mean) for name in metrics))
+    return row.metrics.get(HEADLINE, NOTHING)
 
 
 def _why_none(row: Summary) -> str:
@@ -298,22 +337,34 @@ def _dollars(usd: float) -> str:
 # ------------------------------------------------------------------------------------------------------ facts and words
 
 
-def _facts(results: Results, trusted: str | None, audited: str | None) -> Iterator[tuple[str, str]]:
-    task, simulator = results.task, results.simulator
+def _facts(results: Results, trusted: Callable[[SimulatorInfo], str], audited: str | None) -> Iterator[tuple[str, str]]:
+    task, tokens = results.task, truths.tokens_of(results)
     yield "task", f"{task.name}, digest {task.digest[:12]}"
-    yield "neurons", f"{len(task.neurons)} of the task's {task.size}"
-    yield "subject", _model(results.subject)
-    on = f" on {_model(simulator.identity)}" if simulator.identity else ""
-    yield "simulator", f"{simulator.name}{on}"
+    yield "units", f"{len(task.units)} of the task's {task.size}" + (f", {tokens} tokens" if tokens else "")
+    if results.subject is not None:
+        yield "subject", _model(results.subject)
+    for simulator in results.simulators:
+        yield from simulator_facts(simulator)
+        if not results.truths:
+            yield "puzzles", trusted(simulator)
+    for scorer in results.scorers:
+        if scorer.prompt_version:
+            by = f" by {_model(scorer.identity)}" if scorer.identity else ""
+            yield scorer.name, f"judged{by}, prompt {scorer.prompt_version}"
+    if results.subject is not None:
+        yield "metric", audited or audit.sentence(None, HEADLINE)
+    *earlier, last = results.run_id.split()
+    yield from (("run", run_id) for run_id in earlier)
+    yield "run", f"{last}, seed {results.seed}, {results.created}"
+
+
+def simulator_facts(simulator: SimulatorInfo) -> Iterator[tuple[str, str]]:
+    """Yield which simulator it is, on which model, and how it is read."""
+    label = "control" if simulator.control else "simulator"
+    yield label, f"{simulator.name} on {_model(simulator.identity)}" if simulator.identity else simulator.name
     if simulator.identity:
         version = f", prompt {simulator.prompt_version}" if simulator.prompt_version else ""
         yield "reading", f"transport {simulator.transport or '?'}, levels 0 to {simulator.levels - 1}{version}"
-    for judge in results.judges:
-        by = f" by {_model(judge.identity)}" if judge.identity else ""
-        yield judge.name, f"judged{by}, prompt {judge.prompt_version}"
-    yield "puzzles", trusted or trust.not_measured(simulator)
-    yield "metric", audited or audit_results.sentence(None, stats.HEADLINE)
-    yield "run", f"{results.run_id}, seed {results.seed}, {results.created}"
 
 
 def _model(identity: Identity) -> str:
@@ -321,60 +372,49 @@ def _model(identity: Identity) -> str:
     return f"{identity.name}{revision}" + (f" ({identity.dtype})" if identity.dtype else "")
 
 
-def _sentences(
-    results: Results, standing: Standing, ranked: list[Summary], controls: list[Summary], by: str
-) -> Iterator[str]:
-    means = {
-        stats.HEADLINE: "the correlation of real and simulated activations over all tokens of the valid excerpts (top "
-        "and random together)"
-    }
-    drawn = "whole layers" if standing.by_layer else "neurons"
-    yield f"The score is {means.get(by, plain(by))}, averaged over neurons; the interval is a bootstrap over {drawn}."
-    if standing.ranks:
+def _how_made(section: _Section) -> Iterator[str]:
+    """Yield what a score, its interval and a rank are."""
+    sample = "whole layers" if section.standing.by_group else "units"
+    headline = TOLD_HEADLINE_WORDS if section.results.truths else HEADLINE_WORDS
+    score = headline if section.by == HEADLINE else plain(section.by)
+    yield f"The score is {score}, averaged over units; the interval is a bootstrap over {sample}."
+    if section.standing.ranks:
         yield (
-            f"A rank is a range where another draw of {drawn} could have given another: 95 % of draws lie in it, for "
+            f"A rank is a range where another draw of {sample} could have given another: 95 % of draws lie in it, for "
             "each row by itself. Whether two rows can be told apart is for the comparisons to say, which are corrected "
             "for their number."
         )
-    if standing.comparisons:
-        yield _how_compared(standing)
-    floors = [row for row in controls if row.simulator == results.simulator.name]
-    floor, ceiling = _best(floors, Role.FLOOR, results), _best(controls, Role.CEILING, results)
+
+
+def _how_they_stand(section: _Section) -> Iterator[str]:
+    """Yield how many rows can be told apart, and how each stands to the floor and the ceiling."""
+    if section.standing.comparisons:
+        yield _how_compared(section.standing)
+    floors = [row for row in section.controls if row.simulator == section.simulator]
+    floor, ceiling = section.best(Role.FLOOR, floors), section.best(Role.CEILING, section.controls)
     yield _how_to_read(floor, ceiling)
-    whole = [row for row in ranked if _is_whole(row, results)]
     if floor is not None:
-        yield from _against(floor, whole, ceiling, standing)
-    if results.judges:
+        yield from _against(floor, section.whole(), ceiling, section.standing)
+
+
+def _partial(section: _Section) -> Iterator[str]:
+    """Yield which rows have too few scores to be averaged."""
+    for row in section.partial():
         yield (
-            "Detection: does the judge, told the explanation, say in which excerpts the neuron fires? Fuzzing: are the "
-            "marked tokens of an excerpt those that it fires on? Both are balanced accuracies: 0.5 for a judge that "
-            "always says the same. Compare them with the floor's."
+            f"{plain(row.explainer)} has a score for only {row.scored} of {row.units} units, and is not "
+            f"averaged; at least {section.results.minimum_coverage:.0%} are needed."
         )
-    if results.simulator.note:
-        yield f"{plain(results.simulator.name)}: {plain(results.simulator.note)}"
-    for row in (*ranked, *controls):
-        if row.scored and not _is_whole(row, results):
-            yield (
-                f"{plain(row.explainer)} has a score for only {row.scored} of {row.neurons} neurons, and is not "
-                f"averaged; at least {results.minimum_coverage:.0%} are needed."
-            )
-
-
-def _best(controls: list[Summary], role: Role, results: Results) -> Summary | None:
-    """The control of this role with the highest score: the hardest floor, the highest ceiling."""
-    rows = [row for row in controls if row.role is role and _is_whole(row, results)]
-    return max(rows, key=lambda row: _headline(row).mean, default=None)
 
 
 def _how_to_read(floor: Summary | None, ceiling: Summary | None) -> str:
     if floor is None:
         return (
             "There is no floor in this run, so nothing says what a meaningless explanation would score here; "
-            "add explainer=shuffled before concluding anything."
+            "add shuffled to explainer=[...] before concluding anything."
         )
     words = (
         f"Read a score from its floor, {figure(_headline(floor).mean)} ({plain(floor.explainer)}), which explanations "
-        "that have nothing to do with the neuron get"
+        "that have nothing to do with the unit get"
     )
     if ceiling is None:
         return words + ", not from 0."
@@ -384,37 +424,35 @@ def _how_to_read(floor: Summary | None, ceiling: Summary | None) -> str:
 
 def _how_compared(standing: Standing) -> str:
     pairs = len(standing.comparisons)
-    apart = sum(_told_apart(one) for one in standing.comparisons)
-    flipped = "each layer" if standing.by_layer else "each neuron"
+    apart = sum(_told_apart(comparison) for comparison in standing.comparisons)
+    flipped = "each layer" if standing.by_group else "each unit"
     return (
-        f"Explainers are compared on the same neurons; p is that of a test that flips the sign of the difference on "
+        f"Explainers are compared on the same units; p is that of a test that flips the sign of the difference on "
         f"{flipped}, and is corrected for {pairs} comparison{'s' * (pairs > 1)} (Holm). {apart} of {pairs} can be told "
         f"apart (corrected p below {SIGNIFICANT}, interval without 0)."
     )
 
 
-def _told_apart(one: Comparison) -> bool:
-    return one.corrected < SIGNIFICANT and (one.difference.low > 0 or one.difference.high < 0)
+def _told_apart(comparison: Comparison) -> bool:
+    return differs(comparison.difference, comparison.corrected)
 
 
 def _against(floor: Summary, rows: list[Summary], ceiling: Summary | None, standing: Standing) -> Iterator[str]:
-    """One sentence for each row: whether it can be told from the floor, on the same neurons."""
-    found = {one.first: one for one in standing.comparisons if one.second == floor.explainer}
+    """Yield of each row whether it can be told from the floor, on the same units."""
+    by_row = {
+        comparison.first: comparison for comparison in standing.comparisons if comparison.second == floor.explainer
+    }
     height = math.nan if ceiling is None else _headline(ceiling).mean - _headline(floor).mean
     for row in rows:
-        yield f"{plain(row.explainer)} {_verdict(found[row.explainer], height)}"
+        yield f"{plain(row.explainer)} {_verdict(by_row[row.explainer], height)}"
 
 
-def _verdict(one: Comparison, height: float) -> str:
-    """What a difference from the floor allows to say; ``height`` is that of the ceiling above the floor."""
-    interval = one.difference
-    figures = (
-        f"difference {figure(interval.mean)}, 95 % interval {span(interval)}, corrected p {_equals(one.corrected)}"
-    )
-    if not _told_apart(one):
-        return (
-            f"cannot be told from the floor ({figures}): its explanations show no sign of being about their neurons."
-        )
+def _verdict(comparison: Comparison, height: float) -> str:
+    """Return what a difference from the floor allows to say; ``height`` is that of the ceiling above the floor."""
+    interval, p_value = comparison.difference, _equals(comparison.corrected)
+    figures = f"difference {figure(interval.mean)}, 95 % interval {span(interval)}, corrected p {p_value}"
+    if not _told_apart(comparison):
+        return f"cannot be told from the floor ({figures}): its explanations show no sign of being about their units."
     if interval.mean < 0:
         return f"is below the floor ({figures}): its explanations mislead the simulator."
     share = f"; it goes {interval.mean / height:.0%} of the way to the ceiling" if height > 0 else ""

@@ -1,4 +1,4 @@
-"""How well simulated activations match the real ones: pure functions on arrays, defined in the modules of this room."""
+"""Scores of simulated activations against the real ones, as pure functions on arrays."""
 
 from harness.scores.metrics import (
     ScoreInputError,
@@ -13,13 +13,11 @@ from harness.scores.metrics import (
     r2_uncentred,
     spearman,
 )
-from harness.scores.panel import ScoreSettings, score, unscored, with_judgements
 from harness.scores.ranking import auprc, auroc, f1
 from harness.scores.reliability import reliability
 
 __all__ = [
     "ScoreInputError",
-    "ScoreSettings",
     "UndefinedScoreError",
     "abs_dev",
     "auprc",
@@ -33,8 +31,5 @@ __all__ = [
     "is_silent",
     "r2_uncentred",
     "reliability",
-    "score",
     "spearman",
-    "unscored",
-    "with_judgements",
 ]

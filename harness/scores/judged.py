@@ -1,17 +1,17 @@
-"""Detection and fuzzing (Paulo et al., arXiv 2410.13928): the cases a judge is put, and what its answers are worth.
+"""Detection and fuzzing (Paulo et al., arXiv 2410.13928): the cases of a judge, and scores of its answers.
 
-A token is *active* where its activation is at least ``level`` tenths of the largest over the excerpts that are judged.
+A token is *active* if its activation is at least ``level`` tenths of the largest over the excerpts that are judged.
 
-* *detection*: each excerpt is a case; yes is right where any of its tokens is active.
-* *fuzzing*: each excerpt with active tokens makes two cases. Yes is right where the active tokens are marked; it is
-  wrong where as many others of the same excerpt are, drawn by a seed that is the excerpt's own, so that every
-  explainer is put the same cases.
+* *detection*: each excerpt is a case; yes is right if any of its tokens is active.
+* *fuzzing*: each excerpt with active tokens makes two cases. Yes is right if the active tokens are marked, and wrong if
+  as many others of the same excerpt are. These are drawn by a seed that depends on the excerpt alone, so that all
+  explainers get the same cases.
 
-Two figures come of each, named ``detection`` and ``detection_auroc``, ``fuzzing`` and ``fuzzing_auroc``:
+Each gives two scores, named ``detection`` and ``detection_auroc``, ``fuzzing`` and ``fuzzing_auroc``:
 
-* balanced accuracy, a yes being a probability of at least one half: 0 to 1, 0.5 for a judge that always says the same;
-* AUROC of the probability of yes (:func:`harness.scores.ranking.auroc`): 0 to 1, 0.5 for one that does not vary;
-  missing where the judge writes its answer and gives no probability.
+* balanced accuracy, a probability of at least one half being a yes: 0 to 1, 0.5 for a judge whose answer is constant;
+* AUROC of the probability of yes (:func:`harness.scores.ranking.auroc`): 0 to 1, 0.5 for a constant one; missing if the
+  judge writes its answer and gives no probability.
 
 A judgement that failed is never an answer: see :func:`figures`.
 """
@@ -21,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +29,14 @@ import numpy.typing as npt
 
 from harness.scores.metrics import ScoreInputError, UndefinedScoreError
 from harness.scores.ranking import auroc
-from harness.types import Excerpt, Judged
+from harness.types import HIGHEST_LEVEL, Excerpt, Judged
 
 BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An excerpt, the tokens that are marked in it, and whether yes is the right answer."""
+    """An excerpt, the places of the tokens ``marked`` in it, and whether yes is the right answer (``truth``)."""
 
     excerpt: Excerpt
     marked: tuple[int, ...]
@@ -44,14 +44,14 @@ class Case:
 
 
 def detection(excerpts: Sequence[Excerpt], level: int) -> list[Case]:
-    """A case for each excerpt, with nothing marked."""
+    """Return a case for each excerpt, with nothing marked."""
     return [
         Case(excerpt, (), bool(fires.any())) for excerpt, fires in zip(excerpts, active(excerpts, level), strict=True)
     ]
 
 
 def fuzzing(excerpts: Sequence[Excerpt], level: int) -> list[Case]:
-    """Two cases for each excerpt in which some scored tokens are active and some are not: the right and the wrong."""
+    """Return two cases, the right and the wrong one, for each excerpt with active and with silent scored tokens."""
     cases = []
     for excerpt, fires in zip(excerpts, active(excerpts, level), strict=True):
         right = np.flatnonzero(fires)
@@ -64,29 +64,23 @@ def fuzzing(excerpts: Sequence[Excerpt], level: int) -> list[Case]:
     return cases
 
 
-CASES: Mapping[str, Callable[[Sequence[Excerpt], int], list[Case]]] = {"detection": detection, "fuzzing": fuzzing}
-"""The cases that each kind of judge is put, by its name."""
-FIGURES = tuple(name + figure for name in CASES for figure in ("", "_auroc"))
-"""The names of what comes of them."""
-
-
 def active(excerpts: Sequence[Excerpt], level: int) -> list[BoolArray]:
-    """Whether each token of each excerpt is active [excerpts][tokens]; leading ones and silent neurons never are."""
-    threshold = level / 10 * max((excerpt.maximum for excerpt in excerpts), default=0.0)
-    found = []
+    """Return whether each token of each excerpt is active [excerpts][tokens]; leading tokens never are."""
+    threshold = level / HIGHEST_LEVEL * max((excerpt.maximum for excerpt in excerpts), default=0.0)
+    by_excerpt = []
     for excerpt in excerpts:
         fires = (np.array(excerpt.activations) >= threshold) & (threshold > 0)
         fires[: excerpt.leading] = False
-        found.append(fires)
-    return found
+        by_excerpt.append(fires)
+    return by_excerpt
 
 
-def balanced_accuracy(truth: npt.ArrayLike, said: npt.ArrayLike) -> float:
-    """The mean of the share of true cases that are said to be true and of false ones that are said to be false.
+def balanced_accuracy(truth: npt.ArrayLike, answers: npt.ArrayLike) -> float:
+    """Return the mean of two shares: of true cases that are answered yes, and of false ones that are answered no.
 
     Args:
         truth: whether yes is right [cases].
-        said: whether the judge says yes [cases].
+        answers: whether the judge answers yes [cases].
 
     Returns:
         A number in [0, 1]; 0.5 for a constant answer, however many cases are true.
@@ -95,38 +89,38 @@ def balanced_accuracy(truth: npt.ArrayLike, said: npt.ArrayLike) -> float:
         UndefinedScoreError: no case is true, or all are.
         ScoreInputError: unequal lengths, or no cases.
     """
-    right, answers = np.asarray(truth, dtype=bool), np.asarray(said, dtype=bool)
-    if right.ndim != 1 or right.shape != answers.shape or not right.size:
+    positive, yes = np.asarray(truth, dtype=bool), np.asarray(answers, dtype=bool)
+    if positive.ndim != 1 or positive.shape != yes.shape or not positive.size:
         raise ScoreInputError(
-            f"balanced accuracy has {right.size} cases and {answers.size} answers; each case needs one, and there must "
+            f"balanced accuracy has {positive.size} cases and {yes.size} answers; each case needs one, and there must "
             "be some."
         )
-    if right.all() or not right.any():
+    if positive.all() or not positive.any():
         raise UndefinedScoreError("balanced accuracy is undefined where no case is true, or all are.")
-    return float((answers[right].mean() + (~answers[~right]).mean()) / 2)
+    return float((yes[positive].mean() + (~yes[~positive]).mean()) / 2)
 
 
 def figures(
     name: str, judged: Sequence[Judged], maximum_missing: float, probabilities: bool = True
 ) -> tuple[dict[str, float], dict[str, str]]:
-    """What a judge's answers on one explanation are worth.
+    """Return the scores of a judge's answers on one explanation.
 
     Args:
-        name: of the judge, which its figures begin with.
+        name: of the judge, which the names of its scores begin with.
         judged: its cases and judgements.
-        maximum_missing: share of them that may lack an answer; with more the figures are missing, with fewer these are
-            left out.
-        probabilities: whether it gives probabilities, not only its word.
+        maximum_missing: share of them that may lack an answer. If more do, the scores are missing; if fewer do, these
+            cases are left out.
+        probabilities: whether it gives probabilities, not only a yes or no.
 
     Returns:
-        The figures that have a value, and for each other why it has none.
+        The scores that have a value, and the reason for each that has none.
     """
-    answered = [one for one in judged if not math.isnan(one.judgement.probability)]
+    answered = [case for case in judged if not math.isnan(case.judgement.probability)]
     reason = _why_missing(judged, answered, maximum_missing)
     if reason:
         return {}, dict.fromkeys((name, f"{name}_auroc"), reason)
-    truth = np.array([one.truth for one in answered])
-    shares = np.array([one.judgement.probability for one in answered])
+    truth = np.array([case.truth for case in answered])
+    shares = np.array([case.judgement.probability for case in answered])
     values, missing = {}, {}
     compute: dict[str, Callable[[], float]] = {name: lambda: balanced_accuracy(truth, shares >= 0.5)}
     if probabilities:
@@ -144,7 +138,7 @@ def figures(
 def _why_missing(judged: Sequence[Judged], answered: Sequence[Judged], maximum_missing: float) -> str | None:
     if not judged:
         return "there are no words, or no cases, to judge"
-    failed = Counter(one.judgement.outcome.value for one in judged if math.isnan(one.judgement.probability))
+    failed = Counter(case.judgement.outcome.value for case in judged if math.isnan(case.judgement.probability))
     if len(answered) == len(judged) or (answered and failed.total() <= maximum_missing * len(judged)):
         return None
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(failed.items()))

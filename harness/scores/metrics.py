@@ -1,7 +1,7 @@
-"""The scores as functions of two arrays: ``a``, the real activations of some tokens, and ``s``, the simulated ones.
+"""Scores as functions of two arrays: ``a``, the real activations of tokens, and ``s``, the simulated ones.
 
-They equal the original scoring code (openai/automated-interpretability) to 1e-9, except where it is not defined or this
-project defines it otherwise:
+They equal the original scoring code (openai/automated-interpretability) to 1e-9, except where the original is undefined
+or this project defines a score differently:
 
 ===============================  ========================================  ========================================
 input                            original (three of these scores)          here
@@ -18,9 +18,9 @@ score too large for a float      -inf                                      :clas
 Every function takes lists, tuples or arrays of any real type and computes in float64, after scaling its input by a
 power of two (which is exact), so that 1e-200 and 1e200 neither vanish nor overflow when squared.
 
-Every function takes ``weights`` too: how much each token counts [tokens], at least 0; all alike where it is None. A
-whole number n is the token n times. With the inverse sampling probability of its excerpt for weight, a score over a
-sample estimates that over all text.
+Every function also takes ``weights`` [tokens], at least 0; None gives all tokens the same weight. An integer weight n
+counts the token n times. If each weight is the inverse sampling probability of the token's excerpt, the score of a
+sample estimates that of all text.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ import numpy.typing as npt
 from harness.types import FloatArray, NeuroglossError
 
 CONSTANT_TOLERANCE = 1e-13
-"""Values closer together than this share of the largest are one value: 0.1 + 0.2 beside 0.3 differ by 2e-16 of it.
+"""Values that differ by less than this share of the largest count as equal: 0.1 + 0.2 and 0.3 differ by 2e-16.
 It is the share below which ``scipy.stats.pearsonr`` warns that its input is nearly constant."""
 
 
 class ScoreInputError(NeuroglossError, ValueError):
-    """Arrays that no score is defined on: of unequal lengths, empty, or with something that is not a finite number."""
+    """Arrays for which no score is defined: empty, of unequal lengths, or with a value that is not a finite number."""
 
 
 class UndefinedScoreError(NeuroglossError):
-    """A score that has no value on valid input: it would divide by zero, or it is too large to be a number."""
+    """A score without a value on valid input: it would divide by zero, or it is too large for a float."""
 
 
 def correlation(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Pearson's correlation of real and simulated activations, each token counted ``weights`` times.
+    """Return Pearson's correlation of real and simulated activations.
 
-    ``r = sum w (a - A)(s - S) / sqrt(sum w (a - A)^2 * sum w (s - S)^2)``, with A and S the weighted means. The
-    explanation score of Bills et al. 2023 (there without weights).
+    ``r = sum w (a - A)(s - S) / sqrt(sum w (a - A)^2 * sum w (s - S)^2)``, with A and S the weighted means. This is the
+    explanation score of Bills et al. 2023, who use no weights.
 
     Args:
         real: real activations [tokens], in any unit.
         simulated: simulated activations [tokens], in any unit.
-        weights: how much each token counts [tokens], at least 0; all alike where it is None.
+        weights: weight of each token [tokens], at least 0; equal weights if it is None.
 
     Returns:
-        A number in [-1, 1]; 0 by convention where it is undefined, which :func:`is_degenerate` tells apart.
+        A number in [-1, 1]; 0 by convention if it is undefined, which :func:`is_degenerate` detects.
 
     Raises:
-        ScoreInputError: unequal lengths, no tokens, NaN or infinity, a negative weight, or no weight at all.
+        ScoreInputError: unequal lengths, no tokens, NaN or infinity, a negative weight, or weights that are all 0.
     """
     a, s, w = _weighted(real, simulated, weights)
     if is_constant(a) or is_constant(s):
@@ -69,18 +69,18 @@ def correlation(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.Arra
 
 
 def spearman(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """Spearman's rank correlation: :func:`correlation` of the mid-ranks of both sides, see :func:`mid_ranks`.
+    """Return Spearman's rank correlation: the :func:`correlation` of the :func:`mid_ranks` of both arrays.
 
-    It is 1 for any simulation that rises with the activation, in a line or not, and one huge activation weighs no more
-    than another.
+    It is 1 for any simulation that increases with the activation, linearly or not. A huge activation counts no more
+    than any other.
 
     Args:
         real: real activations [tokens], in any unit.
         simulated: simulated activations [tokens], in any unit.
-        weights: how much each token counts [tokens].
+        weights: weight of each token [tokens].
 
     Returns:
-        A number in [-1, 1]; 0 by convention where one side is constant, which :func:`is_degenerate` tells apart.
+        A number in [-1, 1]; 0 by convention if an array is constant, which :func:`is_degenerate` detects.
 
     Raises:
         ScoreInputError: as for :func:`correlation`.
@@ -92,18 +92,18 @@ def spearman(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLi
 
 
 def cosine(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """The cosine of the angle between both sides: ``sum w a s / sqrt(sum w a^2 * sum w s^2)``.
+    """Return the cosine of the angle between both arrays: ``sum w a s / sqrt(sum w a^2 * sum w s^2)``.
 
-    Unlike a correlation it knows where 0 is: a constant added to either side changes it.
+    Unlike a correlation it changes if a constant is added to an array.
 
     Args:
-        real: real activations [tokens], in any unit whose 0 means silence.
-        simulated: simulated activations [tokens], likewise.
-        weights: how much each token counts [tokens].
+        real: real activations [tokens], in any unit in which 0 means silence.
+        simulated: simulated activations [tokens], in any such unit.
+        weights: weight of each token [tokens].
 
     Returns:
-        A number in [-1, 1]; 0 by convention where one side is all zero, which :func:`is_silent` tells apart. A side
-        that is constant but not zero has a cosine like any other.
+        A number in [-1, 1]; 0 by convention if an array is all zero, which :func:`is_silent` detects. It is defined
+        for an array that is constant but not zero.
 
     Raises:
         ScoreInputError: as for :func:`correlation`.
@@ -112,14 +112,14 @@ def cosine(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike
     if not a.any() or not s.any():
         return 0.0
     a, s = _scaled(a, _exponent(a)), _scaled(s, _exponent(s))
-    inner, left, right = (_average(product, w) for product in (a * s, a * a, s * s))
-    return float(np.clip(inner / np.sqrt(left) / np.sqrt(right), -1.0, 1.0))
+    inner, real_square, simulated_square = (_average(product, w) for product in (a * s, a * a, s * s))
+    return float(np.clip(inner / np.sqrt(real_square) / np.sqrt(simulated_square), -1.0, 1.0))
 
 
 def mid_ranks(values: FloatArray, weights: FloatArray | None = None) -> FloatArray:
-    """For each value the weight of those below it, and half the weight of those equal to it [tokens].
+    """Return for each value the weight of those below it plus half the weight of those equal to it [tokens].
 
-    With equal weights that is the usual mid-rank less 1/2.
+    Without weights this is the usual mid-rank minus 1/2.
     """
     _, place = np.unique(values, return_inverse=True)
     tied = np.bincount(place, weights)
@@ -127,7 +127,7 @@ def mid_ranks(values: FloatArray, weights: FloatArray | None = None) -> FloatArr
 
 
 def is_degenerate(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> bool:
-    """Whether :func:`correlation` and :func:`spearman` of the same arguments are undefined, as one side is constant.
+    """Return whether :func:`correlation` and :func:`spearman` are undefined because an array is constant.
 
     Raises:
         ScoreInputError: as for :func:`correlation`.
@@ -137,7 +137,7 @@ def is_degenerate(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.Ar
 
 
 def is_silent(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> bool:
-    """Whether :func:`cosine` of the same arguments is undefined, as one side is zero on every token that counts.
+    """Return whether :func:`cosine` is undefined because an array is zero on every token with a weight.
 
     Raises:
         ScoreInputError: as for :func:`correlation`.
@@ -147,10 +147,10 @@ def is_silent(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayL
 
 
 def is_constant(values: npt.ArrayLike) -> bool:
-    """Whether all values are one value but for float noise: ``max - min <= 1e-13 * max(abs)``, at any scale.
+    """Return whether all values are equal up to float noise: ``max - min <= 1e-13 * max(abs)``.
 
     Raises:
-        ScoreInputError: no values, or NaN or infinity among them.
+        ScoreInputError: no values, or a NaN or infinite one.
     """
     array = vector("values", values)
     scaled = _scaled(array, _exponent(array))  # so that max - min cannot overflow
@@ -158,28 +158,28 @@ def is_constant(values: npt.ArrayLike) -> bool:
 
 
 def r2_uncentred(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """``1 - mean((a - s)^2) / mean(a^2)``, what the original code calls rsquared; at most 1, 0 for a silent simulation.
+    """Return ``1 - mean((a - s)^2) / mean(a^2)``, rsquared in the original code; at most 1, 0 for a silent simulation.
 
     Args:
         real: real activations [tokens].
         simulated: simulated activations in the same unit [tokens].
-        weights: how much each token counts [tokens].
+        weights: weight of each token [tokens].
 
     Raises:
         UndefinedScoreError: every real activation is 0.
-        ScoreInputError: unequal lengths, no tokens, NaN or infinity, or weights as for :func:`correlation`.
+        ScoreInputError: as for :func:`correlation`.
     """
     a, s, w = _in_units_of_real(real, simulated, weights)
     return _one_minus_ratio("r2_uncentred", np.square(a - s), np.square(a), w)
 
 
 def abs_dev(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """``1 - mean|a - s| / mean|a|``, absolute deviation explained; at most 1, 0 for a silent simulation.
+    """Return ``1 - mean|a - s| / mean|a|``, the absolute deviation explained; at most 1, 0 for a silent simulation.
 
     Args:
         real: real activations [tokens].
         simulated: simulated activations in the same unit [tokens].
-        weights: how much each token counts [tokens].
+        weights: weight of each token [tokens].
 
     Raises:
         UndefinedScoreError: every real activation is 0.
@@ -190,12 +190,12 @@ def abs_dev(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLik
 
 
 def explained_variance(real: npt.ArrayLike, calibrated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
-    """``1 - mean((a - s)^2) / Var(a)``, the textbook R squared; at most 1, 0 for always saying the mean of ``a``.
+    """Return ``1 - mean((a - s)^2) / Var(a)``, the textbook R squared; at most 1, 0 for the constant mean of ``a``.
 
     Args:
         real: real activations [tokens].
-        calibrated: simulated activations, calibrated to the unit of the real ones [tokens].
-        weights: how much each token counts [tokens].
+        calibrated: simulated activations in the unit of the real ones [tokens].
+        weights: weight of each token [tokens].
 
     Raises:
         UndefinedScoreError: the real activations are constant.
@@ -211,7 +211,11 @@ def explained_variance(real: npt.ArrayLike, calibrated: npt.ArrayLike, weights: 
 
 
 def vector(name: str, values: npt.ArrayLike) -> FloatArray:
-    """``values`` as float64 [tokens], or a sentence that names the place at fault."""
+    """Return ``values`` as float64 [tokens].
+
+    Raises:
+        ScoreInputError: ``values`` are not finite numbers in one non-empty list; the message names the first bad place.
+    """
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:
@@ -242,20 +246,20 @@ def _pair(real: npt.ArrayLike, simulated: npt.ArrayLike) -> tuple[FloatArray, Fl
 def _weighted(
     real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """The tokens that have a weight."""
+    """Return real activations, simulated activations and weights of the tokens with a positive weight."""
     a, s = _pair(real, simulated)
     if weights is None:
         return a, s, None
     w = weights_of(a.size, weights)
-    kept = w > 0
-    return a[kept], s[kept], w[kept]
+    positive = w > 0
+    return a[positive], s[positive], w[positive]
 
 
 def weights_of(tokens: int, weights: npt.ArrayLike) -> FloatArray:
-    """Weights of about 1, or less [tokens]; 0 for one so small that float64 cannot add it to the others.
+    """Return weights scaled to at most 1 [tokens]; 0 for a weight too small to change their float64 sum.
 
     Raises:
-        ScoreInputError: another number of them, NaN or infinity, a negative weight, or no weight at all.
+        ScoreInputError: not one weight for each token, NaN or infinity, a negative weight, or weights that are all 0.
     """
     w = vector("weights", weights)
     if w.size != tokens:
@@ -269,19 +273,19 @@ def weights_of(tokens: int, weights: npt.ArrayLike) -> FloatArray:
 def _in_units_of_real(
     real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None
 ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-    """Both arrays divided by one power of two, by which the real one lies within [-1, 1], and the weights."""
+    """Return both arrays divided by the power of two that brings the real one into [-1, 1], and the weights."""
     a, s, w = _weighted(real, simulated, weights)
     exponent = _exponent(a)
     return _scaled(a, exponent), _scaled(s, exponent), w
 
 
 def _exponent(values: FloatArray) -> int:
-    """The least power of two above every value's magnitude (0 where all are 0)."""
+    """Return the exponent of the least power of two above every value's magnitude (0 if all are 0)."""
     return int(np.frexp(np.abs(values).max())[1])
 
 
 def _scaled(values: FloatArray, exponent: int) -> FloatArray:
-    """``values / 2**exponent``, exact but for underflow; a value too large becomes infinite."""
+    """Return ``values / 2**exponent``, exact except for underflow; a value that is too large becomes infinite."""
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.ldexp(values, -exponent))
 
@@ -291,12 +295,16 @@ def _average(values: FloatArray, weights: FloatArray | None) -> float:
 
 
 def _one_minus_ratio(name: str, error: FloatArray, base: FloatArray, weights: FloatArray | None) -> float:
-    """``1 - mean(error) / mean(base)``."""
-    whole = _average(base, weights)
-    if whole == 0.0:
+    """Return ``1 - mean(error) / mean(base)``.
+
+    Raises:
+        UndefinedScoreError: ``base`` is 0 everywhere, or the ratio is too large for a float.
+    """
+    base_mean = _average(base, weights)
+    if base_mean == 0.0:
         raise UndefinedScoreError(f"{name} is undefined where every real activation is 0.")
     with np.errstate(over="ignore"):
-        value = 1.0 - _average(error, weights) / whole
+        value = 1.0 - _average(error, weights) / base_mean
     if not np.isfinite(value):
         raise UndefinedScoreError(f"{name} is too large to be a number: the simulated values dwarf the real ones.")
     return value

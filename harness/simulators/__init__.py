@@ -1,1 +1,1 @@
-"""Methods that predict activations from an explanation: they place slots, a model backend reads them."""
+"""Simulators: methods that predict activations from an explanation, mostly by slots that a language model reads."""

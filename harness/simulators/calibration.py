@@ -1,4 +1,4 @@
-"""Calibration: from a simulator's units to activation units, fitted on the calibration split of one neuron.
+"""Calibration: a map from a simulator's units to activation units, fitted on the calibration split of a neuron.
 
 ==========  ========================================================================================================
 method      the map
@@ -6,15 +6,15 @@ method      the map
 linear      the line of least squares with a slope of at least 0
 percentile  each quantile of the simulated values to the same quantile of the real ones: the right distribution,
             whichever tokens it falls on (the original code's percentile matching)
-isotonic    the map of least squares among all that never fall: it gives up the line, and keeps the order
+isotonic    the map of least squares among all that never fall: it keeps the order without being a line
 ==========  ========================================================================================================
 
-All three only rise or stay level, so that none turns a simulation that is wrong into one that is right.
+No map ever falls, so that none turns a wrong simulation into a right one.
 
-It departs from the original code (openai/automated-interpretability) in two respects. Least squares may ask for a
-negative slope, by which a simulation that is always wrong would become a good one: here the slope is at least 0, and
-``clipped`` says that it was asked for. And a simulated value that stands for several quantiles is mapped to the mean of
-the real ones, where the original takes the first or the last of them.
+This departs from the original code (openai/automated-interpretability) in two respects. The slope of least squares may
+be negative, which would turn an inverted simulation into a good one: here the slope is at least 0, and ``clipped``
+records that it would have been negative. A simulated value that stands for several quantiles is mapped to the mean of
+their real values, while the original takes the first or the last of them.
 """
 
 from __future__ import annotations
@@ -27,36 +27,37 @@ from scipy import optimize, stats
 
 from harness.types import Calibration, CalibrationMethod, Excerpt, FloatArray, NeuroglossError, Simulation
 
-_SAME = 1e-13  # values closer than this share of the largest are one value but for float noise, as in harness.scores
+_SAME = 1e-13  # values closer than this share of the largest count as equal: float noise, as in harness.scores
 
 
 def fit(
     real: npt.ArrayLike, simulated: npt.ArrayLike, method: CalibrationMethod = CalibrationMethod.LINEAR
 ) -> Calibration:
-    """The map of one method from ``simulated`` to ``real``.
+    """Return the map of a method from ``simulated`` to ``real``.
 
-    A constant ``simulated`` says nothing but the mean of ``real``, to which every method then maps all.
+    If ``simulated`` is constant, every method maps all values to the mean of ``real``.
 
     Args:
         real: real activations [tokens].
         simulated: simulated activations in the simulator's units [tokens].
-        method: which map.
+        method: the kind of map.
 
     Raises:
         NeuroglossError: unequal lengths, no tokens, or a value that is not finite.
     """
-    a, s = np.asarray(real, dtype=np.float64), np.asarray(simulated, dtype=np.float64)
-    if a.shape != s.shape or a.ndim != 1 or not a.size:
+    targets, values = np.asarray(real, dtype=np.float64), np.asarray(simulated, dtype=np.float64)
+    if targets.shape != values.shape or targets.ndim != 1 or not targets.size:
         raise NeuroglossError(
-            f"calibration needs one real and one simulated value for each token, but has {a.size} and {s.size}."
+            f"calibration needs one real and one simulated value for each token, but has {targets.size} and "
+            f"{values.size}."
         )
-    if not (np.isfinite(a).all() and np.isfinite(s).all()):
+    if not (np.isfinite(targets).all() and np.isfinite(values).all()):
         raise NeuroglossError("calibration needs finite values; leave missing tokens out and count them.")
     if method is not CalibrationMethod.LINEAR:
-        return Calibration(method=method, knots=_knots(a, s, method))
-    if _constant(a) or _constant(s):
-        return Calibration(0.0, float(a.mean()))
-    return _line(a, s)
+        return Calibration(method=method, knots=_knots(targets, values, method))
+    if _constant(targets) or _constant(values):
+        return Calibration(0.0, float(targets.mean()))
+    return _line(targets, values)
 
 
 def fit_excerpts(
@@ -64,15 +65,18 @@ def fit_excerpts(
     simulations: Sequence[Simulation],
     method: CalibrationMethod = CalibrationMethod.LINEAR,
 ) -> Calibration | None:
-    """The fit over the scored tokens of one neuron's calibration excerpts, pooled; missing tokens are left out.
+    """Return the fit over all scored tokens of a neuron's calibration excerpts; missing tokens are left out.
 
     Args:
         excerpts: the calibration excerpts.
-        simulations: the simulation of each, in order; NaN, or no values at all, where it is missing.
-        method: which map.
+        simulations: the simulation of each, in order; missing values are NaN, or the simulation is empty.
+        method: the kind of map.
 
     Returns:
-        None where no token has a simulation: such a neuron cannot be scored in activation units.
+        The fit; None if no token has a simulation, so that the neuron has no scores in activation units.
+
+    Raises:
+        NeuroglossError: a simulation does not have one value for each token.
     """
     real: list[float] = []
     simulated: list[float] = []
@@ -86,12 +90,12 @@ def fit_excerpts(
             )
         real.extend(excerpt.activations[excerpt.scored])
         simulated.extend(simulation.expected[excerpt.scored])
-    given = ~np.isnan(simulated)
-    return fit(np.array(real)[given], np.array(simulated)[given], method) if given.any() else None
+    present = ~np.isnan(simulated)
+    return fit(np.array(real)[present], np.array(simulated)[present], method) if present.any() else None
 
 
 def apply(calibration: Calibration, simulated: npt.ArrayLike) -> FloatArray:
-    """The map of simulated values [tokens], in activation units; a missing value (NaN) stays missing."""
+    """Return simulated values [tokens] in activation units; a missing value (NaN) stays missing."""
     values = np.asarray(simulated, dtype=np.float64)
     if calibration.method is CalibrationMethod.LINEAR:
         mapped = calibration.slope * values + calibration.intercept
@@ -101,7 +105,7 @@ def apply(calibration: Calibration, simulated: npt.ArrayLike) -> FloatArray:
 
 
 def _knots(real: FloatArray, simulated: FloatArray, method: CalibrationMethod) -> tuple[tuple[float, float], ...]:
-    """The mean real value that belongs to each distinct simulated one, by rank or by token, so that it never falls."""
+    """Return each distinct simulated value with its mean real value, by rank or by token; the means never fall."""
     if _constant(simulated):  # float noise has no order
         return ((float(simulated[0]), float(real.mean())),)
     distinct, place, count = np.unique(simulated, return_inverse=True, return_counts=True)
@@ -114,7 +118,7 @@ def _knots(real: FloatArray, simulated: FloatArray, method: CalibrationMethod) -
 
 
 def _line(real: FloatArray, simulated: FloatArray) -> Calibration:
-    """The least-squares line, computed on values of about 1 so that no square vanishes or overflows."""
+    """Return the least-squares line, computed on values of about 1 so that no square vanishes or overflows."""
     unit_a, unit_s = (np.ldexp(1.0, np.frexp(np.abs(values).max())[1] - 1) for values in (real, simulated))
     line = stats.linregress(simulated / unit_s, real / unit_a)
     if line.slope < 0:

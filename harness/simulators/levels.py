@@ -1,78 +1,86 @@
-"""What the simulators that ask a model share: what is asked, and how readings become a simulation."""
+"""Functions of the simulators that ask a model: their requests, and the simulations from its readings."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from harness.types import (
+    HIGHEST_LEVEL,
     LanguageModel,
     LevelReading,
     NeuroglossError,
     Outcome,
     Query,
     Simulation,
+    SimulatorInfo,
     SlottedPrompt,
     Usage,
 )
+from harness.types.grouping import regrouped
 
 Requests = Callable[[Sequence[Query], int], list[list[SlottedPrompt]]]
-"""From queries and the number of levels to the prompts of each query, whose slots are its tokens in order."""
+"""Map from queries and the number of levels to the prompts of each query; their slots are its tokens, in order."""
+
+
+def described(name: str, model: LanguageModel, prompt_version: str, note: str = "") -> SimulatorInfo:
+    """Return the description of a simulator that reads levels from ``model``."""
+    identity = model.identity
+    return SimulatorInfo(name, identity, identity.transport, model.levels(), prompt_version, note)
 
 
 def ask(model: LanguageModel, queries: Sequence[Query], requests: Requests) -> list[Simulation]:
-    """One simulation for each query, in order; ``model`` is asked once, never about what :func:`unasked` answers."""
-    known = [unasked(query) for query in queries]
-    asked = [query for query, answer in zip(queries, known, strict=True) if answer is None]
-    groups = requests(asked, model.levels()) if asked else []
+    """Return one simulation for each query, in order, by one call to ``model`` without those of :func:`unasked`."""
+    missing = [unasked(query) for query in queries]
+    to_ask = [query for query, answer in zip(queries, missing, strict=True) if answer is None]
+    groups = requests(to_ask, model.levels()) if to_ask else []
     prompts = [prompt for group in groups for prompt in group]
-    readings = iter(model.read_levels(prompts) if prompts else [])
-    answers = iter([simulation(group, list(islice(readings, len(group)))) for group in groups])
-    return [answer or next(answers) for answer in known]
+    readings = regrouped(model.read_levels(prompts) if prompts else [], groups)
+    answers = iter([simulation(*pair) for pair in zip(groups, readings, strict=True)])
+    return [answer or next(answers) for answer in missing]
 
 
 def expected_levels(reading: LevelReading) -> tuple[float, ...]:
-    """Sum over levels of level x renormalised probability, for each slot [slots]; NaN where no level was seen.
+    """Return the sum over levels of level x renormalised probability [slots]; NaN where no level was seen.
 
-    Bills et al. (2023); the original code gives 0 where no level was seen, which is departed from.
+    Source: Bills et al. (2023); their code gives 0 where no level was seen.
     """
     return tuple(
-        sum(level * share for level, share in enumerate(shares)) if seen else math.nan
-        for shares, seen in zip(reading.probabilities, reading.seen, strict=True)
+        sum(level * probability for level, probability in enumerate(probabilities)) if count else math.nan
+        for probabilities, count in zip(reading.probabilities, reading.seen, strict=True)
     )
 
 
 def rescaled(level: int, levels: int) -> int:
-    """A worked example's level, written from 0 to 10, on the scale 0..levels-1 that the model reads; halves go up."""
-    return (2 * level * (levels - 1) + 10) // 20
+    """Return a level of 0..10 from a worked example on the model's scale 0..levels-1; halves are rounded up."""
+    return (2 * level * (levels - 1) + HIGHEST_LEVEL) // (2 * HIGHEST_LEVEL)
 
 
 def unasked(query: Query) -> Simulation | None:
-    """The simulation of a query that no model is asked: there is no explanation, or there are no tokens."""
+    """Return the missing simulation of a query without an explanation or tokens; None if a model must be asked."""
     explanation = query.explanation
     if explanation.outcome is Outcome.OK and explanation.text.strip() and query.tokens:
         return None
     outcome = Outcome.EMPTY if explanation.outcome is Outcome.OK else explanation.outcome
-    return nothing(len(query.tokens), outcome)
+    return missing_simulation(len(query.tokens), outcome)
 
 
-def nothing(tokens: int, outcome: Outcome) -> Simulation:
-    """A simulation that is missing on every token, and why."""
+def missing_simulation(tokens: int, outcome: Outcome) -> Simulation:
+    """Return a simulation that is NaN at every token; ``outcome`` says why."""
     return Simulation(expected=(math.nan,) * tokens, outcome=outcome)
 
 
 def simulation(prompts: Sequence[SlottedPrompt], readings: Sequence[LevelReading]) -> Simulation:
-    """The readings of consecutive prompts, joined: one value for each slot, NaN where a prompt has none.
+    """Return the readings of consecutive prompts as one simulation [slots]; NaN where a prompt has no value.
 
-    Its outcome is ok where any prompt's is, else the first one's.
+    The outcome is OK if that of any prompt is, else that of the first.
     """
     complete = [_complete(prompt, reading) for prompt, reading in zip(prompts, readings, strict=True)]
     usage = sum((reading.usage for reading in readings), Usage())
     outcomes = [reading.outcome for reading in readings]
     return Simulation(
         expected=tuple(value for reading in complete for value in expected_levels(reading)),
-        probabilities=tuple(shares for reading in complete for shares in reading.probabilities),
+        probabilities=tuple(slot for reading in complete for slot in reading.probabilities),
         mass=tuple(mass for reading in complete for mass in reading.mass),
         outcome=Outcome.OK if Outcome.OK in outcomes else outcomes[0],
         usage=usage,
@@ -80,7 +88,7 @@ def simulation(prompts: Sequence[SlottedPrompt], readings: Sequence[LevelReading
 
 
 def _complete(prompt: SlottedPrompt, reading: LevelReading) -> LevelReading:
-    """``reading`` with an entry for each slot: missing ones where the request failed as a whole."""
+    """Return ``reading`` with an entry for each slot: missing values if the request failed."""
     slots = len(prompt.parts)
     if reading.outcome is not Outcome.OK:
         missing = (math.nan,) * prompt.levels

@@ -1,32 +1,34 @@
-"""Reads the activation of each token from a table: how an explanation that is a table is scored."""
+"""Simulator of explanations that are tables: it looks up the activation of each token."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.simulators.levels import nothing
-from harness.types import NeuroglossError, Outcome, Query, Simulation
+from harness.simulators.levels import missing_simulation
+from harness.types import NeuroglossError, Outcome, Query, Simulation, SimulatorInfo
 
 
 @dataclass(eq=False)
 class Lookup:
-    """Gives each token the activation that the explanation's table has for its key, else the table's default."""
+    """Simulator that gives each token the activation of its key in the explanation's table, else the default."""
 
-    name: str = field(default="lookup", init=False)
+    def describe(self) -> SimulatorInfo:
+        """Return which simulator this is."""
+        return SimulatorInfo("lookup")
 
     def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
-        """One simulation for each query, in order, in units of activations."""
+        """Return one simulation for each query, in order, in activation units."""
         return [_simulation(query) for query in queries]
 
 
 def _simulation(query: Query) -> Simulation:
     explanation = query.explanation
     if explanation.outcome is not Outcome.OK:
-        return nothing(len(query.tokens), explanation.outcome)
+        return missing_simulation(len(query.tokens), explanation.outcome)
     if explanation.table is None:
         raise NeuroglossError(
-            f"the explanation of {explanation.neuron} is a text, not a table; choose a simulator that reads texts."
+            f"the explanation of {explanation.unit} is a text, not a table; choose a simulator that reads texts."
         )
     table, default = explanation.table, explanation.default
     keys = explanation.table_key.of(query.tokens)

@@ -1,18 +1,17 @@
-"""Fires where a word of the text occurs in the explanation: no model, and what any simulator should beat."""
+"""Overlap of words between text and explanation: a baseline without a model that any simulator should beat."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness.simulators.levels import unasked
-from harness.types import Query, Simulation
+from harness.types import HIGHEST_LEVEL, Query, Simulation, SimulatorInfo
 
-HIGHEST = 10.0
 _WORD = re.compile(r"\w+")
 _ENDINGS = ("ing", "ed", "es", "s", "e")
-_STEM = 3  # letters that must be left of a word
+_STEM = 3  # fewest letters of a stem
 _WITHOUT_MEANING = """
 a an the this that these those it its and or but not no as at by for from in into of off on onto out
 over to up with about after before between is are was were be been has have had do does did can could will would may
@@ -22,20 +21,22 @@ tokens texts sentences neurons mentions references fires activates describes rel
 
 @dataclass(eq=False)
 class TokenOverlap:
-    """Level 10 on each token of a word that, in lower case and without its ending, occurs in the explanation.
+    """Simulator that gives level 10 to each token of a word whose stem occurs in the explanation, else 0.
 
-    Words without a meaning of their own, and those that every explanation may hold ("words", "tokens"), are left out.
+    Words without a meaning of their own, and those common in explanations ("words", "tokens"), are left out.
     """
 
-    name: str = field(default="token_overlap", init=False)
+    def describe(self) -> SimulatorInfo:
+        """Return which simulator this is."""
+        return SimulatorInfo("token_overlap")
 
     def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
-        """One simulation for each query, in order, without probabilities."""
+        """Return one simulation for each query, in order, without probabilities."""
         return [unasked(query) or _simulation(query) for query in queries]
 
 
 def stem(word: str) -> str:
-    """A word in lower case without one of a few English endings, where at least three letters are left."""
+    """Return a word in lower case without its ending, if it is a listed one and three letters remain."""
     lower = word.lower()
     for ending in _ENDINGS:
         if lower.endswith(ending) and len(lower) - len(ending) >= _STEM:
@@ -47,16 +48,17 @@ _EMPTY = frozenset(map(stem, _WITHOUT_MEANING.split()))
 
 
 def _simulation(query: Query) -> Simulation:
-    known = {stem(word) for word in _WORD.findall(query.explanation.text)} - _EMPTY
-    return Simulation(tuple(HIGHEST * any(stem(word) in known for word in words) for words in _words(query.tokens)))
+    stems = {stem(word) for word in _WORD.findall(query.explanation.text)} - _EMPTY
+    matches = [any(stem(word) in stems for word in words) for words in _words(query.tokens)]
+    return Simulation(tuple(float(HIGHEST_LEVEL) if match else 0.0 for match in matches))
 
 
 def _words(tokens: Sequence[str]) -> list[list[str]]:
-    """The words that each token is a part of: a word that is cut into several tokens belongs to each of them."""
-    found: list[list[str]] = [[] for _ in tokens]
+    """Return the words of each token; a word of several tokens belongs to each of them."""
+    words_by_token: list[list[str]] = [[] for _ in tokens]
     text = "".join(tokens)
     owner = [index for index, token in enumerate(tokens) for _ in token]
     for match in _WORD.finditer(text):
         for index in sorted(set(owner[match.start() : match.end()])):
-            found[index].append(match.group())
-    return found
+            words_by_token[index].append(match.group())
+    return words_by_token

@@ -1,33 +1,36 @@
-"""The tuned simulator: an explanation, a text with a slot behind each token, and a model trained to read them."""
+"""Tuned simulator: a model trained to read an explanation and a text with a slot after each token."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from harness.simulators.levels import ask
-from harness.types import LanguageModel, Message, Query, Simulation, SlottedPrompt
+from harness.simulators.levels import ask, described
+from harness.types import LanguageModel, Message, Query, Simulation, SimulatorInfo, SlottedPrompt
+
+PROMPT_VERSION = "tuned-v1"
+NOTE = (
+    "The tuned simulator was trained on rules and prefers explanations that are worded like rules; "
+    "official boards name a larger reference simulator."
+)
 
 
 @dataclass(eq=False)
 class Tuned:
-    """One pass for each excerpt, without worked examples: ``model`` was trained to read such slots."""
+    """Simulator with one forward pass for each excerpt and no worked examples; ``model`` is trained for it."""
 
     model: LanguageModel
-    name: str = field(default="tuned", init=False)
-    prompt_version: str = field(default="tuned-v1", init=False)
-    note: str = field(
-        default="The tuned simulator was trained on rules and prefers explanations that are worded like rules; "
-        "official boards name a larger reference simulator.",
-        init=False,
-    )
+
+    def describe(self) -> SimulatorInfo:
+        """Return which simulator this is, on which model."""
+        return described("tuned", self.model, PROMPT_VERSION, NOTE)
 
     def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
-        """One simulation for each query, in order."""
+        """Return one simulation for each query, in order."""
         return ask(self.model, queries, self.requests)
 
     def requests(self, queries: Sequence[Query], levels: int) -> list[list[SlottedPrompt]]:
-        """What the model is asked: one prompt for each query."""
+        """Return one prompt for each query, in a list."""
         return [
             [
                 SlottedPrompt(
@@ -35,7 +38,7 @@ class Tuned:
                     parts=query.tokens,
                     placeholder="",
                     levels=levels,
-                    prompt_version=self.prompt_version,
+                    prompt_version=PROMPT_VERSION,
                 )
             ]
             for query in queries

@@ -1,1 +1,1 @@
-"""Subjects: models whose neurons are read and replaced, the text they read, and the excerpts collected from it."""
+"""Subjects, models whose neurons are read and replaced; the corpora they read; and excerpts collected from these."""

@@ -1,7 +1,7 @@
-"""Find each layer's MLP down projection from the module tree: its input is where neurons are read and replaced.
+"""Find the decoder layers of a model, and the MLP down projection of each in the module tree.
 
-A decoder layer's MLP widens the hidden size and narrows it back. So the down projection is the linear, outside the
-attention, that gives the hidden size and whose input is as wide as the output of another linear of the same MLP.
+A decoder layer's MLP widens the hidden size and narrows it back. So the down projection is the linear outside the
+attention whose output has the hidden size and whose input is as wide as the output of another linear of the same MLP.
 """
 
 from __future__ import annotations
@@ -15,64 +15,85 @@ from transformers.pytorch_utils import Conv1D
 from harness.types import NeuroglossError
 
 ATTENTION = ("attn", "attention")
-"""What the attribute or the class of an attention block is called; its linears are never an MLP's."""
+"""Words in the attribute or class name of an attention block, whose linears never belong to an MLP."""
 
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """Where a model keeps its decoder layers and their MLPs.
+    """The MLP down projections of a model.
 
     Attributes:
-        layers: the model's own list of decoder layers, in order.
-        projections: the down projection of each layer, in the same order.
+        projections: the down projection of each decoder layer, in order.
         neurons: the width of every down projection's input.
     """
 
-    layers: nn.ModuleList
     projections: tuple[nn.Module, ...]
     neurons: int
 
 
-def locate(model: nn.Module) -> Located:
-    """Find the decoder layers of ``model`` and the MLP down projection of each.
+def decoder_layers(model: nn.Module) -> nn.ModuleList:
+    """Return the model's own list of decoder layers: each has attention, and a linear back to the residual stream.
 
     Raises:
-        NeuroglossError: there is no list of decoder layers with one recognisable MLP each; the sentence says what was
-            looked for.
+        NeuroglossError: the model has no such list.
     """
-    config: Any = getattr(model, "config", None)
-    text = config.get_text_config() if config is not None else None
-    hidden, depth = getattr(text, "hidden_size", None), getattr(text, "num_hidden_layers", None)
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == depth]
-    for layers in filter(_all_attend, lists):
-        found = [down_projections(layer, hidden) for layer in layers]
-        projections = tuple(projection for candidates in found for projection in candidates)
-        widths = {sizes[0] for projection in projections if (sizes := _sizes(projection)) is not None}
-        if len(widths) == 1 and all(len(candidates) == 1 for candidates in found):
-            return Located(layers, projections, widths.pop())
+    hidden, depth = _sizes_of_model(model)
+    for layers in model.modules():
+        if (
+            isinstance(layers, nn.ModuleList)
+            and len(layers) == depth
+            and all(_decodes(layer, hidden) for layer in layers)
+        ):
+            return layers
     raise NeuroglossError(
-        f"{type(model).__name__} has no MLP that is recognised: looked for a list of {depth} decoder layers, each with "
-        f"attention and, outside it, one linear (nn.Linear or Conv1D) that maps the output of another linear beside it "
-        f"back to the hidden size {hidden}, all equally wide; use a model with one dense MLP in each layer."
+        f"{type(model).__name__} has no decoder layers that are recognised: looked for a list of {depth} modules, each "
+        f"with attention and a linear (nn.Linear or Conv1D) back to the hidden size {hidden}; use a causal language "
+        "model of transformers."
     )
 
 
-def down_projections(layer: nn.Module, hidden: int | None) -> list[nn.Module]:
-    """The down projection of each MLP in ``layer``: one in a dense decoder layer, several where it has experts.
+def locate(model: nn.Module) -> Located:
+    """Return the MLP down projection of each decoder layer of ``model``.
 
-    Where the MLP is no wider than the residual stream, its linears all look alike; the last one listed is the way down,
-    as modules list their parts in the order of use.
+    Raises:
+        NeuroglossError: the model has no list of decoder layers with one recognisable MLP each.
     """
-    found = []
+    hidden, depth = _sizes_of_model(model)
+    by_layer = [down_projections(layer, hidden) for layer in decoder_layers(model)]
+    projections = tuple(projection for candidates in by_layer for projection in candidates)
+    widths = {sizes[0] for projection in projections if (sizes := _sizes(projection)) is not None}
+    if len(widths) != 1 or any(len(candidates) != 1 for candidates in by_layer):
+        raise NeuroglossError(
+            f"{type(model).__name__} has no MLP that is recognised: looked, in each of {depth} decoder layers, for one "
+            f"linear (nn.Linear or Conv1D) outside the attention that maps the output of another linear beside it back "
+            f"to the hidden size {hidden}, all equally wide; use a model with one dense MLP in each layer."
+        )
+    return Located(projections, widths.pop())
+
+
+def _sizes_of_model(model: nn.Module) -> tuple[int | None, int | None]:
+    """Return the hidden size and the number of decoder layers that a model's config states."""
+    config: Any = getattr(model, "config", None)
+    text = config.get_text_config() if config is not None else None
+    return getattr(text, "hidden_size", None), getattr(text, "num_hidden_layers", None)
+
+
+def down_projections(layer: nn.Module, hidden: int | None) -> list[nn.Module]:
+    """Return the down projection of each MLP in ``layer``: one in a dense decoder layer, several if it has experts.
+
+    If the MLP is as wide as the residual stream, its linears have equal sizes. Then the last one listed is taken,
+    because modules list their parts in the order of use.
+    """
+    projections = []
     for block in _outside_attention(layer):
         linears = {child: sizes for child in block.children() if (sizes := _sizes(child)) is not None}
         down = [child for child in linears if _leads_back(child, linears, hidden)]
-        found.extend(down[-1:])
-    return found
+        projections.extend(down[-1:])
+    return projections
 
 
 def _outside_attention(module: nn.Module) -> list[nn.Module]:
-    """``module`` and all below it, without attention blocks, known by the attribute or the class that names them."""
+    """Return ``module`` and all modules below it, without attention blocks and what is below these."""
     blocks = [module]
     for name, child in module.named_children():
         if not _is_attention(name, child):
@@ -80,9 +101,10 @@ def _outside_attention(module: nn.Module) -> list[nn.Module]:
     return blocks
 
 
-def _all_attend(layers: nn.ModuleList) -> bool:
-    """Whether each of ``layers`` has an attention block, as a decoder layer has and an expert has not."""
-    return all(any(_is_attention(*one) for one in layer.named_children()) for layer in layers)
+def _decodes(layer: nn.Module, hidden: int | None) -> bool:
+    """Return whether a layer has an attention block, which experts do not, and a linear back to the hidden size."""
+    attends = any(_is_attention(name, child) for name, child in layer.named_children())
+    return attends and any((sizes := _sizes(module)) is not None and sizes[1] == hidden for module in layer.modules())
 
 
 def _is_attention(name: str, module: nn.Module) -> bool:
@@ -90,14 +112,14 @@ def _is_attention(name: str, module: nn.Module) -> bool:
 
 
 def _leads_back(candidate: nn.Module, linears: dict[nn.Module, tuple[int, int]], hidden: int | None) -> bool:
-    """Whether ``candidate`` narrows to ``hidden`` what a linear beside it widened (twice over with the gate)."""
+    """Return whether ``candidate`` maps the output of another linear to ``hidden``; a fused gate doubles it."""
     width, out = linears[candidate]
-    widened = ((hidden, width), (hidden, 2 * width))
-    return out == hidden and any(sizes in widened for other, sizes in linears.items() if other is not candidate)
+    up_sizes = ((hidden, width), (hidden, 2 * width))
+    return out == hidden and any(sizes in up_sizes for linear, sizes in linears.items() if linear is not candidate)
 
 
 def _sizes(module: nn.Module) -> tuple[int, int] | None:
-    """(inputs, outputs) of a linear, None for any other module."""
+    """Return (inputs, outputs) of a linear, None for any other module."""
     if isinstance(module, nn.Linear):
         return module.in_features, module.out_features
     if isinstance(module, Conv1D):

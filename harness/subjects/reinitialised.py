@@ -1,4 +1,4 @@
-"""A subject that has learned nothing: the architecture and the tokenizer of another one, with random weights."""
+"""An untrained subject: the architecture and the tokenizer of a trained one, with random weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.types import Identity
 
 
 class ReinitialisedSubject(TransformersSubject):
-    """A subject whose weights are drawn again, as its architecture initialises them.
+    """A subject with random weights, as its architecture initialises them.
 
     Args:
-        trained: whose architecture, tokenizer, number format and device are taken over.
-        seed: of the draw.
+        trained: the subject whose architecture, tokenizer, number format and device are used.
+        seed: seed of the random weights.
     """
 
     def __init__(self, trained: TransformersSubject, seed: int = 0) -> None:
@@ -30,6 +30,7 @@ class ReinitialisedSubject(TransformersSubject):
             device=trained.device,
             batch_size=trained.batch_size,
             trust_remote_code=trained.trust_remote_code,
+            unit=trained.unit,
         )
         self.seed = seed
 

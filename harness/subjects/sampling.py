@@ -1,4 +1,4 @@
-"""Sample text from a model, so that the same seed, machine and versions give the same text bit for bit."""
+"""Sampling of text from a model; the same seed, machine and versions give the same text bit for bit."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from harness.types import NeuroglossError, Progress
 Tokens = tuple[int, ...]
 
 COMPACT_BELOW = 0.75
-"""Texts that have ended leave the batch once fewer than this share of it goes on: leaving costs a copy of the cache."""
+"""Share of unfinished texts below which finished texts are removed from the batch; removal copies the cache."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How text is drawn: each token from the ``top_k`` most likely, cut to the fewest that hold ``top_p``.
+    """Settings of sampling: each token is drawn from the ``top_k`` most likely, cut to the fewest that hold ``top_p``.
 
     Attributes:
-        tokens: the most that a text may have.
-        temperature: what logits are divided by, above 0.
-        top_k: how many tokens are drawn from at most.
-        top_p: the share of the probability (of all tokens) that those drawn from must hold, from 0 to 1.
-        seed: with the place of a batch among the batches it decides every draw.
-        batch_size: how many texts are written together; it enters what is drawn.
+        tokens: largest number of tokens of a text.
+        temperature: divisor of the logits, above 0.
+        top_k: largest number of tokens that can be drawn.
+        top_p: share of the probability of all tokens that these must hold, from 0 to 1.
+        seed: seed of every draw, together with the index of the batch.
+        batch_size: number of texts written together; it changes the draws.
     """
 
     tokens: int
@@ -48,7 +48,7 @@ class Sampling:
             raise NeuroglossError(f"corpus.seed is {self.seed}; write at least 0.")
 
 
-def sample(  # noqa: PLR0913  # what is written, how, and what has been
+def sample(  # noqa: PLR0913  # the model, the prompts, the settings, and the texts of an earlier process
     model: Any,
     prompts: Sequence[Tokens],
     ends: Collection[int],
@@ -59,14 +59,14 @@ def sample(  # noqa: PLR0913  # what is written, how, and what has been
 ) -> Iterator[tuple[int, Tokens]]:
     """Continue each prompt until a token of ``ends`` or ``sampling.tokens`` tokens.
 
-    Prompts are batched with others of the same length, so that nothing is padded. A batch of which ``known`` holds
-    every text is not written again; one that was begun is, as its draws depend on each other.
+    Prompts of one length are batched together, so that nothing is padded. A batch is skipped if ``known`` holds all of
+    its texts; an incomplete batch is written again, as its draws depend on each other.
 
     Yields:
         (index of the prompt, token ids of the continuation alone), in any order.
     """
-    done = 0
-    progress("sampling text", done, len(prompts))
+    count = 0
+    progress("sampling text", count, len(prompts))
     for number, batch in enumerate(_equally_long(prompts, sampling.batch_size)):
         if known.keys() >= set(batch):
             texts = [known[index] for index in batch]
@@ -75,8 +75,8 @@ def sample(  # noqa: PLR0913  # what is written, how, and what has been
             generator = torch.Generator().manual_seed(seed)
             texts = _continuations(model, [prompts[index] for index in batch], ends, sampling, generator)
         yield from zip(batch, texts, strict=True)
-        done += len(batch)
-        progress("sampling text", done, len(prompts))
+        count += len(batch)
+        progress("sampling text", count, len(prompts))
 
 
 def _equally_long(prompts: Sequence[Tokens], size: int) -> Iterator[list[int]]:
@@ -91,36 +91,36 @@ def _equally_long(prompts: Sequence[Tokens], size: int) -> Iterator[list[int]]:
 def _continuations(
     model: Any, prompts: list[Tokens], ends: Collection[int], sampling: Sampling, generator: torch.Generator
 ) -> list[Tokens]:
-    """Texts of one batch, written together token by token."""
+    """Return the texts of one batch, written together token by token."""
     texts: list[list[int]] = [[] for _ in prompts]
-    going = list(range(len(prompts)))  # the text that each row of the model's batch writes
-    ended: set[int] = set()
+    active = list(range(len(prompts)))  # the text that each row of the model's batch writes
+    ended_rows: set[int] = set()
     ids, cache = torch.tensor(prompts, device=model.device), None
     for _ in range(sampling.tokens):
         output = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        drawn, cache = draw(output.logits[:, -1], sampling, generator), output.past_key_values
-        for row, token in zip(going, drawn.tolist(), strict=True):
+        token_ids, cache = draw(output.logits[:, -1], sampling, generator), output.past_key_values
+        for row, token in zip(active, token_ids.tolist(), strict=True):
             if token in ends:
-                ended.add(row)
-            elif row not in ended:
+                ended_rows.add(row)
+            elif row not in ended_rows:
                 texts[row].append(token)
-        stay = [place for place, row in enumerate(going) if row not in ended]
-        if not stay:
+        places = [place for place, row in enumerate(active) if row not in ended_rows]
+        if not places:
             break
-        if len(stay) < COMPACT_BELOW * len(going):
-            going, drawn = [going[place] for place in stay], drawn[stay]
-            cache.batch_select_indices(torch.tensor(stay, device=model.device))
-        ids = drawn[:, None].to(model.device)
+        if len(places) < COMPACT_BELOW * len(active):
+            active, token_ids = [active[place] for place in places], token_ids[places]
+            cache.batch_select_indices(torch.tensor(places, device=model.device))
+        ids = token_ids[:, None].to(model.device)
     return [tuple(text) for text in texts]
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
-    """One token id for each row of ``logits`` [rows, vocabulary], on the CPU.
+    """Return one token id for each row of ``logits`` [rows, vocabulary], on the CPU.
 
-    A token stays in the draw as long as the more likely ones before it hold less than ``top_p``.
+    A token can be drawn if the more likely tokens hold less than ``top_p``.
     """
     probabilities = torch.softmax(logits.float().cpu() / sampling.temperature, dim=-1)
-    likely, ids = probabilities.topk(min(sampling.top_k, logits.shape[-1]), dim=-1)
-    before = likely.cumsum(dim=-1) - likely
-    kept = likely.masked_fill(before >= sampling.top_p, 0.0)
-    return ids.gather(1, torch.multinomial(kept, 1, generator=generator)).squeeze(1)
+    top_probabilities, ids = probabilities.topk(min(sampling.top_k, logits.shape[-1]), dim=-1)
+    mass_above = top_probabilities.cumsum(dim=-1) - top_probabilities
+    weights = top_probabilities.masked_fill(mass_above >= sampling.top_p, 0.0)
+    return ids.gather(1, torch.multinomial(weights, 1, generator=generator)).squeeze(1)

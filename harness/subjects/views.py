@@ -1,4 +1,4 @@
-"""A neuron seen from the vocabulary: which tokens excite it, and which it makes likelier or less likely."""
+"""Views of a unit on the vocabulary: the tokens that excite it, and those it makes more or less likely."""
 
 from __future__ import annotations
 
@@ -7,79 +7,89 @@ from collections.abc import Callable, Sequence
 import torch
 
 from harness.subjects.partial import PartialModel
-from harness.types import NeuronId, Replacement, TokenEffects
+from harness.types import NeuroglossError, Replacement, TokenEffects, Unit, UnitKind
 
 TOKENS_AT_ONCE = 2**12
-"""Tokens of the vocabulary that go through a layer together."""
+"""Number of tokens of the vocabulary that go through a layer together."""
 
-Named = Callable[[int], str | None]
-"""The text of a token id; None for one that is not shown."""
+TextOf = Callable[[int], str | None]
+"""A function from a token id to its text; None for a token that is not shown."""
 
 
 @torch.inference_mode()
-def activations(model: PartialModel, neuron: NeuronId) -> torch.Tensor:
-    """The neuron's activation where each token's embedding enters its layer by itself [vocabulary].
+def activations(model: PartialModel, kind: UnitKind, unit: Unit) -> torch.Tensor:
+    """Return the unit's activation when a token's embedding alone enters its layer, for each token [vocabulary].
 
-    Layers below stand aside, so this sees the weights of one layer and no context.
+    Layers below are skipped, so the result depends on the embeddings and on one layer, without any context.
     """
     out = torch.empty(model.vocabulary, 1, 1)
+    layers = kind.layers(model, unit.place)
     for first in range(0, model.vocabulary, TOKENS_AT_ONCE):
-        some = out[first : first + TOKENS_AT_ONCE]
-        ids = torch.arange(first, first + len(some), device=model.device)[:, None]
-        with model.reading(neuron.layer, [neuron.index], ids.shape, some.copy_):
-            model.run(ids, start=neuron.layer, stop=neuron.layer + 1)
+        chunk = out[first : first + TOKENS_AT_ONCE]
+        ids = torch.arange(first, first + len(chunk), device=model.device)[:, None]
+        with kind.read(model, unit.place, [unit.index], ids.shape, chunk.copy_):
+            model.run(ids, start=layers.start, stop=layers.stop)
     return out[:, 0, 0]
 
 
 @torch.inference_mode()
-def lens(model: PartialModel, neuron: NeuronId) -> torch.Tensor:
-    """The logit that the neuron's output direction gives each token, less the mean over the vocabulary [vocabulary].
+def lens(model: PartialModel, kind: UnitKind, unit: Unit) -> torch.Tensor:
+    """Return the logit that the unit's output direction gives each token, minus the mean logit [vocabulary].
 
-    The direction goes through the final norm and the unembedding, with either sign: half the difference is what it
-    does by itself, without the biases that both share.
+    The direction goes through the final norm and the unembedding with either sign. Half the difference is its logit
+    without the biases, which both signs share.
+
+    Raises:
+        NeuroglossError: units of this kind write in no fixed direction.
     """
-    (direction,) = model.directions(neuron.layer, [neuron.index])
-    unit = direction / direction.square().mean().sqrt().clamp_min(torch.finfo(direction.dtype).tiny)
-    toward, away = torch.cat([few for _, few in model.log_probabilities(torch.stack([unit, -unit]))])
+    directions = kind.direction(model, unit.place, [unit.index])
+    if directions is None:
+        raise NeuroglossError(
+            f"{unit} writes in no fixed direction, like every {kind.noun}; leave out explainers that look at one."
+        )
+    (direction,) = directions
+    unit_length = direction / direction.square().mean().sqrt().clamp_min(torch.finfo(direction.dtype).tiny)
+    toward, away = torch.cat([chunk for _, chunk in model.log_probabilities(torch.stack([unit_length, -unit_length]))])
     half: torch.Tensor = (toward - away) / 2
     return half - half.mean()
 
 
 @torch.inference_mode()
-def changes(model: PartialModel, replacements: Sequence[Replacement]) -> torch.Tensor:
-    """The change of each token's log-probability (nats), on the mean over all replaced positions [vocabulary]."""
+def changes(model: PartialModel, kind: UnitKind, replacements: Sequence[Replacement]) -> torch.Tensor:
+    """Return the change of each token's log-probability (nats), averaged over all replaced positions [vocabulary]."""
     total, positions = torch.zeros(model.vocabulary, dtype=torch.float64), 0
-    for one in replacements:
-        ids = torch.tensor([one.token_ids], device=model.device)
-        before = model.run(ids)[0, one.leading :]
-        values = torch.tensor([one.values], device=model.device)
-        columns, leading = (torch.tensor([n], device=model.device) for n in (one.neuron.index, one.leading))
-        with model.replacing(one.neuron.layer, columns, values, leading):
-            after = model.run(ids)[0, one.leading :]
-        pairs = zip(model.log_probabilities(before), model.log_probabilities(after), strict=True)
-        for (_, real), (_, changed) in pairs:
-            total += (changed - real).double().sum(dim=0).cpu()
-        positions += len(before)
+    for replacement in replacements:
+        unit = replacement.unit
+        ids = torch.tensor([replacement.token_ids], device=model.device)
+        original = model.run(ids)[0, replacement.leading :]
+        values = torch.tensor([replacement.values], device=model.device)
+        indices, leading = (torch.tensor([n], device=model.device) for n in (unit.index, replacement.leading))
+        with kind.replace(model, unit.place, indices, values, leading):
+            changed = model.run(ids)[0, replacement.leading :]
+        pairs = zip(model.log_probabilities(original), model.log_probabilities(changed), strict=True)
+        for (_, original_chunk), (_, changed_chunk) in pairs:
+            total += (changed_chunk - original_chunk).double().sum(dim=0).cpu()
+        positions += len(original)
     return total / max(1, positions)
 
 
-def largest(values: torch.Tensor, count: int, named: Named) -> tuple[tuple[str, float], ...]:
-    """The tokens with the largest of ``values`` [vocabulary], as far as they are above 0: at most ``count``.
+def largest(values: torch.Tensor, count: int, text_of: TextOf) -> tuple[tuple[str, float], ...]:
+    """Return the tokens with the largest of ``values`` [vocabulary] above 0, as at most ``count`` (text, value).
 
-    Of tokens with the same text the first counts; those without one are passed over.
+    Of tokens with equal text the one with the largest value counts; tokens without a text are left out.
     """
-    found: dict[str, float] = {}
+    by_text: dict[str, float] = {}
     for token_id in values.argsort(descending=True, stable=True).tolist():
         value = float(values[token_id])
-        if len(found) == count or not value > 0:
+        if len(by_text) == count or not value > 0:
             break
-        text = named(token_id)
+        text = text_of(token_id)
         if text is not None:
-            found.setdefault(text, value)
-    return tuple(found.items())
+            by_text.setdefault(text, value)
+    return tuple(by_text.items())
 
 
-def effects(values: torch.Tensor, count: int, named: Named) -> TokenEffects:
-    """The tokens with the largest of ``values`` [vocabulary] of either sign."""
-    lowered = tuple((text, -value) for text, value in largest(-values, count, named))
-    return TokenEffects(largest(values, count, named), lowered)
+def effects(values: torch.Tensor, count: int, text_of: TextOf) -> TokenEffects:
+    """Return the tokens with the largest of ``values`` [vocabulary] of either sign."""
+    lowered = tuple((text, -value) for text, value in largest(-values, count, text_of))
+    return TokenEffects(largest(values, count, text_of), lowered)

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.tasks import split_record
-from harness.types import Excerpt, ExcerptKind, Moments, NeuroglossError, NeuronId, NeuronRecord, TokenSums
+from harness.tasks.splits import split_record
+from harness.types import Excerpt, ExcerptKind, Moments, NeuroglossError, TokenSums, Unit, UnitRecord
 
 CASES = json.loads((Path(__file__).parent / "openai_splits.json").read_text())["splits"]
 SPLITS = ("train", "calibration", "valid", "test")
 
 
-def record(top: int, random: int) -> NeuronRecord:
+def record(top: int, random: int) -> UnitRecord:
     """A record whose excerpts are called as the original's are."""
 
     def excerpts(kind: ExcerptKind, prefix: str, number: int) -> tuple[Excerpt, ...]:
@@ -24,8 +24,8 @@ def record(top: int, random: int) -> NeuronRecord:
 
     sums = TokenSums((), np.zeros(0, dtype=np.int64), np.zeros(0))
     moments = Moments(1000, 0.0, 1.0, 0.0, 3.0, 0.5, 1.0)
-    return NeuronRecord(
-        NeuronId(0, 0),
+    return UnitRecord(
+        Unit("N", 0, 0),
         excerpts(ExcerptKind.TOP, "top", top),
         excerpts(ExcerptKind.RANDOM, "rnd", random),
         moments,
@@ -62,5 +62,5 @@ def test_a_record_with_ten_random_excerpts_is_dealt_into_smaller_splits() -> Non
 
 def test_too_few_excerpts_are_refused_with_the_neuron() -> None:
     """Where the original asserts."""
-    with pytest.raises(NeuroglossError, match="neuron L0N0 has 3 different top and 15 other random excerpts"):
+    with pytest.raises(NeuroglossError, match="unit L0N0 has 3 different top and 15 other random excerpts"):
         split_record(record(3, 15))

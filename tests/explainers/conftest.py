@@ -16,9 +16,9 @@ from harness.types import (
     ExcerptKind,
     Identity,
     LevelReading,
-    NeuronId,
     SlottedPrompt,
     TokenSums,
+    Unit,
     Usage,
 )
 
@@ -69,7 +69,7 @@ def evidence(excerpt) -> Callable[..., Evidence]:
             excerpts = (excerpt(*pairs, (" set", 0.1), (".", 0.0), leading=1),)
         tokens = (" the", " sun", " moon", " rare", " gone")
         sums = TokenSums(tokens, np.array([10, 4, 3, 2, 0]), np.array([-1.0, 30.0, 12.0, 50.0, 0.0]))
-        return Evidence(NeuronId(0, index), excerpts, sums, mean=0.25)
+        return Evidence(Unit("N", 0, index), excerpts, sums, mean=0.25)
 
     return make
 
@@ -91,7 +91,7 @@ def planted(excerpt) -> Evidence:
     counts = np.array([everything.count(token) for token in tokens])
     sums = np.array([FIRES_ON.get(token, 0.0) for token in tokens]) * counts
     sums[tokens.index(" seldom")] = 50.0  # seen once: chance, and not what it fires on
-    return Evidence(NeuronId(1, 2), excerpts, TokenSums(tokens, counts, sums), mean=float(sums.sum() / counts.sum()))
+    return Evidence(Unit("N", 1, 2), excerpts, TokenSums(tokens, counts, sums), mean=float(sums.sum() / counts.sum()))
 
 
 @pytest.fixture

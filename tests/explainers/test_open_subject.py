@@ -12,7 +12,7 @@ from harness.explainers.joined import Joined
 from harness.explainers.logit_lens import LogitLens
 from harness.explainers.max_activation import MaxActivation
 from harness.explainers.token_change import TokenChange
-from harness.types import Candidate, Completion, Evidence, NeuroglossError, NeuronId, Outcome, Replacement, TokenEffects
+from harness.types import Candidate, Completion, Evidence, NeuroglossError, Outcome, Replacement, TokenEffects, Unit
 
 
 class Planted:
@@ -22,11 +22,11 @@ class Planted:
         self.asked: list[object] = []
         self.excites: tuple[tuple[str, float], ...] = ((" ember", 5.0), ("\n", 2.5))
 
-    def input_tokens(self, neuron: NeuronId, count: int) -> tuple[tuple[str, float], ...]:
+    def input_tokens(self, neuron: Unit, count: int) -> tuple[tuple[str, float], ...]:
         self.asked.append((neuron, count))
         return self.excites
 
-    def output_tokens(self, neuron: NeuronId, count: int) -> TokenEffects:
+    def output_tokens(self, neuron: Unit, count: int) -> TokenEffects:
         self.asked.append((neuron, count))
         return TokenEffects(((" ash", 3.0), (" smoke", 1.0)), ((" ice", -2.0),))
 
@@ -43,7 +43,7 @@ def test_the_logit_lens_shows_both_signs_and_no_excerpt(scripted, planted) -> No
     subject = Planted()
     found = question(LogitLens(scripted(), subject=subject, tokens=7), planted)
     assert found == 'Likelier: " ash", " smoke"\nLess likely: " ice"\nThis neuron is about'
-    assert subject.asked == [(planted.neuron, 7)]
+    assert subject.asked == [(planted.unit, 7)]
 
 
 def test_input_tokens_are_shown_with_their_level(scripted, planted) -> None:
@@ -67,8 +67,8 @@ def test_token_change_amplifies_or_silences_on_the_train_excerpts(
     assert f"it was {words}" in request.messages[0].content
     (asked, _), (first, second) = subject.asked[0], known.excerpts
     assert asked == (
-        Replacement(known.neuron, first.token_ids, (factor * 10.0,) * 12, 1),
-        Replacement(known.neuron, second.token_ids, (factor * 10.0,) * 12, 1),
+        Replacement(known.unit, first.token_ids, (factor * 10.0,) * 12, 1),
+        Replacement(known.unit, second.token_ids, (factor * 10.0,) * 12, 1),
     )
 
 

@@ -1,51 +1,93 @@
-"""A method of one's own, exactly as README.md writes it."""
+"""A method of one's own lives in a plugin: its class, its prompt and its config, none of them among ours."""
 
 from __future__ import annotations
 
-import importlib.util
-import re
-import shutil
 import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from harness import config, experiment, gallery, hydra_config
-from harness.hydra_config import composed
+from harness.config import plugins, registry
+from harness.config.compose import composed
+from harness.explainers.shared import asking
+from harness.jobs import gallery, run
+from harness.models.prompts import load
+from harness.types import NeuroglossError
 
-README = (config.folder("conf").parent / "README.md").read_text()
+METHOD = '''
+from dataclasses import dataclass, replace
+
+from harness.config.registry import register
+from harness.explainers.highlight import Highlight
 
 
-def block(language: str, holds: str) -> str:
-    """The block of code in README.md that holds a text."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    (found,) = (one for one in blocks if holds in one)
-    return found
+@register("explainer/one_excerpt")
+@dataclass(eq=False)
+class OneExcerpt(Highlight):
+    """Explainer that is shown the strongest train excerpt alone."""
+
+    prompt: str = "one_excerpt-v1"
+
+    def variables(self, evidence):
+        return super().variables(replace(evidence, excerpts=evidence.excerpts[:1]))
+'''
+CONFIG = """
+one_excerpt:
+  use: explainer/one_excerpt
+"""
+PROMPT = """
+system: Say what a neuron fires on, from one excerpt.
+lead_in: This neuron fires on
+user: "{{ excerpts[0] }}\\n{{ lead_in }}"
+assistant: "{{ lead_in }} {{ answer }}"
+"""
 
 
 @pytest.fixture
-def own_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a method whose two files stand where README.md puts them, in a copy."""
-    conf = shutil.copytree(config.folder("conf"), tmp_path / "conf")
-    (conf / "explainer" / "one_excerpt.yaml").write_text(block("yaml", "one_excerpt"))
-    (tmp_path / "one_excerpt.py").write_text(block("python", "OneExcerpt"))
-    spec = importlib.util.spec_from_file_location("harness.explainers.one_excerpt", tmp_path / "one_excerpt.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    for place in (config, hydra_config):
-        monkeypatch.setattr(place, "folder", lambda name: tmp_path / name)
-    return "one_excerpt"
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a package with a method, its config and its prompt; nothing of it stays behind."""
+    package = tmp_path / "packages" / "my_methods"
+    for folder in (package / "conf" / "explainer", package / "prompts"):
+        folder.mkdir(parents=True)
+    (package / "__init__.py").write_text(METHOD)
+    (package / "conf" / "explainer" / "one_excerpt.yaml").write_text(CONFIG)
+    (package / "prompts" / "one_excerpt-v1.yaml").write_text(PROMPT)
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.setattr(plugins, "_LOADED", {})
+    monkeypatch.setattr(registry, "_REGISTERED", {})
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
+    return package.name
 
 
-def test_two_files_make_a_method(own_method: str, tiny_task: Path, tmp_path: Path) -> None:
-    assert f"neurogloss run explainer={own_method}" in README
-    assert own_method in gallery.options()
-    chosen = [f"task.path={tiny_task}", f"output={tmp_path}", "simulator=token_overlap", "scores.ablation=false"]
-    chosen += [f"explainer={own_method}", f"model@explainer.{own_method}.model=fake", "neurons.limit=2"]
-    folder, found = experiment.run(experiment.prepare(composed("run", chosen)), chosen, lambda *_: None)
-    assert found.explainers[0].prompt_version.startswith("highlight-v1+")
+def test_a_method_with_its_own_prompt_runs_from_a_plugin(
+    plugin: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = [*small, f"plugins=[{plugin}]", "explainer=one_excerpt", "units.limit=2"]
+    folder, results = run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None)
+    assert "one_excerpt" in gallery.options()
+    (info,) = results.explainers
+    assert (info.name, info.method, info.model) == ("one_excerpt · fake", "one_excerpt", "fake")
+    assert info.prompt_version.startswith("one_excerpt-v1+")
     assert [row["outcome"] for row in pq.read_table(folder / "explanations.parquet").to_pylist()] == ["ok", "ok"]
+
+
+def test_nothing_of_a_plugin_is_there_unless_it_is_named(plugin: str, small: list[str]) -> None:
+    with pytest.raises(NeuroglossError, match="one_excerpt"):
+        run.prepare(composed("run", [*small, "explainer=one_excerpt"]))
+    assert plugin not in sys.modules
+    with pytest.raises(NeuroglossError, match="there is no prompt 'one_excerpt-v1'"):
+        load(asking.PROMPTS, "one_excerpt-v1")
+
+
+def test_our_prompts_come_before_those_of_plugins_and_all_are_named_if_one_is_missing(
+    plugin: str, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "packages" / plugin / "prompts" / "highlight-v1.yaml"
+    hidden.write_text(PROMPT)
+    ours = load(asking.PROMPTS, "highlight-v1").version
+    plugins.load([plugin])
+    assert load(asking.PROMPTS, "highlight-v1").version == ours
+    assert load(asking.PROMPTS, "one_excerpt-v1").version.startswith("one_excerpt-v1+")
+    with pytest.raises(NeuroglossError, match=r"there are: .*highlight-v1, .*one_excerpt-v1"):
+        load(asking.PROMPTS, "missing-v1")

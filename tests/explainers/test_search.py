@@ -12,8 +12,8 @@ from harness.explainers.clusters import Clusters, profiles
 from harness.explainers.highlight import Highlight
 from harness.explainers.max_activation import MaxActivation
 from harness.explainers.revision import Revision
-from harness.explainers.trial import Tried, parsed, tried
-from harness.types import Candidate, Completion, Explainer, NeuroglossError, NeuronId, Outcome, Usage
+from harness.explainers.shared.trial import SentenceResult, parse_sentences, run_sentences
+from harness.types import Candidate, Completion, Explainer, NeuroglossError, Outcome, Unit, Usage
 
 LEAD_IN = "In short, this neuron fires on"
 
@@ -116,7 +116,7 @@ class Oven:
     def token_text(self, token_id: int) -> str:
         return self.words[token_id]
 
-    def activations(self, neuron: NeuronId, sequences: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+    def activations(self, neuron: Unit, sequences: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
         return [np.array([8.0 * (self.words[i].strip() == "kiln") for i in ids]) for ids in sequences]
 
 
@@ -174,18 +174,19 @@ def test_every_candidate_is_revised_by_itself(scripted, planted) -> None:
 
 
 def test_sentences_are_read_from_their_lines_alone() -> None:
-    found = parsed(Completion(SENTENCES))
+    found = parse_sentences(Completion(SENTENCES))
     assert found == [(True, "The old kiln glowed"), (True, "He made bread"), (False, "A cold morning")]
-    assert parsed(None) == parsed(Completion("no sentence: yes")) == []
+    assert parse_sentences(None) == parse_sentences(Completion("no sentence: yes")) == []
 
 
 def test_sentences_are_shown_on_the_scale_of_the_excerpts(planted) -> None:
-    found = tried(Oven(), planted, [(True, "my kiln << kiln"), (False, "kiln"), (False, "kiln and kiln " + "x " * 99)])
-    assert found[0] == Tried(True, 8, r"my<< kiln>> \<\<<< kiln>>")
+    sentences = [(True, "my kiln << kiln"), (False, "kiln"), (False, "kiln and kiln " + "x " * 99)]
+    found = run_sentences(Oven(), planted, sentences)
+    assert found[0] == SentenceResult(True, 8, r"my<< kiln>> \<\<<< kiln>>")
     assert len(found) == 2, "one word alone is a leading position"
     assert found[1].text.startswith("kiln and<< kiln>> x")
     assert found[1].text.count(" x") == 61
-    assert tried(Oven(), planted, []) == []
+    assert run_sentences(Oven(), planted, []) == []
 
 
 def test_a_search_without_steps_is_refused(scripted) -> None:

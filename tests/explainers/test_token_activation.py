@@ -36,7 +36,7 @@ def test_replies_become_explanations_in_order(scripted, evidence) -> None:
     failed = Completion("", Outcome.FAILED)
     model = scripted("This neuron fires on the sky (at night)", failed, "")
     told = TokenActivation(model).explain([evidence(1), evidence(2), evidence(3)])
-    assert [(one.neuron.index, one.text, one.outcome) for one in told] == [
+    assert [(one.unit.index, one.text, one.outcome) for one in told] == [
         (1, "the sky (at night)", Outcome.OK),
         (2, "", Outcome.FAILED),
         (3, "", Outcome.EMPTY),

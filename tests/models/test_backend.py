@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.models.backend import Backend, StoredModel
+from harness.models.backend import StoredModel
 from harness.models.fake import FakeModel
 from harness.models.meter import Meter
 from harness.models.store import Store, answered, numbers
 from harness.types import (
     CompletionPrompt,
     Effect,
-    LanguageModel,
     Message,
     NeuroglossError,
-    NeuronId,
     Outcome,
     Replacement,
     SlottedPrompt,
+    Unit,
 )
 
 
@@ -39,13 +38,6 @@ def slotted(count: int) -> list[SlottedPrompt]:
 
 def asked(log: Path) -> list[str]:
     return log.read_text().split() if log.exists() else []
-
-
-def test_the_protocols_are_met(store: Store) -> None:
-    assert isinstance(FakeModel(), Backend)
-    model = StoredModel(FakeModel(), store, Meter())
-    assert isinstance(model, LanguageModel)
-    assert not isinstance(model, Backend)
 
 
 def test_nothing_is_asked_twice(store: Store, tmp_path: Path) -> None:
@@ -164,7 +156,7 @@ def test_a_subject_is_asked_by_way_of_the_store_too(store: Store) -> None:
         calls.append(len(replacements))
         yield from ((index, Effect(0.1 * index, math.nan)) for index in reversed(range(len(replacements))))
 
-    wanted = [Replacement(NeuronId(0, index), (1,), (0.5,)) for index in range(3)]
+    wanted = [Replacement(Unit("N", 0, index), (1,), (0.5,)) for index in range(3)]
     for _ in range(2):
         found = answered(store, FakeModel().identity, numbers("ablations", Effect), wanted, ask)
         assert [effect.divergence for effect in found] == [0.0, 0.1, 0.2]

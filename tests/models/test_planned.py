@@ -8,7 +8,7 @@ import pytest
 from harness.models.backend import StoredModel
 from harness.models.fake import FakeModel
 from harness.models.planned import PlannedModel, Tally
-from harness.models.server import ServerModel
+from harness.models.server.model import ServerModel
 from harness.models.store import Store
 from harness.types import CompletionPrompt, LanguageModel, Message, Outcome, SlottedPrompt
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.models.prompts import Prompt, load, one_line, visible
@@ -91,7 +91,6 @@ def test_the_answers_of_examples_can_be_written_by_the_caller(written) -> None:
     assert opening[-1] == Message("assistant", "WHAT?")
 
 
-@settings(deadline=None)  # it writes files
 @given(st.integers(0, len(FILE) - 1))
 def test_any_change_of_a_file_is_another_version(tmp_path_factory: pytest.TempPathFactory, at: int) -> None:
     folder = tmp_path_factory.mktemp("prompts")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.models.store import Store, answered, key_of, numbers
-from harness.types import CompletionPrompt, Identity, Message, NeuroglossError, NeuronId, Replacement, SlottedPrompt
+from harness.types import CompletionPrompt, Identity, Message, NeuroglossError, Replacement, SlottedPrompt, Unit
 
 IDENTITY = Identity("name", "revision", "backend", "dtype", "url", "prompt")
 COMPLETION = CompletionPrompt((Message("user", "text"),), 8, 0.5, 0.9, ("stop",), 1, 2, "prompt-v1")
@@ -27,7 +27,7 @@ class Measured:
     value: float
 
 
-REPLACEMENT = Replacement(NeuronId(1, 2), (3, 4), (0.5, 0.25), 1)
+REPLACEMENT = Replacement(Unit("N", 1, 2), (3, 4), (0.5, 0.25), 1)
 OTHER = {str: "other", int: 99, float: 0.125}
 
 

@@ -61,15 +61,20 @@ def run(installed: Path, tmp_path: Path) -> Run:
     return call
 
 
+def package() -> set[str]:
+    """Return the files of the package that the wheel should hold: all but those of the training."""
+    return {name for name in files("harness") if not name.startswith("harness/training/")}
+
+
 def test_the_package_is_whole(names: set[str]) -> None:
-    assert files("harness") - names == set()
+    assert package() - names == set()
     assert "harness/py.typed" in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
 def travelling(folder: str) -> set[str]:
-    """Where the wheel has the files of a folder: the entries of simulators stand one folder higher there."""
-    return {f"harness/_data/{name.replace('leaderboard/entries/', 'leaderboard/')}" for name in files(folder)}
+    """Return where the wheel has the files of a folder of the repository."""
+    return {f"harness/_data/{name}" for name in files(folder)}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -80,8 +85,23 @@ def test_configs_tasks_and_what_simulators_scored_travel_with_it(folder: str, na
 
 
 def test_nothing_else_travels(names: set[str]) -> None:
-    expected = files("harness").union(*map(travelling, FOLDERS))
+    expected = package().union(*map(travelling, FOLDERS))
     assert {name for name in names - expected if ".dist-info/" not in name} == set()
+
+
+def test_the_wheel_is_small(wheel: Path, names: set[str]) -> None:
+    assert not {name for name in names if name.startswith("harness/training/")}
+    adapters = [name for name in names if name.endswith(".safetensors")]
+    assert adapters == ["harness/models/tuned/adapters/smollm2-simulator-v5.safetensors"]
+    assert wheel.stat().st_size < 12e6
+
+
+def test_a_run_needs_nothing_of_the_training(run: Run) -> None:
+    """The names of its configs stand in the table of short names, and say so where it is not there."""
+    script = "import pkgutil, harness; print([m.name for m in pkgutil.iter_modules(harness.__path__)])"
+    assert "training" not in run("-c", script).stdout
+    script = "from harness.config import registry; registry.resolve('training/loop', 'training')"
+    assert "training uses training/loop, which cannot be imported" in run("-c", script).stderr
 
 
 def test_the_command_composes_the_default_run_in_any_folder(run: Run, installed: Path) -> None:
@@ -89,12 +109,12 @@ def test_the_command_composes_the_default_run_in_any_folder(run: Run, installed:
     assert done.returncode == 0, done.stderr
     config = yaml.safe_load(done.stdout)
     assert config["task"]["name"] == "smollm2-mini-v1"
-    assert config["track"]["enabled"] is False
+    assert config["track"] == {}
     assert config["publish"]["to"] == "run"
 
 
 def test_an_installed_wheel_claims_no_commit(run: Run, installed: Path) -> None:
-    done = run("-c", "from harness import provenance as p; print(p.__file__); print(p.provenance()['git'])")
+    done = run("-c", "from harness.results import provenance as p; print(p.__file__); print(p.provenance()['git'])")
     place, commit = done.stdout.splitlines()
     assert Path(place).is_relative_to(installed)
     assert commit == "None"

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from harness.scores import ScoreInputError, UndefinedScoreError, ablation
 from harness.scores.ablation import Way
-from harness.types import ExcerptKind, NeuronId, SimulatedExcerpt
+from harness.types import ExcerptKind, SimulatedExcerpt, Unit
 
 Make = Callable[..., SimulatedExcerpt]
-NEURON = NeuronId(1, 2)
+NEURON = Unit("N", 1, 2)
 RANDOM = ExcerptKind.RANDOM
 
 
@@ -34,7 +34,7 @@ def test_requests_are_the_first_of_each_kind_of_the_valid_split(excerpt: Make) -
         Way.RESAMPLE: [(6, 7), (8, 9), (6, 7)],
     }
     assert all([one.token_ids for one in some] == [(10, 11), (20, 21), (30, 31)] for some in asked.values())
-    assert {one.neuron for some in asked.values() for one in some} == {NEURON}
+    assert {one.unit for some in asked.values() for one in some} == {NEURON}
 
 
 def test_leading_positions_keep_their_real_activation(excerpt: Make) -> None:

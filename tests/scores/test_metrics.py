@@ -295,7 +295,7 @@ def test_bad_input_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=30)
+@settings(max_examples=settings().max_examples // 3)
 @given(pairs)
 def test_lists_tuples_and_float32_give_floats(metric: Callable[..., float], drawn: Pairs) -> None:
     real, simulated = _varied(drawn)

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from harness import stats
 from harness.scores import ScoreInputError, reliability
+from harness.scores.reliability import calibration_error, together
 from harness.types import ReliabilityBin
 
 
@@ -17,22 +17,22 @@ def test_by_hand() -> None:
     assert bins[9] == ReliabilityBin(1, 1.0, 1.0)  # the last bin holds its upper end
     assert sum(one.tokens for one in bins) == 4
     # two tokens off by 0.025 on average, one by 0.45, one by 0
-    assert stats.calibration_error(bins) == pytest.approx((2 * 0.025 + 0.45 + 0.0) / 4)
+    assert calibration_error(bins) == pytest.approx((2 * 0.025 + 0.45 + 0.0) / 4)
 
 
 def test_bins_of_parts_make_those_of_the_whole() -> None:
     draw = np.random.default_rng(0)
     predicted, actual = draw.uniform(size=60), draw.uniform(size=60)
-    parts = stats.together([reliability(predicted[:25], actual[:25]), (), reliability(predicted[25:], actual[25:])])
+    parts = together([reliability(predicted[:25], actual[:25]), (), reliability(predicted[25:], actual[25:])])
     whole = reliability(predicted, actual)
     assert [one.tokens for one in parts] == [one.tokens for one in whole]
-    assert stats.calibration_error(parts) == pytest.approx(stats.calibration_error(whole))
-    assert stats.calibration_error(whole) > 0.05
+    assert calibration_error(parts) == pytest.approx(calibration_error(whole))
+    assert calibration_error(whole) > 0.05
 
 
 def test_one_who_means_what_he_says_has_no_error_and_no_tokens_have_none_at_all() -> None:
-    assert stats.calibration_error(reliability([0.3, 0.7], [0.3, 0.7])) == pytest.approx(0.0)
-    assert math.isnan(stats.calibration_error(stats.together([(), ()])))
+    assert calibration_error(reliability([0.3, 0.7], [0.3, 0.7])) == pytest.approx(0.0)
+    assert math.isnan(calibration_error(together([(), ()])))
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from harness.types import (
     Explanation,
     Identity,
     LevelReading,
-    NeuronId,
     Outcome,
     Query,
     SlottedPrompt,
+    Unit,
     Usage,
 )
 
@@ -26,7 +26,7 @@ TOKENS = ("The", " storm", "\n", "\t", " <start>", "�", " \\n", "10", " fog", 
 class Hashing:
     """Reads, at each slot, levels that are a hash of the text up to it: equal exactly where that text is equal."""
 
-    identity = Identity("hashing", "1")
+    identity = Identity("hashing", "1", transport="prompt")
 
     def __init__(self, levels: int = 10) -> None:
         self.count = levels
@@ -67,6 +67,6 @@ def query() -> Callable[..., Query]:
         outcome: Outcome = Outcome.OK,
         table: dict[str, float] | None = None,
     ) -> Query:
-        return Query(Explanation(NeuronId(1, 2), "", text, table, default=-0.5, outcome=outcome), tokens)
+        return Query(Explanation(Unit("N", 1, 2), text, table, default=-0.5, outcome=outcome), tokens)
 
     return make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.simulators.all_at_once import AllAtOnce
-from harness.types import NeuroglossError, Outcome, Simulator
+from harness.types import NeuroglossError, Outcome
 
 
 def test_each_token_has_a_line_with_a_slot(hashing, query) -> None:
@@ -68,5 +68,3 @@ def test_a_model_is_not_woken_for_nothing(query) -> None:
 def test_a_missing_prompt_is_found_before_any_work(hashing) -> None:
     with pytest.raises(NeuroglossError, match="no prompt 'all-v1'"):
         AllAtOnce(hashing(), "all-v1")
-    assert isinstance(AllAtOnce(hashing()), Simulator)
-    assert AllAtOnce(hashing()).prompt_version.startswith("all_at_once-v1+")

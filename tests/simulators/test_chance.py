@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 
 from harness.simulators.chance import Chance
-from harness.types import Explanation, NeuronId, Query
+from harness.types import Explanation, Query, Unit
 
-QUERIES = [Query(Explanation(NeuronId(0, k), "", f"words {k}"), ("a", "b", "c") * 30) for k in range(20)]
+QUERIES = [Query(Explanation(Unit("N", 0, k), f"words {k}"), ("a", "b", "c") * 30) for k in range(20)]
 
 
 def test_the_same_question_gets_the_same_noise_in_any_order_and_another_seed_other_noise() -> None:

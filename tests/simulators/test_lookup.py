@@ -7,7 +7,7 @@ import math
 import pytest
 
 from harness.simulators.lookup import Lookup
-from harness.types import NeuroglossError, Outcome, Simulator
+from harness.types import NeuroglossError, Outcome
 
 
 def test_tokens_are_looked_up_and_the_rest_is_the_default(query) -> None:
@@ -29,4 +29,3 @@ def test_an_empty_table_gives_the_default(query) -> None:
 def test_a_text_cannot_be_looked_up(query) -> None:
     with pytest.raises(NeuroglossError, match="L1N2 is a text, not a table"):
         Lookup().simulate([query("words for weather")])
-    assert isinstance(Lookup(), Simulator)

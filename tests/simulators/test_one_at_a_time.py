@@ -7,10 +7,10 @@ from itertools import accumulate, pairwise
 
 import pytest
 
-from harness.models.local import LocalModel
+from harness.models.local.model import LocalModel
 from harness.simulators.all_at_once import AllAtOnce
 from harness.simulators.one_at_a_time import OneAtATime
-from harness.types import Outcome, Simulator, SlottedPrompt
+from harness.types import Outcome, SlottedPrompt
 
 
 def truncations(prompt: SlottedPrompt) -> list[SlottedPrompt]:
@@ -55,8 +55,7 @@ def test_simulations_come_back_in_order_and_nothing_empty_is_asked(hashing, quer
     assert [one.usage.requests for one in found] == [10, 0, 2]
     assert len(model.asked) == 12
     assert found[2] == OneAtATime(hashing()).simulate([queries[2]])[0]
-    assert isinstance(OneAtATime(model), Simulator)
-    assert OneAtATime(model).prompt_version == model.asked[0].prompt_version
+    assert OneAtATime(model).describe().prompt_version == model.asked[0].prompt_version
 
 
 def test_both_ways_of_placing_slots_read_the_same_where_the_text_is_the_same(hashing, query) -> None:

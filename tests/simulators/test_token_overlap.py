@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 
 from harness.simulators.token_overlap import TokenOverlap, stem
-from harness.types import Explanation, NeuronId, Outcome, Query
+from harness.types import Explanation, Outcome, Query, Unit
 
 
 def _levels(explanation: str, *tokens: str) -> tuple[float, ...]:
-    (simulation,) = TokenOverlap().simulate([Query(Explanation(NeuronId(0, 0), "", explanation), tokens)])
+    (simulation,) = TokenOverlap().simulate([Query(Explanation(Unit("N", 0, 0), explanation), tokens)])
     assert simulation.probabilities is None
     return simulation.expected
 
@@ -39,5 +39,5 @@ def test_stems(word: str, expected: str) -> None:
 
 
 def test_without_an_explanation_it_says_nothing() -> None:
-    query = Query(Explanation(NeuronId(0, 0), "", outcome=Outcome.REFUSED), ("a",))
+    query = Query(Explanation(Unit("N", 0, 0), outcome=Outcome.REFUSED), ("a",))
     assert TokenOverlap().simulate([query])[0].outcome is Outcome.REFUSED

@@ -20,7 +20,7 @@ def definition(log_p: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
     return ((log_p.exp() * (log_p - log_m)).sum(-1) + (log_q.exp() * (log_q - log_m)).sum(-1)) / 2
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(LOGITS, LOGITS)
 def test_it_is_the_definition_symmetric_and_bounded(p: list[float], q: list[float]) -> None:
     log_p, log_q = (torch.tensor(one, dtype=torch.float32).log_softmax(-1) for one in (p, q))

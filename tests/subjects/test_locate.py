@@ -20,7 +20,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
-from harness.subjects.locate import locate
+from harness.subjects.locate import decoder_layers, locate
 from harness.types import NeuroglossError
 
 SIZES = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -59,7 +59,7 @@ def test_the_down_projection_of_each_layer_is_found(name: str) -> None:
     expected = [model.get_submodule(path.format(layer)) for layer in range(2)]
     assert [id(one) for one in located.projections] == [id(one) for one in expected]
     assert located.neurons == width
-    assert len(located.layers) == 2
+    assert len(decoder_layers(model)) == 2
 
 
 def test_a_mixture_of_experts_is_refused_with_what_was_looked_for() -> None:
@@ -77,5 +77,5 @@ def test_separate_experts_are_not_taken_for_one_mlp() -> None:
 
 
 def test_what_is_no_language_model_is_refused() -> None:
-    with pytest.raises(NeuroglossError, match="Linear has no MLP"):
+    with pytest.raises(NeuroglossError, match="Linear has no decoder layers"):
         locate(torch.nn.Linear(2, 2))

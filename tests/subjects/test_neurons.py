@@ -1,83 +1,56 @@
-"""Candidates are drawn by seed, and those that do not fire give way to the next of their layer."""
+"""Neurons are read, replaced and written where the down projection has its input."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import torch
 
-from harness.subjects.neurons import All, ByActivity, Candidates, Listed, Stratified, Uniform, choose
-from harness.types import NeuroglossError, NeuronId
+from harness.subjects.effects import Replacer
+from harness.subjects.neurons import Neurons
+from harness.subjects.partial import PartialModel
 
-
-@given(st.integers(1, 6), st.integers(8, 20), st.integers(1, 2), st.integers(0, 3), st.integers(0, 99))
-def test_stratified_takes_as_many_of_each_layer(
-    layers: int, width: int, per_layer: int, spares: int, seed: int
-) -> None:
-    groups = Stratified(per_layer, spares, seed).candidates((layers, width))
-    assert [group.wanted for group in groups] == [per_layer] * layers
-    for layer, group in enumerate(groups):
-        assert len(set(group.neurons)) == len(group.neurons) == per_layer * (1 + spares)
-        assert all(neuron.layer == layer and 0 <= neuron.index < width for neuron in group.neurons)
+IDS = torch.tensor([[5, 17, 300, 2, 44, 9]])
+NEURONS = Neurons()
 
 
-def test_a_draw_depends_on_the_seed_and_not_on_the_number_of_spares() -> None:
-    few, many = (Stratified(1, spares, 5).candidates((3, 1000)) for spares in (0, 4))
-    assert [group.neurons[0] for group in few] == [group.neurons[0] for group in many]
-    assert Stratified(1, 0, 6).candidates((3, 1000)) != few
-    assert len({group.neurons[0].index for group in few}) == 3
+@pytest.fixture
+def partial(model: Any) -> PartialModel:
+    return PartialModel(model)
 
 
-@given(st.integers(1, 12), st.integers(0, 99))
-def test_uniform_takes_as_many_in_all(neurons: int, seed: int) -> None:
-    groups = Uniform(neurons, 1, seed).candidates((3, 40))
-    assert sum(group.wanted for group in groups) == neurons
-    assert all(len(group.neurons) == 2 * group.wanted for group in groups)
+@torch.inference_mode()
+def test_a_direction_is_what_a_neuron_adds(partial: PartialModel) -> None:
+    directions = NEURONS.direction(partial, 1, [4, 7])
+    alone = torch.stack([NEURONS.direction(partial, 1, [index])[0] for index in (4, 7)])
+    torch.testing.assert_close(directions, alone)
+    outputs = []
+    for value in (0.0, 2.0):
+        values = torch.zeros(1, 6) + value
+        with NEURONS.replace(partial, 1, torch.tensor([7]), values, torch.tensor([1])):
+            outputs.append(partial.run(IDS, stop=2))
+    difference = (outputs[1] - outputs[0])[0, 1:]
+    torch.testing.assert_close(difference, (2 * directions[1]).expand(5, -1), rtol=1e-3, atol=1e-4)
+    assert all(Replacer(partial, NEURONS, 1).writes_straight(layer) for layer in range(3))
 
 
-def test_listed_takes_those_named_once() -> None:
-    groups = Listed(["L1N2", "0:7", "L1N2"]).candidates((2, 10))
-    assert groups == [Candidates(1, (NeuronId(1, 2),)), Candidates(1, (NeuronId(0, 7),))]
+@torch.inference_mode()
+def test_what_was_put_there_is_read(partial: PartialModel) -> None:
+    values = torch.arange(6.0)[None]
+    activations: list[torch.Tensor] = []
+    with (
+        NEURONS.replace(partial, 2, torch.tensor([3]), values, torch.tensor([2])),
+        NEURONS.read(partial, 2, [3, 4], IDS.shape, lambda layer: activations.append(layer.clone())),
+    ):
+        partial.run(IDS)
+    assert activations[0].shape == (1, 6, 2)
+    assert torch.equal(activations[0][0, 2:, 0], values[0, 2:])
+    assert not torch.equal(activations[0][0, :2, 0], values[0, :2])
 
 
-def test_more_neurons_than_there_are_is_refused() -> None:
-    with pytest.raises(NeuroglossError, match="11 neurons are wanted in layer 0, which has 10"):
-        Stratified(11).candidates((2, 10))
-
-
-def test_the_next_candidate_takes_the_place_of_one_that_does_not_fire() -> None:
-    a, b, c, d = (NeuronId(1, index) for index in range(4))
-    groups = [Candidates(2, (a, b, c, d)), Candidates(1, (NeuronId(0, 0), NeuronId(0, 1)))]
-    taken, passed = choose(groups, dict.fromkeys([b, c, NeuronId(0, 0)], 0.5))
-    assert taken == [NeuronId(0, 0), b, c]
-    assert passed == [a]  # and not d, whose turn never came
-
-
-def test_too_few_that_fire_is_an_error_that_names_the_layer() -> None:
-    with pytest.raises(NeuroglossError, match=r"only 0 of 2 candidates in layer 4 \(L4N1, L4N2\) fire"):
-        choose([Candidates(1, (NeuronId(4, 1), NeuronId(4, 2)))], {})
-
-
-def test_all_takes_every_neuron_that_fires_and_counts_the_others() -> None:
-    groups = All().candidates((2, 3))
-    living = {NeuronId(0, 0): 0.5, NeuronId(0, 2): 0.1, NeuronId(1, 1): 0.2}
-    taken, passed = choose(groups, living)
-    assert taken == list(living)
-    assert passed == [NeuronId(0, 1), NeuronId(1, 0), NeuronId(1, 2)]
-
-
-def test_by_activity_spreads_over_how_often_candidates_fire() -> None:
-    groups = ByActivity(3, 30, seed=1).candidates((3, 10))
-    activity = {neuron: neuron.index / 10 + neuron.layer / 100 for neuron in groups[0].neurons if neuron.index}
-    taken, passed = choose(groups, activity)
-    shares = sorted(activity[neuron] for neuron in taken)
-    assert shares == sorted(activity.values())[4::9]
-    assert {neuron.index for neuron in passed} == {0}
-    assert ByActivity(3, 20, seed=1).candidates((3, 10))[0].neurons == groups[0].neurons[:20]
-
-
-def test_more_by_activity_than_candidates_is_refused() -> None:
-    with pytest.raises(NeuroglossError, match=r"sample\.neurons is 5 of 4 candidates"):
-        ByActivity(5, 4)
-    with pytest.raises(NeuroglossError, match=r"has 30 neurons; lower sample\.candidates"):
-        ByActivity(5, 31).candidates((3, 10))
+def test_every_layer_has_as_many(partial: PartialModel) -> None:
+    widths = NEURONS.units(partial)
+    assert len(widths) == partial.depth == 3
+    assert len(set(widths)) == 1
+    assert NEURONS.layers(partial, 1) == range(1, 2)

@@ -9,9 +9,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, GPTJConfig, OPTConfig
 
+from harness.subjects.effects import Replacer
+from harness.subjects.neurons import Neurons
 from harness.subjects.partial import PartialModel
 from harness.subjects.transformers_subject import TransformersSubject
-from harness.types import Effect, NeuronId, Replacement
+from harness.types import Effect, Replacement, Unit
 
 Slow = Callable[[Any, Replacement], Effect]
 
@@ -98,7 +100,7 @@ def test_other_ways_of_building_a_decoder(name: str) -> None:
         first = partial.run(IDS)
     torch.testing.assert_close(partial.run(IDS, start=2, residual=residual[2]), first)
     torch.testing.assert_close(end(partial, first), whole(model), rtol=1e-4, atol=1e-4)
-    straight = [partial.writes_straight(layer) for layer in range(3)]
+    straight = [Replacer(partial, Neurons(), 1).writes_straight(layer) for layer in range(3)]
     assert straight == [not isinstance(model.config, Gemma2Config)] * 3  # which normalises what a layer writes
 
 
@@ -107,7 +109,7 @@ def test_replacing_in_either_kind_of_layer_equals_a_whole_pass(name: str, slow_e
     subject, model = TransformersSubject("made here"), made(name)
     subject.__dict__.update(_model=PartialModel(model))
     asked = [
-        Replacement(NeuronId(layer, 5 * layer + 1), tuple(tokens), (3.0, -2.0, 1.0, 0.0, 4.0, -5.0), layer)
+        Replacement(Unit("N", layer, 5 * layer + 1), tuple(tokens), (3.0, -2.0, 1.0, 0.0, 4.0, -5.0), layer)
         for layer in range(3)
         for tokens in IDS.tolist()
     ]
@@ -117,16 +119,3 @@ def test_replacing_in_either_kind_of_layer_equals_a_whole_pass(name: str, slow_e
         assert found[index].divergence == pytest.approx(slow.divergence, abs=1e-4)
         assert found[index].loss_change == pytest.approx(slow.loss_change, abs=1e-4)
         assert slow.divergence > 1e-3
-
-
-def test_a_direction_is_what_a_neuron_adds(model: Any) -> None:
-    partial = PartialModel(model)
-    both = partial.directions(1, [4, 7])
-    torch.testing.assert_close(both, torch.stack([partial.directions(1, [column])[0] for column in (4, 7)]))
-    ids, zeros = IDS[:1], torch.zeros(1, 6)
-    outs = []
-    for value in (0.0, 2.0):
-        with partial.replacing(1, torch.tensor([7]), zeros + value, torch.tensor([1])):
-            outs.append(partial.run(ids, stop=2))
-    torch.testing.assert_close((outs[1] - outs[0])[0, 1:], (2 * both[1]).expand(5, -1), rtol=1e-3, atol=1e-4)
-    assert all(partial.writes_straight(layer) for layer in range(3))

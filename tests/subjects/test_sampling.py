@@ -76,7 +76,7 @@ def test_progress_is_told_to_the_end(model: Any) -> None:
     assert told[-1] == ("sampling text", 6, 6)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     logits=st.lists(st.floats(-5, 5, width=32), min_size=6, max_size=6),
     top_p=st.floats(0.05, 1.0),

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from harness.subjects import views
+from harness.subjects.neurons import Neurons
 from harness.subjects.transformers_subject import TransformersSubject
-from harness.types import NeuroglossError, NeuronId, Replacement, Subject
+from harness.types import NeuroglossError, Replacement, Subject, Unit
 
-NEURON = NeuronId(1, 5)
+NEURON = Unit("N", 1, 5)
 TOKENS = (300, 310, 320)
 
 
@@ -38,7 +39,7 @@ def planted(tiny_llama: Path) -> TransformersSubject:
 
 
 def test_input_activations_are_those_of_a_token_alone_in_its_layer(planted: TransformersSubject) -> None:
-    found = views.activations(planted._model, NEURON)
+    found = views.activations(planted._model, Neurons(), NEURON)
     model: Any = planted._loaded.model
     layer = model.model.layers[1]
     with torch.inference_mode():
@@ -58,8 +59,8 @@ def test_input_tokens_name_what_was_planted_first(planted: TransformersSubject) 
 def test_the_lens_is_the_unembedding_of_the_direction(family: str, request: pytest.FixtureRequest) -> None:
     subject = TransformersSubject(str(request.getfixturevalue(family)))
     model: Any = subject._loaded.model
-    found = views.lens(subject._model, NEURON)
-    direction = subject._model.directions(1, [5])[0]
+    found = views.lens(subject._model, Neurons(), NEURON)
+    direction = Neurons().direction(subject._model, 1, [5])[0]
     down = {
         "tiny_llama": lambda: model.model.layers[1].mlp.down_proj.weight[:, 5],
         "tiny_gpt2": lambda: model.transformer.h[1].mlp.c_proj.weight[5],
@@ -85,9 +86,9 @@ def test_a_changed_neuron_moves_the_next_token_as_the_whole_model_says(planted: 
     ids = planted.encode(" the harbour lay quiet")
     real = planted.activations(NEURON, [ids])[0]
     same = Replacement(NEURON, ids, tuple(real.tolist()), leading=1)
-    assert float(views.changes(planted._model, [same]).abs().max()) < 1e-4
+    assert float(views.changes(planted._model, Neurons(), [same]).abs().max()) < 1e-4
     strong = Replacement(NEURON, ids, (50.0,) * len(ids), leading=1)
-    found = views.changes(planted._model, [strong])
+    found = views.changes(planted._model, Neurons(), [strong])
     assert float(found[TOKENS[0]]) == pytest.approx(float(found.max()), rel=0.5)
     assert planted.token_text(TOKENS[0]) in [text for text, _ in planted.changed_tokens([strong], 3).promoted]
 
@@ -106,4 +107,4 @@ def test_a_neuron_that_is_not_there_is_refused(tiny_llama: Path) -> None:
     assert isinstance(subject, Subject)
     for ask in (subject.input_tokens, subject.output_tokens):
         with pytest.raises(NeuroglossError, match="there is no neuron L9N0"):
-            ask(NeuronId(9, 0), 3)
+            ask(Unit("N", 9, 0), 3)

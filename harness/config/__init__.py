@@ -1,0 +1,1 @@
+"""Settings, their composition by Hydra, and the objects that config nodes name."""

@@ -1,0 +1,159 @@
+"""Config nodes become objects: each is checked against its class before any work, then built, children first.
+
+A node is a mapping that names its class by ``use: GROUP/NAME`` (:mod:`harness.config.registry`); its other keys are the
+arguments of that class. A config, or a submission that holds one, cannot name other code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from harness.config import registry
+from harness.types import NeuroglossError
+
+USE = "use"
+"""The key by which a node names its class."""
+
+NO_DEFAULT = inspect.Parameter.empty
+"""The default of an argument that a node must give."""
+
+PLAIN = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+"""The plain types of arguments, in words."""
+
+
+def is_node(value: object) -> bool:
+    """Return whether a config value is a node."""
+    return isinstance(value, Mapping) and USE in value
+
+
+def class_of(node: object, where: str, group: str = "") -> type[Any]:
+    """Return the class that a node names.
+
+    Args:
+        node: a mapping with ``use``.
+        where: its key in the config, for the message.
+        group: the group that the class must be of; any where it is empty.
+
+    Raises:
+        NeuroglossError: it is no node, or names no class of the group.
+    """
+    if not isinstance(node, Mapping):
+        raise NeuroglossError(
+            f"{where} is {node!r}, but a mapping with {USE}: {group or 'GROUP'}/NAME is wanted there."
+        )
+    name = node.get(USE)
+    if not isinstance(name, str):
+        raise NeuroglossError(
+            f"{where} names no class; add +{where}.{USE}={group or 'GROUP'}/NAME, or leave it out with ~{where}."
+        )
+    if group and name in registry.names() and not name.startswith(f"{group}/"):
+        options = ", ".join(registry.names(group))
+        raise NeuroglossError(f"{where}.{USE} is {name!r}, which is no {group}; there are: {options}.")
+    return registry.resolve(name, where)
+
+
+def parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    """Return the arguments that a class takes by name."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    signature = inspect.signature(cls).parameters
+    return {name: parameter for name, parameter in signature.items() if parameter.kind not in variadic}
+
+
+def check(node: Mapping[str, Any], where: str, group: str = "") -> None:
+    """Refuse a node whose class does not exist, or whose keys and types its constructor does not take.
+
+    Args:
+        node: a mapping with ``use``, nested nodes included.
+        where: its key in the config, for the message.
+        group: the group that its class must be of; any where it is empty.
+
+    Raises:
+        NeuroglossError: naming the key, and what to write instead.
+    """
+    cls = class_of(node, where, group)
+    arguments, hints = parameters(cls), _hints(cls, where)
+    for key, value in node.items():
+        if key != USE and key not in arguments and not _takes_any(cls):
+            raise NeuroglossError(unknown_key(f"{where}.{key}", arguments))
+        if key != USE:
+            _check_value(f"{where}.{key}", value, hints.get(key, Any))
+    for name, parameter in arguments.items():
+        if parameter.default is NO_DEFAULT and name not in node:
+            raise NeuroglossError(f"{where} needs {name}; add +{where}.{name}=VALUE to the command.")
+
+
+def assemble(node: Mapping[str, Any], wrap: Callable[[Any], Any] = lambda instance: instance) -> Any:
+    """Build the object that a checked node names; ``wrap`` may replace each object as it is built."""
+    arguments = {key: assemble(value, wrap) if is_node(value) else value for key, value in node.items() if key != USE}
+    return wrap(class_of(node, "the node")(**arguments))
+
+
+def unknown_key(full: str, names: Iterable[str]) -> str:
+    """Return a sentence on a config key that does not exist: what was probably meant, or the keys that exist."""
+    prefix, _, key = full.rpartition(".")
+    options = sorted(names)
+    if not options:
+        return f"there is no config key {full}."
+    nearest = registry.nearest(key, options)
+    if nearest:
+        return f"there is no config key {full}; did you mean {f'{prefix}.' if prefix else ''}{nearest}?"
+    return f"there is no config key {full}; there are: {', '.join(options)}."
+
+
+def _hints(cls: type[Any], where: str) -> dict[str, Any]:
+    """Return the annotated types of a constructor's arguments."""
+    try:
+        # A dataclass is asked itself: its inherited fields are annotated with names of the module of its base class.
+        return typing.get_type_hints(cls if dataclasses.is_dataclass(cls) else cls.__init__)
+    except NameError as error:
+        raise NeuroglossError(
+            f"{where}: the annotations of {cls.__qualname__} cannot be read ({error}); import that name in "
+            f"{cls.__module__} at run time."
+        ) from error
+
+
+def _takes_any(cls: type[Any]) -> bool:
+    kinds = [parameter.kind for parameter in inspect.signature(cls).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def _check_value(where: str, value: object, hint: Any) -> None:
+    if isinstance(value, Mapping) and is_node(value):
+        check(value, where)
+    elif not _fits(value, hint):
+        raise NeuroglossError(f"{where} is {value!r}, but {_words(hint)} is wanted there.")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Return whether a plain config value has a constructor's annotated type; a whole number is a number too."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, option) for option in inner)
+    if origin is typing.Literal:
+        return value in inner
+    if _is_container(hint):
+        return isinstance(value, Mapping if issubclass(origin or hint, Mapping) else list)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return hint is Any or (hint in PLAIN and type(value) is hint)  # of a protocol only a node will do
+
+
+def _is_container(hint: Any) -> bool:
+    container = typing.get_origin(hint) or hint
+    return inspect.isclass(container) and issubclass(container, Collection) and container is not str
+
+
+def _words(hint: Any) -> str:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(option) for option in inner)
+    if origin is typing.Literal:
+        return " or ".join(map(str, inner))
+    if _is_container(hint):
+        return "a mapping" if issubclass(origin or hint, Mapping) else "a list"
+    return PLAIN.get(hint, f"a node that builds a {getattr(hint, '__name__', hint)}")

@@ -1,0 +1,399 @@
+"""Settings: all that the config of a run, a collection, an audit or a training can say, on one page.
+
+They are frozen dataclasses, which refuse values out of range. :mod:`harness.config.compose` derives from them the
+schemas that the YAML in ``conf/`` is checked against. A *node* is a mapping that names its class by
+``use: GROUP/NAME``; :mod:`harness.config.build` checks and builds it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.types import HIGHEST_LEVEL, CalibrationMethod, NeuroglossError
+
+OPEN = "???"
+"""The value of a key that a config must fill in."""
+
+DESTINATIONS = ("run", "folder", "hub")
+"""Values of ``publish.to``."""
+
+Node = dict[str, Any]
+"""A mapping with ``use: GROUP/NAME`` and the arguments of that class."""
+
+Nodes = dict[str, Any]
+"""Nodes by the name that a config gives them."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """The frozen task of a run, and what differs between kinds of task.
+
+    Attributes:
+        name: of a folder among the tasks.
+        path: of a folder elsewhere, or of a file of puzzles.
+        minimum_count: occurrences of a token among the excerpts before a lookup has a mean of it.
+        limit: of a task of puzzles, at most this many, spread evenly over it.
+        controls: simulators that stand beside the run's own on the board.
+        scores: scorers in place of the run's own.
+    """
+
+    name: str = OPEN
+    path: str | None = None
+    minimum_count: int = 3
+    limit: int | None = None
+    controls: Nodes = field(default_factory=dict)
+    scores: Nodes = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _at_least("task.minimum_count", self.minimum_count, 1)
+        _at_least("task.limit", self.limit, 1)
+
+
+@dataclass(frozen=True)
+class UnitSettings:
+    """The units of the task that are explained: of ``places``, with these ``ids``, and at most ``limit`` of the rest.
+
+    Attributes:
+        places: keep the units of these places, such as layers.
+        ids: keep these units, each as ``L12N345``.
+        limit: keep at most this many, spread evenly over the rest.
+    """
+
+    places: list[int] | None = None
+    ids: list[str] | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("units.limit", self.limit, 1)
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """The map from simulated units to activations.
+
+    Attributes:
+        method: ``linear``, ``percentile`` or ``isotonic``.
+        top: top excerpts of the calibration split that are simulated for it, for each unit.
+        random: random ones.
+    """
+
+    method: str = CalibrationMethod.LINEAR.value
+    top: int = 2
+    random: int = 2
+
+    def __post_init__(self) -> None:
+        _one_of("calibration.method", self.method, [method.value for method in CalibrationMethod])
+        _at_least("calibration.top", self.top, 0)
+        _at_least("calibration.random", self.random, 0)
+        if self.top + self.random == 0:
+            raise NeuroglossError(
+                "calibration.top and calibration.random are 0, which leaves no excerpts to calibrate on; set one of "
+                "them above 0."
+            )
+
+
+@dataclass(frozen=True)
+class BoardSettings:
+    """The statistics of a board.
+
+    Attributes:
+        resamples: bootstrap resamples behind each interval, rank and p-value.
+        by_group: draw whole groups (layers) in them, for units of a group may be alike.
+        minimum_coverage: share of the units that must have a headline score for a row to be ranked.
+    """
+
+    resamples: int = 9999
+    by_group: bool = False
+    minimum_coverage: float = 0.9
+
+    def __post_init__(self) -> None:
+        _at_least("board.resamples", self.resamples, 100)
+        _in_range("board.minimum_coverage", self.minimum_coverage, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class AskingSettings:
+    """Sampling from explainer models, the same for all of a run: a best of few does not compare with a best of many.
+
+    Attributes:
+        candidates: explanations that each may try for a unit; the best on calibration excerpts is kept.
+        temperature: above 0 where there are several candidates.
+    """
+
+    candidates: int = 1
+    temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least("asking.candidates", self.candidates, 1)
+        _in_range("asking.temperature", self.temperature, 0.0, math.inf)
+        if self.candidates > 1 and self.temperature == 0.0:
+            raise NeuroglossError(
+                f"asking.candidates is {self.candidates} at asking.temperature 0, where all candidates are the same; "
+                "set asking.temperature above 0."
+            )
+
+
+@dataclass(frozen=True)
+class HumanSettings:
+    """Explanations by people.
+
+    Attributes:
+        file: a CSV, JSONL or Parquet table; none where it is None.
+        annotator: keep this person's; all where it is None.
+    """
+
+    file: str | None = field(default=None, metadata={"open": True})
+    annotator: str | None = None
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    """The places that a run's dataset goes to.
+
+    Attributes:
+        to: ``run`` (its own folder, nowhere else), ``folder`` (a copy there) or ``hub`` (the Hugging Face hub).
+        folder: for ``to=folder``: the copy, which may replace an older dataset of ours and nothing else.
+        repo_id: for ``to=hub``: ``account/name``.
+        private: whether the repository on the hub is, or must be, private.
+        token_env: the name of the environment variable that holds the hub's token.
+        license: the licence of the task's texts, as the hub abbreviates it; it stands in the card.
+    """
+
+    to: str = "run"
+    folder: str | None = None
+    repo_id: str | None = None
+    private: bool = True
+    token_env: str = "HF_TOKEN"
+    license: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if self.to not in DESTINATIONS:
+            raise NeuroglossError(f"publish.to is {self.to!r}; write publish=none, publish=local or publish=hub.")
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """The most that may be spent on models; a run stops cleanly before it would pass either limit.
+
+    Attributes:
+        usd: US dollars; no limit where it is None.
+        tokens: of prompts and completions together; no limit where it is None.
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.usd is not None:
+            _in_range("budget.usd", self.usd, 0.0, math.inf)
+        _at_least("budget.tokens", self.tokens, 1)
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run, complete: the same settings give the same results.
+
+    Attributes:
+        plugins: modules, ``.py`` files and entry points with classes, configs and prompts of one's own.
+        subject: the model whose units are explained.
+        task: the units and their excerpts.
+        units: those of the task that are explained.
+        explainer: methods.
+        explainer_model: models that methods ask; each method has a row for each.
+        simulator: simulators; each explainer has a row for each.
+        scores: scorers.
+        calibration: from simulated units to activations.
+        board: statistics.
+        asking: sampling from explainer models.
+        human: explanations by people.
+        track: trackers, which log the run.
+        publish: copies of the run's dataset.
+        budget: limits of what models may cost.
+        seed: of every draw.
+        output: the folder of runs.
+        store: the file of all replies of models.
+    """
+
+    plugins: list[str] = field(default_factory=list)
+    subject: Node = field(default_factory=dict)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    units: UnitSettings = field(default_factory=UnitSettings)
+    explainer: Nodes = field(default_factory=dict)
+    explainer_model: Nodes = field(default_factory=dict)
+    simulator: Nodes = field(default_factory=dict)
+    scores: Nodes = field(default_factory=dict)
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+    board: BoardSettings = field(default_factory=BoardSettings)
+    asking: AskingSettings = field(default_factory=AskingSettings)
+    human: HumanSettings = field(default_factory=HumanSettings)
+    track: Nodes = field(default_factory=dict)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    seed: int = 0
+    output: str = "runs"
+    store: str = "${output}/store.sqlite"
+
+    def __post_init__(self) -> None:
+        _at_least("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """Labels that stand for a simulation in an audit, and their judgement.
+
+    Attributes:
+        level: tokens of at least this level, of 10, are labelled; at 1 a token counts as firing for explainers too. The
+            higher, the rarer labels are, and the fewer extra ones the excerpts of a task show.
+        draws: corruptions of the labels of each unit.
+        ablation_draws: of these draws, at most this many ask the subject; 0 leaves ablation out.
+        least_drop: a score has dropped where it is lower by more than this.
+        seed: of the draws.
+    """
+
+    level: int = 1
+    draws: int = 20
+    ablation_draws: int = 2
+    least_drop: float = 0.001
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _in_range("labels.level", self.level, 1, HIGHEST_LEVEL)
+        _at_least("labels.draws", self.draws, 1)
+        _at_least("labels.ablation_draws", self.ablation_draws, 0)
+        _in_range("labels.least_drop", self.least_drop, 0.0, math.inf)
+        _at_least("labels.seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """One audit of a run.
+
+    Attributes:
+        plugins: those that the run needs too; an audit loads none that only its run names.
+        run: its folder; all that is not said here is as it was there.
+        tests: to make, by their names in :class:`harness.results.audit.Test`.
+        explanations: the explainer of the run that nulls are held against; the first of its board where it is None.
+        labels: of the label tests.
+        nulls: draws of each null.
+        repeats: times that the simulator is asked again.
+        ablation: ask the subject too, if the run did.
+        budget: limits of what models may cost.
+        store: the file of replies; the run's where it is None.
+        seed: of shuffles, random words, the re-initialised weights and intervals.
+    """
+
+    plugins: list[str] = field(default_factory=list)
+    run: str = "runs/latest"
+    tests: list[str] = field(default_factory=list)
+    explanations: str | None = None
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    nulls: int = 2
+    repeats: int = 2
+    ablation: bool = True
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+    store: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("nulls", self.nulls, 1)
+        _at_least("repeats", self.repeats, 1)
+        _at_least("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
+class CollectSettings:
+    """One collection, complete: what freezes a task.
+
+    Where ``released`` is given, records that others have published are fetched, and no subject reads a corpus.
+
+    Attributes:
+        plugins: modules, ``.py`` files and entry points with classes and configs of one's own.
+        subject: the model whose units are recorded.
+        corpus: the text that it reads.
+        sample: the units.
+        collect: the excerpts of each unit.
+        released: published records.
+        name: of the task.
+        description: a sentence for people.
+        seed: of every draw.
+        output: the folder of tasks.
+        worker: the number of this process, from 0, among those that share the work.
+        workers: processes that share the work.
+        save_every: batches between two states that are saved.
+    """
+
+    plugins: list[str] = field(default_factory=list)
+    subject: Node = field(default_factory=dict)
+    corpus: Node = field(default_factory=dict)
+    sample: Node = field(default_factory=dict)
+    collect: Node = field(default_factory=dict)
+    released: Node = field(default_factory=dict)
+    name: str = OPEN
+    description: str = ""
+    seed: int = 0
+    output: str = "tasks"
+    worker: int = 0
+    workers: int = 1
+    save_every: int = 64
+
+    def __post_init__(self) -> None:
+        _at_least("seed", self.seed, 0)
+        _at_least("workers", self.workers, 1)
+        _in_range("worker", self.worker, 0, self.workers - 1)
+        _at_least("save_every", self.save_every, 1)
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """One training of the tuned simulator, complete: what :mod:`harness.training` needs to make an adapter.
+
+    Attributes:
+        subject: the model that writes the texts.
+        corpus: what it is asked to write.
+        network: the additions to the base model.
+        training: the training loop.
+        judge: the questions to the judged simulators.
+        judged: simulators that are judged when the training is finished.
+        folder: of texts, checkpoints and the log.
+        adapter: the file that comes out.
+        start: the adapter to begin with, its name or its file; none where it is None.
+        dtype: of the base model while training.
+        seed: of texts and examples.
+        threads: of torch; as many as there are cores where it is None.
+    """
+
+    subject: Node = field(default_factory=dict)
+    corpus: Node = field(default_factory=dict)
+    network: Node = field(default_factory=dict)
+    training: Node = field(default_factory=dict)
+    judge: Node = field(default_factory=dict)
+    judged: Nodes = field(default_factory=dict)
+    folder: str = OPEN
+    adapter: str = OPEN
+    start: str | None = None
+    dtype: str = "float32"
+    seed: int = 0
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("seed", self.seed, 0)
+        _at_least("threads", self.threads, 1)
+
+
+def _at_least(key: str, number: int | None, least: int) -> None:
+    if number is not None and number < least:
+        raise NeuroglossError(f"{key} is {number}; write {least} or more.")
+
+
+def _in_range(key: str, number: float, least: float, most: float) -> None:
+    """Refuse a number that is out of range, infinite, or none at all."""
+    if not (least <= number <= most and math.isfinite(number)):
+        limits = f"{least:g} or more" if math.isinf(most) else f"a number from {least:g} to {most:g}"
+        raise NeuroglossError(f"{key} is {number}; write {limits}.")
+
+
+def _one_of(key: str, choice: str, options: list[str]) -> None:
+    if choice not in options:
+        raise NeuroglossError(f"{key} is {choice!r}; write one of {', '.join(options)}.")

@@ -1,0 +1,51 @@
+"""Options of the config group ``task`` for every frozen task, so that ``task=NAME`` needs no file in ``conf/task``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.files import shipped
+
+DESCRIPTION = "task.yaml"
+PUZZLES = "puzzles"
+"""A kind of task, and the file of ``conf/task`` with what its runs need."""
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def roots() -> list[Path]:
+    """Return the folders of tasks: those that ship, and ``tasks`` here, where ``collect`` freezes new ones."""
+    return [shipped("tasks"), Path("tasks")]
+
+
+def task_options(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return a config for each frozen task, by its name; a name that ships means what ships.
+
+    Args:
+        folders: of configs; a task that has a file in their ``task`` folder is left to it.
+    """
+    names_with_file = {path.stem for folder in folders for path in (folder / "task").glob("*.yaml")}
+    options: dict[str, dict[str, Any]] = {}
+    for root in roots():
+        for path in sorted(root.glob(f"[!.]*/{DESCRIPTION}")):
+            if path.parent.name not in names_with_file | options.keys():
+                options[path.parent.name] = _option(path)
+    return options
+
+
+def _option(path: Path) -> dict[str, Any]:
+    name = path.parent.name
+    return {"defaults": [PUZZLES, "_self_"], "name": name} if _kind(path) == PUZZLES else {"name": name, "path": None}
+
+
+def _kind(path: Path) -> str:
+    """Return what a task is of; nothing where that cannot be read, which is refused when the task is read."""
+    try:
+        description = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return ""
+    return str(description.get("kind", "")) if isinstance(description, dict) else ""

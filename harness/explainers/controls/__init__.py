@@ -1,0 +1,1 @@
+"""Controls: rows that other explainers are read against."""

@@ -1,0 +1,1 @@
+"""Explanations that people or other projects have written."""

@@ -1,0 +1,85 @@
+"""Base class of the importers of released explanations: they ask no model, and some neurons have no explanation."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.types import Evidence, Explanation, NeuroglossError, Outcome, Role, Unit, utf8
+
+
+@dataclass(eq=False)
+class Imported(ABC):
+    """Explainer that reads released explanations from a file or a folder at ``path``."""
+
+    path: str
+    role: Role = field(default=Role.EXPLAINER, init=False)
+
+    def __post_init__(self) -> None:
+        if not Path(self.path).exists():
+            raise NeuroglossError(f"there is no file or folder {self.path} with explanations; check the path.")
+
+    @abstractmethod
+    def texts(self, neurons: Collection[Unit]) -> Mapping[Unit, str]:
+        """Return the first released explanation of each of ``neurons`` that has one."""
+
+    def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
+        """Return one explanation for each neuron, in order, without the white space around it."""
+        texts = self.texts({item.unit for item in evidence})
+        return [_explanation(item.unit, texts.get(item.unit)) for item in evidence]
+
+
+def _explanation(neuron: Unit, text: str | None) -> Explanation:
+    if text is None:
+        return Explanation(neuron, outcome=Outcome.NOT_COLLECTED)
+    text = utf8(text).strip()
+    return Explanation(neuron, text=text, outcome=Outcome.OK if text else Outcome.EMPTY)
+
+
+def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each object of a JSON lines file and its place in words; a file whose name ends in ``.gz`` is gzipped.
+
+    Raises:
+        NeuroglossError: the file cannot be read, or a line is not a JSON object; the message names it.
+    """
+    try:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise NeuroglossError(f"{path} cannot be read as JSON lines in UTF-8 ({error}); check the file.") from error
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise NeuroglossError(f"{where}: this is not JSON ({error}).") from error
+    if not isinstance(row, dict):
+        raise NeuroglossError(f"{where}: a line must be a JSON object.")
+    return row
+
+
+def required(row: object, names: Sequence[str], where: str) -> Any:
+    """Return the value of the first of ``names`` (a key and its aliases) in a mapping; NeuroglossError if none."""
+    if isinstance(row, Mapping):
+        for name in names:
+            if name in row:
+                return row[name]
+    raise NeuroglossError(f"{where}: the key {names[0]} is missing; is this the right kind of file?")
+
+
+def whole_number(value: object, where: str) -> int:
+    """Return a layer or an index as an integer; some files write it as text."""
+    if isinstance(value, int | str) and not isinstance(value, bool) and re.fullmatch(r"\d{1,9}", str(value)):
+        return int(value)
+    raise NeuroglossError(f"{where}: {value!r} is no layer and no index of a neuron; a whole number is wanted.")

@@ -1,0 +1,1 @@
+"""Code that several explainers share: asking, cleaning, excerpts as levels, views into the subject."""

@@ -1,0 +1,76 @@
+"""Extraction of the explanation from a model's reply; an outcome says why a reply has none."""
+
+from __future__ import annotations
+
+import re
+
+from harness.types import Completion, Outcome, utf8
+
+VERSION = "cleaning-v1"
+"""Raised with every change here that can alter the explanation of a reply; recorded in the results."""
+LONGEST = 2000
+"""A reply of more characters than this, without the block of reasoning before it, is no explanation."""
+
+_REFUSAL = re.compile(
+    r"(i['’]?m sorry|i am sorry|sorry[,.]|i apologi[sz]e\b|as an? (ai|artificial|large language model|language model)\b"
+    r"|(unfortunately,? )?i (cannot|can['’]?t|can not|am unable to|am not able to|won['’]?t) "
+    r"(help|assist|provide|explain|determine|comply|answer|identify|tell|see|say)\b)",
+    re.IGNORECASE,
+)
+_WHOLE_SENTENCES = re.compile(r".*[.!?;](?=\s|$)", re.DOTALL)
+_REASONING = re.compile(r"\A\s*(?:<(think(?:ing)?)>.*?(?:</\1>|\Z)|.*?</think(?:ing)?>[ \t]*(?=\n|\Z))", re.DOTALL)
+"""A block of reasoning at the start of a reply; its opening tag may stand at the end of the prompt instead."""
+_FENCE = re.compile(r"```\w*")
+_QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
+
+
+def explanation_of(reply: Completion, lead_in: str = "") -> tuple[str, Outcome]:
+    """Return the explanation in a model's reply, and its outcome; unless that is OK, the text is only for the record.
+
+    The first line with content is taken. A lead-in that the model repeated is dropped, and so are quotes around the
+    whole text. Text in parentheses or in quotes stays, as do markup and control characters.
+
+    Args:
+        reply: the model's reply to a prompt.
+        lead_in: the beginning of the sentence that the prompt asked the model to finish.
+    """
+    if reply.outcome not in (Outcome.OK, Outcome.TRUNCATED):
+        return utf8(reply.text)[:LONGEST].strip(), reply.outcome
+    body = _REASONING.sub("", utf8(reply.text), count=1)
+    if len(body) > LONGEST:
+        return body[:LONGEST], Outcome.TRUNCATED
+    line, continues = _first_line(body)
+    text = _without_quotes(_without_lead_in(line, lead_in))
+    incomplete = reply.outcome is Outcome.TRUNCATED and not continues
+    if _REFUSAL.match(text):
+        return text, Outcome.REFUSED
+    if not text.strip(" .…"):
+        return text, Outcome.TRUNCATED if incomplete else Outcome.EMPTY
+    return _up_to_its_last_sentence(text) if incomplete else (text, Outcome.OK)
+
+
+def _first_line(text: str) -> tuple[str, bool]:
+    """Return the first line with text that does not merely announce the next, and whether the reply continues."""
+    lines = [line.strip() for line in text.split("\n")]
+    filled = [index for index, line in enumerate(lines) if line and not _FENCE.fullmatch(line)]
+    while len(filled) > 1 and lines[filled[0]].endswith(":"):
+        filled.pop(0)
+    return (lines[filled[0]], filled[0] < len(lines) - 1) if filled else ("", False)
+
+
+def _without_lead_in(line: str, lead_in: str) -> str:
+    beginning, remainder = line[: len(lead_in)], line[len(lead_in) :]
+    return remainder.lstrip(" :") if lead_in and beginning.casefold() == lead_in.casefold() else line
+
+
+def _without_quotes(text: str) -> str:
+    """Return ``text`` without quotes around all of it; ``"a" and "b"`` is not quoted as a whole and stays."""
+    opening, content, closing = text[:1], text[1:-1], text[-1:]
+    is_quoted = len(text) > 2 and _QUOTES.get(opening) == closing and not {opening, closing} & set(content)
+    return content.strip() if is_quoted else text
+
+
+def _up_to_its_last_sentence(text: str) -> tuple[str, Outcome]:
+    """Return the complete sentences of a truncated reply; without any there is no explanation."""
+    sentences = _WHOLE_SENTENCES.match(text)
+    return (sentences.group(), Outcome.OK) if sentences else (text, Outcome.TRUNCATED)

@@ -1,0 +1,163 @@
+"""Files and folders that are written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_PACKAGE = Path(__file__).resolve().parent
+REPOSITORY = _PACKAGE.parent
+"""The folder that holds the package; the repository's own where it runs from a clone."""
+STALE_SECONDS = 3600.0
+"""The age at which a temporary file can have no writer any more."""
+
+
+def shipped(name: str) -> Path:
+    """Return the folder of data that ships as ``name`` (``conf``, ``tasks``): the repository's own beside the package,
+    else the wheel's copy."""
+    beside = REPOSITORY / name
+    return beside if (REPOSITORY / "pyproject.toml").is_file() and beside.is_dir() else _PACKAGE / "_data" / name
+
+
+def safe_name(text: str) -> str:
+    """``text`` as a file name: letters, digits, ``.``, ``_`` and ``-``, no leading dot, at most 80 characters.
+
+    A name that had to be changed ends in a hash of the original, so that two names never share a file.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).lstrip(".-")[:80]
+    if name and name == text:
+        return name
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[:71]}-{digest}" if name else digest
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file by way of a temporary one in the same folder, so that it is never seen half-written.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+    """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a temporary file in the same folder, which takes the place of ``path`` when the context ends well.
+
+    Several writers of one path do not meet; the last one to end has written it. Remains of writers that were killed
+    are removed after an hour.
+
+    Raises:
+        OSError: it cannot be written; what was at ``path`` is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_files(path)
+    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync(path.parent)
+
+
+def _sweep_files(path: Path) -> None:
+    for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(FileNotFoundError):  # its writer, or another sweep, was faster
+            if time.time() - remains.stat().st_mtime > STALE_SECONDS:
+                remains.unlink()
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[Path]:
+    """A new folder beside ``folder`` to build in, removed on any failure; remains of killed writers are swept away.
+
+    Each writer holds a lock on its own unfinished folder, which the system lets go when the writer dies.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for remains in folder.parent.glob(f".{folder.name}.*.tmp"):
+        _sweep(remains)
+    draft = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
+    draft.mkdir()
+    lock = os.open(draft, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield draft
+    finally:
+        os.close(lock)
+        if draft.exists():
+            shutil.rmtree(draft)
+
+
+def _sweep(remains: Path) -> None:
+    """Remove an unfinished folder whose writer is gone."""
+    try:
+        lock = os.open(remains, os.O_RDONLY)
+    except FileNotFoundError:  # another writer swept it first
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(remains)
+    except BlockingIOError:
+        pass  # its writer is alive
+    finally:
+        os.close(lock)
+
+
+def put(draft: Path, folder: Path) -> None:
+    """Rename ``draft`` to ``folder``; a folder that is there is set aside first, and removed last."""
+    aside = set_aside(folder)
+    if aside.exists() and not folder.exists():  # a writer was killed between its two renames
+        aside.rename(folder)
+    if aside.exists():
+        shutil.rmtree(aside)
+    if folder.exists():
+        folder.rename(aside)
+    draft.rename(folder)
+    _sync(folder.parent)
+    if aside.exists():
+        shutil.rmtree(aside)
+
+
+def set_aside(folder: Path) -> Path:
+    """Return where a folder stands while another takes its place."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def point(link: Path, target: str) -> None:
+    """Make ``link`` a symbolic link to ``target``, in one step."""
+    draft = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    try:
+        draft.replace(link)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring every file below ``folder``, and the folders themselves, to disk."""
+    for path in sorted(folder.rglob("*")):
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

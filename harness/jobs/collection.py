@@ -1,0 +1,308 @@
+"""One collection, from a composed config to a frozen task; import, export and rebuilding of tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from harness.config import build, compose, plugins
+from harness.config.settings import OPEN, CollectSettings
+from harness.files import shipped
+from harness.results import provenance
+from harness.tasks import catalog, compare, frozen, openai_format, splits, units
+from harness.tasks.openai_format import Imported, every_excerpt
+from harness.types import Identity, NeuroglossError, Progress
+
+if TYPE_CHECKING:  # only a collection needs torch, and only a recipe of released records a client of HTTP
+    from harness.collect.released import Released
+    from harness.tasks.collected import Collection
+
+WAYS = ("released", "output", "worker", "workers", "save_every")
+"""Keys of a collection that say how it is done, and nothing of what comes out."""
+
+USUAL_RANDOM = 15
+"""Random excerpts that a unit has as a rule: five for each split that gets some."""
+
+
+@dataclass(frozen=True, eq=False)
+class CollectionPlan:
+    """A collection that can begin: its config as it may be shown, the settings made of it, and the task's folder."""
+
+    config: Mapping[str, Any]
+    settings: CollectSettings
+    folder: Path
+
+
+def prepare(composed: DictConfig, *, again: bool = False) -> CollectionPlan:
+    """Return the plan of a collection.
+
+    Args:
+        composed: its config.
+        again: whether the name may be that of a task that ships.
+
+    Raises:
+        NeuroglossError: the collection cannot be made, as far as can be said before any work.
+    """
+    values = compose.plain(composed)
+    config = provenance.redact(values)
+    settings: CollectSettings = compose.settings_from(CollectSettings, values)
+    for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
+        build.check(values[where], where, where)
+        build.assemble(values[where])  # a constructor refuses what its types allow
+    catalog.check_name(settings.name)
+    if not again:
+        catalog.check_free(settings.name)
+    folder = Path(settings.output) / settings.name
+    if folder.exists():
+        raise NeuroglossError(f"{folder} exists, and a task is never changed; choose a new name.")
+    return CollectionPlan(config, settings, folder)
+
+
+def run(plan: CollectionPlan, progress: Progress) -> list[str]:
+    """Read the corpus on the subject, or a worker's share of it, and freeze what comes out as a task.
+
+    The state of each share stands in a hidden folder beside the task's own, another one for each config and subject;
+    all of them are removed once a task of that name is frozen.
+
+    Returns:
+        What there is to say of the task, in sentences; nothing if other workers have yet to end.
+
+    Raises:
+        NeuroglossError: the corpus is too small, the subject cannot be read, or the disk is full; the last state that
+            was saved is left.
+    """
+    if plan.settings.released:
+        return _fetch(plan, progress)
+    made = {
+        "config": {key: value for key, value in plan.config.items() if key not in WAYS},
+        "packages": provenance.provenance()["packages"],
+    }
+    collection = _collect(plan, made, progress)
+    if collection is None:
+        return []
+    _freeze(plan.folder, collection, plan.settings.description, made)
+    for state in plan.folder.parent.glob(f".{plan.folder.name}.state-{'[0-9a-f]' * 8}"):
+        shutil.rmtree(state, ignore_errors=True)
+    return [f"task: {plan.folder}", f"next: {next_command(plan)}"]
+
+
+def _collect(plan: CollectionPlan, made: Mapping[str, Any], progress: Progress) -> Collection | None:
+    """Return the collection; None if other workers have yet to end."""
+    from harness.collect.corpora import Sampled  # noqa: PLC0415
+    from harness.collect.corpus_pass import collect_share  # noqa: PLC0415  # torch takes seconds to import
+    from harness.collect.state import StateFile  # noqa: PLC0415
+    from harness.collect.written import WrittenText  # noqa: PLC0415
+
+    settings = plan.settings
+    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample", "collect")}
+    origin = frozen.digest({**made, "subject": dataclasses.asdict(parts["subject"].identity)})
+    place = plan.folder.with_name(f".{plan.folder.name}.state-{origin[:8]}")
+    states = [
+        StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
+        for number in range(settings.workers)
+    ]
+    if isinstance(parts["corpus"], Sampled):
+        parts["corpus"].written = WrittenText(place / f"text-{settings.worker}-of-{settings.workers}.jsonl", origin)
+    return collect_share(
+        settings=parts.pop("collect"),
+        **parts,
+        states=states,
+        worker=settings.worker,
+        progress=progress,
+    )
+
+
+def _freeze(folder: Path, collection: Collection, description: str, made: Mapping[str, object]) -> None:
+    """Freeze a collection, unless another worker, that has ended at the same time, has frozen the very same."""
+    try:
+        units.write_task(folder, collection, description, made)
+    except frozen.ExistsError:
+        with tempfile.TemporaryDirectory(prefix=f"{folder.name}-") as scratch:
+            task = units.write_task(Path(scratch) / folder.name, collection, description, made)
+        if task.digest != frozen.read(folder)["digest"]:
+            raise
+
+
+def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
+    """Freeze records that others have published; those that have come are kept until all of them have."""
+    released: Released = build.assemble(plan.settings.released)
+    place = plan.folder.with_name(f".{plan.folder.name}.state")
+    files = released.fetch(place, plan.folder.with_name(f"{plan.folder.name}.lock"), progress)
+    sentences = import_records(files, plan.folder, released.identity, plan.settings.description)
+    shutil.rmtree(place, ignore_errors=True)
+    return sentences
+
+
+# -------------------------------------------------------------------------------------------------- the next command
+
+
+def next_command(plan: CollectionPlan) -> str:
+    """Return the command that runs the task of a collection, with the subject that it was collected from."""
+    names = plan.settings.plugins
+    loaded = [f"plugins=[{','.join(names)}]"] if names else []
+    words = [*loaded, *_subject_words(plan.settings.subject), *_task_words(plan.folder)]
+    return f"neurogloss run {' '.join(map(shlex.quote, words))}"
+
+
+def _task_words(folder: Path) -> list[str]:
+    """Return the override by which a run finds a task: by its name, or elsewhere by its path."""
+    is_found = folder.parent.resolve() in [root.resolve() for root in catalog.roots()]
+    return [f"task={folder.name}"] if is_found else [f"task.path={folder}"]
+
+
+def _subject_words(node: Mapping[str, Any]) -> list[str]:
+    """Return the overrides that make a subject of an option of ``conf/subject``: of that which needs the fewest."""
+    folders = [shipped("conf"), *plugins.conf_folders()]
+    files = [path for folder in folders for path in sorted((folder / "subject").glob("*.yaml"))]
+    options = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    fitting = {name: option for name, option in options.items() if option.get("use") == node.get("use")}
+    changes = {name: list(_changes(option, node)) for name, option in fitting.items()}
+    name = min(changes, key=lambda option: len(changes[option]), default="")
+    is_default = name == _DEFAULT_SUBJECT and not changes[name]
+    return [] if not name or is_default else [f"subject={name}", *changes[name]]
+
+
+_DEFAULT_SUBJECT = "smollm2"
+
+
+def _changes(option: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in node.items():
+        if option.get(key, OPEN) != value:
+            yield f"{'' if key in option else '+'}subject.{key}={'null' if value is None else value}"
+
+
+# --------------------------------------------------------------------------------------------------- import and export
+
+
+def import_records(places: Sequence[Path], folder: Path, subject: Identity, description: str = "") -> list[str]:
+    """Freeze neuron records of the public format as a task.
+
+    Args:
+        places: files of one record each, or folders with such files.
+        folder: the task's own; it must not exist.
+        subject: the model that the records were made from.
+        description: a sentence for people.
+
+    Returns:
+        What there is to say of it, in sentences.
+
+    Raises:
+        NeuroglossError: a file is damaged, or has too few excerpts to deal them into splits.
+    """
+    from harness.tasks.collected import Collection, CollectionSettings  # noqa: PLC0415  # as for the other collections
+
+    imported = openai_format.read(places)
+    tokens = _tokens_of_each(imported)
+    distinct = [splits.distinct(record) for record in imported.records]
+    top, random = (min(map(len, excerpts)) for excerpts in zip(*distinct, strict=True))
+    settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random)
+    collection = Collection(subject, settings, imported.records, (), excerpts=0, distinct_tokens=0, threads=1)
+    origin = {"format": "OpenAI's neuron-explainer", "decimals": str(imported.decimals), "rounded": imported.rounded}
+    task = units.write_task(folder, collection, description, imported=origin)
+    repeated = sum(len(record.top) + len(record.random) for record in imported.records)
+    repeated -= sum(len(top) + len(random) for top, random in distinct)
+    return [
+        f"task: {folder}, {task.size}, digest {task.digest}",
+        *_import_notes(random, repeated, imported.rounded),
+        f"next: neurogloss run {shlex.join(_task_words(folder))} scores=panel",
+    ]
+
+
+def _import_notes(random: int, repeated: int, rounded: int) -> Iterator[str]:
+    """Yield what differs from a task as it is collected here."""
+    if random < USUAL_RANDOM:
+        yield (
+            f"its records have {random} random excerpts, not {USUAL_RANDOM}: calibration, valid and test get "
+            f"{random // 3} each."
+        )
+    if repeated:
+        yield f"{repeated} excerpts stand again in the same record: they are kept, and dealt into splits once."
+    if rounded:
+        yield f"{rounded} activations were written with more digits than a float32 has, and are rounded."
+
+
+def _tokens_of_each(imported: Imported) -> int:
+    """Return how many tokens each excerpt has.
+
+    Raises:
+        NeuroglossError: they differ, or a record cannot be dealt into splits.
+    """
+    lengths: list[int] = []
+    for record, path in zip(imported.records, imported.paths, strict=True):
+        try:
+            splits.split_record(record)
+        except NeuroglossError as error:
+            raise NeuroglossError(f"{path}: {error}") from error
+        for excerpt in every_excerpt(record):
+            lengths.append(len(excerpt.tokens))
+            if lengths[-1] != lengths[0]:
+                raise NeuroglossError(
+                    f"{path}: excerpt {excerpt.source} has {lengths[-1]} tokens, and others have {lengths[0]}; all "
+                    "excerpts of a task are of one length."
+                )
+    return lengths[0]
+
+
+def export_records(name: str, folder: Path) -> list[Path]:
+    """Write every unit of a task as a file of the public format, and return the files.
+
+    Raises:
+        NeuroglossError: there is no such task, or the folder exists.
+    """
+    place = Path(name)
+    task_folder = catalog.find_task(place.name, str(place) if place.exists() else None)
+    imported = frozen.read(task_folder).get("imported", {})
+    decimals = openai_format.Decimals(imported.get("decimals", openai_format.Decimals.SHORTEST))
+    return openai_format.write(units.read_task(task_folder).records, folder, decimals)
+
+
+# ----------------------------------------------------------------------------------------------------------- rebuilding
+
+
+def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str:
+    """Collect a frozen task of units again, from the config that it holds, and compare.
+
+    Args:
+        folder: the task's own.
+        progress: told how far it is.
+        target: a new folder in which what comes out is frozen; it is kept nowhere if this is None.
+
+    Returns:
+        A sentence that says how well both agree.
+
+    Raises:
+        NeuroglossError: the task does not say how it was made, or says it as an earlier layout did; or something else
+            comes out, which ``target`` has then.
+    """
+    config = frozen.read(folder).get("made", {}).get("config")
+    if not config:
+        raise NeuroglossError(f"{folder} does not hold the config of a collection, so it cannot be rebuilt.")
+    if "_target_" in _keys(config):
+        raise NeuroglossError(
+            f"{folder} was frozen by an earlier layout, whose config names classes by _target_ and not by use, so it "
+            "cannot be rebuilt; verify it with neurogloss tasks verify."
+        )
+    task = units.read_task(folder)
+    plugins.load(config.get("plugins") or ())
+    with tempfile.TemporaryDirectory(prefix=f"{task.name}-") as scratch:
+        place = target or Path(scratch) / task.name
+        plan = prepare(OmegaConf.create({**config, "output": str(place.parent), "name": place.name}), again=True)
+        run(plan, progress)
+        return compare.compare(task, units.read_task(plan.folder))
+
+
+def _keys(value: object) -> Iterable[str]:
+    """Yield every key of a config, however deep."""
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield str(key)
+        yield from _keys(item)

@@ -1,0 +1,85 @@
+"""Commands that look at finished runs, at explainers and at the leaderboard."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.progress import ProgressReporter, show, terminal
+from harness.types import NeuroglossError
+
+# ruff: noqa: PLC0415  # a command imports what it works with, so that no other waits for it
+
+
+def show_board(options: argparse.Namespace) -> None:
+    """Print the board of a run, or one board over the rows of several."""
+    from harness.jobs.boards import board
+    from harness.report import page
+
+    show(page.render(board(options.runs, options.by)))
+
+
+def show_agreement(options: argparse.Namespace) -> None:
+    """Compare two simulators; write and print what comes out."""
+    from harness.report import agreement_page, page
+    from harness.results import agreement as agreement_results
+    from harness.studies import agreement
+
+    comparison = agreement.compare(options.first, options.second, options.simulators)
+    report = agreement_page.build(comparison)
+    runs = dict.fromkeys(side.run_id[:12] for side in (comparison.first, comparison.second))
+    folder = options.output or options.first.resolve().parent / "-".join([agreement_results.NAME, *runs])
+    agreement_results.write(folder, comparison, page.markdown_page(report))
+    show(page.render(report), "", f"agreement: {folder}")
+
+
+def show_explainers(options: argparse.Namespace) -> None:
+    """Ask what each explainer asks of a unit; replies are kept in the store of runs, and not asked for twice."""
+    from harness import files
+    from harness.jobs import gallery
+
+    with ProgressReporter(terminal()) as progress:
+        text = gallery.build_page(options.set, options.unit, options.only or (), progress, options.model)
+    try:
+        files.write_whole(options.write, text.encode())
+    except OSError as error:
+        reason = error.strerror or error
+        raise NeuroglossError(f"the page cannot be written to {options.write} ({reason}); see --write.") from error
+    show(f"page: {options.write}")
+
+
+def show_power(options: argparse.Namespace) -> None:
+    """Print how many units it takes to tell explainers apart."""
+    from harness.report import page, power
+    from harness.results.run import read_run
+
+    question = power.PowerSettings(
+        options.difference, options.power, options.alpha, options.metric, tuple(dict.fromkeys(options.explainers))
+    )
+    show(page.render(power.build(read_run(options.run), question)))
+
+
+def add_entry(options: argparse.Namespace) -> None:
+    """Make an entry of a run on a task that the leaderboard knows."""
+    from harness.leaderboard import entries
+
+    entry = entries.add(options.run, options.root, _digests(options.root))
+    show(f"entry: {entry}\nnow render it: neurogloss leaderboard build --root {options.root}")
+
+
+def _digests(root: Path) -> dict[str, str]:
+    """Return the tasks that a leaderboard knows, with their digests: its own those that ship, another all that are
+    here."""
+    from harness.files import shipped
+    from harness.tasks import catalog, frozen
+
+    is_published = root.resolve() == shipped("leaderboard").resolve()
+    names = catalog.list_tasks(catalog.tasks_folder() if is_published else None)
+    return {name: frozen.read(catalog.find_task(name))["digest"] for name in names}
+
+
+def build_leaderboard(options: argparse.Namespace) -> None:
+    """Render all entries."""
+    from harness.leaderboard import pages
+
+    show(*(f"page: {path}" for path in pages.build(options.root)))

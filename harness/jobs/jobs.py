@@ -1,0 +1,209 @@
+"""The jobs that a config describes: run, plan, collect and audit, each composed and prepared once before any work."""
+
+# ruff: noqa: PLC0415  # a job imports what it works with when it begins: a mistake in a config is told before
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+from harness.types import Progress
+
+if TYPE_CHECKING:  # a job imports what it works with when it is prepared
+    from omegaconf import DictConfig
+    from rich.console import RenderableType
+
+    from harness.jobs.audit import AuditPlan
+    from harness.jobs.collection import CollectionPlan
+    from harness.jobs.run import RunPlan
+    from harness.report.page import Page
+    from harness.results.audit import Audit
+
+Plan = TypeVar("Plan")
+Outcome = TypeVar("Outcome")
+Outcome_contra = TypeVar("Outcome_contra", contravariant=True)
+
+
+class Job(Protocol[Plan, Outcome]):
+    """A kind of work that a config describes.
+
+    Attributes:
+        name: of its command.
+        config: the name of its config in ``conf/``.
+    """
+
+    name: str
+    config: str
+
+    def prepare(self, composed: DictConfig) -> Plan:
+        """Return what is to be done.
+
+        Raises:
+            NeuroglossError: the config cannot be carried out, as far as can be said before any work.
+        """
+        ...
+
+    def run(self, plan: Plan, overrides: Sequence[str], progress: Progress) -> Outcome:
+        """Do it, and return what came out; the overrides are for the record.
+
+        Raises:
+            NeuroglossError: it had to stop.
+        """
+        ...
+
+    def show(self, outcome: Outcome) -> Iterator[RenderableType]:
+        """Yield what the terminal shows of an outcome: pages, and lines of text that are not wrapped."""
+        ...
+
+
+@runtime_checkable
+class ClosingJob(Protocol[Outcome_contra]):
+    """A job that shows the outcomes of a sweep together when all have ended, in place of each by itself."""
+
+    def close(self, outcomes: Sequence[Outcome_contra]) -> Iterator[RenderableType]:
+        """Yield what the terminal shows of them."""
+        ...
+
+
+@runtime_checkable
+class RecordingJob(Protocol):
+    """A job that leaves a record of a failure in a sweep."""
+
+    def record_failure(self, plan: Any, sentence: str) -> Path:
+        """Write it, and return its file."""
+        ...
+
+
+class RunJob:
+    """Explains, simulates and scores units; the outcome is the folder of the run."""
+
+    name = "run"
+    config = "run"
+
+    def prepare(self, composed: DictConfig) -> RunPlan:
+        """Return the plan of a run."""
+        from harness.jobs import run
+
+        return run.prepare(composed)
+
+    def run(self, plan: RunPlan, overrides: Sequence[str], progress: Progress) -> Path:
+        """Do the run, and return its folder."""
+        from harness.jobs import run
+
+        folder, _ = run.run(plan, overrides, progress)
+        return folder
+
+    def show(self, outcome: Path) -> Iterator[RenderableType]:
+        """Yield the board, and where the files of the run are."""
+        from harness.jobs.boards import board
+        from harness.report import page
+
+        yield page.render(board([outcome]))
+        yield ""
+        files = {"results": outcome, "board": outcome / "board.md", "dataset": outcome / "dataset"}
+        yield from (f"{name + ':':9}{path}" for name, path in files.items() if path.exists())
+
+    def close(self, outcomes: Sequence[Path]) -> Iterator[RenderableType]:
+        """Yield a board over the rows of all runs, one for each task."""
+        from harness.jobs.boards import boards_by_task
+        from harness.report import page
+
+        for shown in boards_by_task(outcomes):
+            yield shown if isinstance(shown, str) else page.render(shown)
+
+    def record_failure(self, plan: RunPlan, sentence: str) -> Path:
+        """Write what went wrong in a run, and its config, into the folder of runs."""
+        from harness.results.run import write_failure
+
+        return write_failure(Path(plan.settings.output), plan.run_id, sentence, plan.config)
+
+
+class PlanJob:
+    """Counts what a run would ask of models; the outcome is a page."""
+
+    name = "plan"
+    config = "run"
+
+    def prepare(self, composed: DictConfig) -> RunPlan:
+        """Return the plan of the run."""
+        from harness.jobs import run
+
+        return run.prepare(composed)
+
+    def run(self, plan: RunPlan, overrides: Sequence[str], progress: Progress) -> Page:  # noqa: ARG002  # the protocol's
+        """Count, and send nothing."""
+        from harness.jobs import estimate
+
+        return estimate.page(plan, estimate.estimate(plan))
+
+    def show(self, outcome: Page) -> Iterator[RenderableType]:
+        """Yield the page."""
+        from harness.report import page
+
+        yield page.render(outcome)
+
+
+class CollectJob:
+    """Freezes a task; the outcome is what there is to say of it, in sentences."""
+
+    name = "collect"
+    config = "collect"
+
+    def prepare(self, composed: DictConfig) -> CollectionPlan:
+        """Return the plan of a collection."""
+        from harness.jobs import collection
+
+        return collection.prepare(composed)
+
+    def run(self, plan: CollectionPlan, overrides: Sequence[str], progress: Progress) -> list[str]:  # noqa: ARG002
+        """Collect, and freeze what comes out."""
+        from harness.jobs import collection
+
+        return collection.run(plan, progress)
+
+    def show(self, outcome: Sequence[str]) -> Iterator[RenderableType]:
+        """Yield the sentences."""
+        yield from outcome or ["this worker's share is done; the worker that ends last freezes the task."]
+
+
+@dataclass(frozen=True)
+class AuditOutcome:
+    """An audit, and the folder of its run."""
+
+    audit: Audit
+    folder: Path
+
+
+class AuditJob:
+    """Tests the metrics of a run."""
+
+    name = "audit"
+    config = "audit"
+
+    def prepare(self, composed: DictConfig) -> AuditPlan:
+        """Return the plan of an audit."""
+        from harness.jobs import audit
+
+        return audit.prepare(composed)
+
+    def run(self, plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> AuditOutcome:
+        """Make the tests, and write what they say beside the run."""
+        from harness.jobs import audit
+
+        return AuditOutcome(audit.run(plan, overrides, progress), plan.folder)
+
+    def show(self, outcome: AuditOutcome) -> Iterator[RenderableType]:
+        """Yield the page of the audit, and where it is."""
+        from harness.report import audit_page, page
+        from harness.results.audit import NAME
+
+        yield page.render(audit_page.build(outcome.audit))
+        yield ""
+        yield f"audit: {outcome.folder / f'{NAME}.md'}"
+
+
+_ALL: tuple[Job[Any, Any], ...] = (RunJob(), PlanJob(), CollectJob(), AuditJob())
+JOBS = {job.name: job for job in _ALL}
+"""The jobs by the names of their commands."""

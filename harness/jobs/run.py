@@ -1,0 +1,222 @@
+"""One run, from a composed config to files: check, build, run the stages, summarise, write, publish, track.
+
+:func:`prepare` finds every mistake that can be found without work; :func:`run` does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from harness import pipeline
+from harness.config import build, compose
+from harness.config.settings import RunSettings
+from harness.jobs.explainers import explainer_nodes
+from harness.jobs.ledger import Ledger
+from harness.jobs.tools import Remembering, RunTools, build_tools
+from harness.leaderboard import trust
+from harness.models.store import Store
+from harness.pipeline import Fitting
+from harness.report import board, page
+from harness.results import provenance, rows, truths
+from harness.results.rows import Resampling
+from harness.results.run import Results, write_run
+from harness.results.vocabulary import ResultRow, TaskInfo
+from harness.share import dataset
+from harness.share.tracker import Tracker
+from harness.tasks import catalog
+from harness.types import (
+    CalibrationMethod,
+    Identity,
+    NeuroglossError,
+    Progress,
+    PuzzleTask,
+    Record,
+    RowKey,
+    ScoredExplanation,
+    Task,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class RunPlan:
+    """A run that can begin: its config as it may be shown, the settings made of it, and the hash that names it."""
+
+    config: Mapping[str, Any]
+    settings: RunSettings
+    run_id: str
+
+
+def prepare(composed: DictConfig) -> RunPlan:
+    """Refuse whatever can be refused before any work, with a sentence that says what to write instead."""
+    values = compose.plain(composed)
+    public = provenance.redact(values)
+    settings: RunSettings = compose.settings_from(RunSettings, values)
+    place = catalog.find_task(settings.task.name, settings.task.path)
+    nodes = explainer_nodes(settings)
+    if catalog.kind(place) == catalog.UNITS and not nodes:
+        raise NeuroglossError("no explainer is chosen; add explainer=max_activation, for example.")
+    if not settings.simulator:
+        raise NeuroglossError("no simulator is chosen; add simulator=tuned, for example.")
+    for node in nodes:
+        build.check(node.node, f"explainer.{node.method}")
+    groups = {
+        "simulator": settings.simulator,
+        "task.controls": settings.task.controls,
+        "task.scores": settings.task.scores,
+        "scores": settings.scores,
+        "track": settings.track,
+    }
+    for group, nodes_by_name in groups.items():
+        for name, node in nodes_by_name.items():
+            build.check(node, f"{group}.{name}")
+    build.check(settings.subject, "subject")
+    for tracker in trackers_of(settings):
+        tracker.check()
+    dataset.check(settings.publish)
+    return RunPlan(public, settings, compose.config_hash(values))
+
+
+def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> tuple[Path, Results]:
+    """Do the work of a plan, and leave its folder.
+
+    Args:
+        plan: what :func:`prepare` made.
+        overrides: the command line's, for the record.
+        progress: is told how far each stage is.
+
+    Returns:
+        The run's folder and its results.
+
+    Raises:
+        NeuroglossError: the task, a model, the budget or the disk stopped the run; every reply so far is stored.
+    """
+    settings = plan.settings
+    task, records = read_records(settings)
+    origin = provenance.provenance(overrides)
+    trackers = trackers_of(settings)
+    for tracker in trackers:
+        tracker.begun(plan.run_id, plan.config)
+    ledger = Ledger(progress, settings.budget, partial(_announce, trackers))
+    with Store(settings.store) as store:
+        tools = build_tools(settings, subject_of(task), records, Remembering(store, ledger.meter))
+        scored = pipeline.run(records, tools.tools, tools.rows, fitting_of(settings, task), ledger.begin)
+    ledger.begin("summarise")
+    results = summarise(plan, task, records, tools, scored, ledger, origin)
+    page_of_board = board.build(results, partial(trust.sentence, runs=Path(settings.output)))
+    folder = write_run(
+        Path(settings.output),
+        results,
+        page.markdown_page(page_of_board),
+        [lambda draft: dataset.write_dataset(results, settings.publish, draft)],
+    )
+    dataset.publish(folder, settings.publish)
+    for tracker in trackers:
+        tracker.ended(results, folder)
+    return folder, results
+
+
+def _announce(trackers: Sequence[Tracker], stage: str) -> None:
+    for tracker in trackers:
+        tracker.stage(stage)
+
+
+def read_records(settings: RunSettings) -> tuple[Task | PuzzleTask, list[Record]]:
+    """Read a run's task, and deal the units that it asks for."""
+    task = catalog.read(catalog.find_task(settings.task.name, settings.task.path))
+    units = settings.units
+    if isinstance(task, PuzzleTask):
+        return task, catalog.puzzle_records(task, units.ids, settings.task.limit)
+    if settings.task.limit is not None:
+        raise NeuroglossError("task.limit is for puzzles; write units.limit to ask for fewer units.")
+    return task, catalog.records(task, units.places, units.ids, units.limit)
+
+
+def subject_of(task: Task | PuzzleTask) -> Identity | None:
+    """Return the model that a task was recorded from; None for puzzles."""
+    return None if isinstance(task, PuzzleTask) else task.subject
+
+
+def fitting_of(settings: RunSettings, task: Task | PuzzleTask) -> Fitting:
+    """Return how simulations are calibrated; levels of puzzles are what is simulated, so nothing is."""
+    if isinstance(task, PuzzleTask):
+        return Fitting(top=0, random=0)
+    calibration = settings.calibration
+    return Fitting(CalibrationMethod(calibration.method), calibration.top, calibration.random)
+
+
+def trackers_of(settings: RunSettings) -> list[Tracker]:
+    """Build the trackers that a run names."""
+    return [build.assemble(node) for node in settings.track.values()]
+
+
+def resampling_of(settings: RunSettings) -> Resampling:
+    """Return how intervals, ranks and p-values of a run are made."""
+    return Resampling(settings.seed, settings.board.resamples, settings.board.by_group)
+
+
+# ---------------------------------------------------------------------------------------------------------- summarising
+
+
+def summarise(  # noqa: PLR0913, PLR0917  # everything that a run says about itself
+    plan: RunPlan,
+    task: Task | PuzzleTask,
+    records: Sequence[Record],
+    tools: RunTools,
+    scored: Mapping[RowKey, Sequence[ScoredExplanation]],
+    ledger: Ledger,
+    origin: Mapping[str, object],
+) -> Results:
+    """Return everything that a run says about itself."""
+    settings, resampling = plan.settings, resampling_of(plan.settings)
+    roles = {built.name: built.explainer.role for built in tools.explainers}
+    result_rows = tuple(
+        ResultRow(rows.summarise(key, roles[key.explainer], scored[key], resampling), tuple(scored[key]))
+        for key in _in_order(tools, scored)
+    )
+    info = TaskInfo(
+        name=task.name,
+        digest=task.digest,
+        size=len(task.puzzles) if isinstance(task, PuzzleTask) else len(task.records),
+        units=tuple(record.unit for record in records),
+        categories={str(record.unit): record.category for record in records if record.category},
+    )
+    by_explainer = {
+        name: [item for key, items in scored.items() if key.explainer == name for item in items] for name in roles
+    }
+    return Results(
+        run_id=plan.run_id,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        task=info,
+        subject=subject_of(task),
+        simulators=tools.simulators(),
+        explainers=tuple(built.describe(by_explainer[built.name]) for built in tools.explainers),
+        scorers=tools.scorers(),
+        rows=result_rows,
+        standings=rows.standings(result_rows, tools.simulators(), settings.board.minimum_coverage, resampling),
+        truths=tuple(
+            summary
+            for name in tools.tools.simulators
+            for summary in truths.summaries(result_rows, name, info.categories, resampling)
+        ),
+        seed=settings.seed,
+        resamples=settings.board.resamples,
+        minimum_coverage=settings.board.minimum_coverage,
+        config=plan.config,
+        provenance=origin,
+        seconds=ledger.seconds,
+        usage=ledger.usage,
+    )
+
+
+def _in_order(tools: RunTools, scored: Mapping[RowKey, object]) -> list[RowKey]:
+    """Return the rows that came out, in the order of the config."""
+    simulators = [*tools.tools.simulators, pipeline.LOOKUP]
+    places = {built.name: place for place, built in enumerate(tools.explainers)}
+    return sorted(scored, key=lambda key: (places[key.explainer], simulators.index(key.simulator)))

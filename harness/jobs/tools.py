@@ -1,0 +1,251 @@
+"""The tools of a run, built from its settings: explainers, simulators and scorers, whose models are asked by way of a
+:class:`Asking`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from harness.config import build
+from harness.config.settings import RunSettings
+from harness.explainers.shared import cleaning
+from harness.explainers.told import Told
+from harness.jobs.explainers import ExplainerNode, explainer_nodes
+from harness.models.backend import Backend, StoredModel
+from harness.models.meter import Meter
+from harness.models.store import Store, answered, numbers
+from harness.pipeline import Tools
+from harness.results.vocabulary import ExplainerInfo
+from harness.scorers.ablation import AskedSubject
+from harness.types import (
+    Effect,
+    Explainer,
+    Identity,
+    Knowing,
+    LanguageModel,
+    NeuroglossError,
+    Record,
+    Replacement,
+    Role,
+    RowKey,
+    ScoredExplanation,
+    Scorer,
+    ScorerInfo,
+    Simulator,
+    SimulatorInfo,
+    Subject,
+    Task,
+    Validity,
+)
+
+_EFFECTS = numbers("ablations", Effect)
+
+
+class Asking(Protocol):
+    """A way to ask models and the subject: through the store, or only counting."""
+
+    def model(self, backend: Backend) -> LanguageModel:
+        """Return the model that answers for a backend."""
+        ...
+
+    def subject(self, subject: Subject) -> AskedSubject:
+        """Return what answers for the subject."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Remembering:
+    """Asks for what the store does not have, and keeps every reply."""
+
+    store: Store
+    meter: Meter
+
+    def model(self, backend: Backend) -> LanguageModel:
+        """Return a model that answers from the store where it can."""
+        return StoredModel(backend, self.store, self.meter)
+
+    def subject(self, subject: Subject) -> AskedSubject:
+        """Return a subject that answers from the store where it can."""
+        return StoredSubject(subject, self.store, self.meter)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSubject:
+    """A subject whose effects are kept in the store."""
+
+    subject: Subject
+    store: Store
+    meter: Meter
+
+    @property
+    def identity(self) -> Identity:
+        """Which model."""
+        return self.subject.identity
+
+    def effects_of(self, replacements: Sequence[Replacement]) -> list[Effect]:
+        """Return the effect of each replacement, in order."""
+        return answered(self.store, self.identity, _EFFECTS, replacements, self.subject.effects, meter=self.meter)
+
+
+@dataclass(frozen=True, eq=False)
+class BuiltExplainer:
+    """An explainer of a run, and the models that it asks."""
+
+    name: str
+    method: str
+    model: str
+    explainer: Explainer | Knowing
+    models: tuple[LanguageModel, ...] = ()
+
+    def describe(self, scored: Sequence[ScoredExplanation]) -> ExplainerInfo:
+        """Return which explainer it is, and how its explanations were made: prompts, candidates, cleaning."""
+        prompted = [item.explanation for item in scored if item.explanation.prompt_version]
+        return ExplainerInfo(
+            name=self.name,
+            method=self.method,
+            model=self.model,
+            role=self.explainer.role,
+            identity=self.models[0].identity if self.models else None,
+            prompt_version=" ".join(sorted({explanation.prompt_version for explanation in prompted})),
+            candidates=max((len(explanation.candidates) or 1 for explanation in prompted), default=0),
+            cleaning=cleaning.VERSION if prompted else "",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RunTools:
+    """What a run works with: its tools, which rows they make, and who is who."""
+
+    tools: Tools
+    rows: tuple[RowKey, ...]
+    explainers: tuple[BuiltExplainer, ...]
+    controls: frozenset[str]
+
+    def simulators(self) -> tuple[SimulatorInfo, ...]:
+        """Return which simulators they are, by their names in the config."""
+        return tuple(
+            replace(simulator.describe(), name=name, control=name in self.controls)
+            for name, simulator in self.tools.simulators.items()
+        )
+
+    def scorers(self) -> tuple[ScorerInfo, ...]:
+        """Return which scorers they are, by their names in the config."""
+        return tuple(replace(scorer.describe(), name=name) for name, scorer in self.tools.scorers.items())
+
+
+def build_tools(
+    settings: RunSettings, task_subject: Identity | None, records: Sequence[Record], asking: Asking
+) -> RunTools:
+    """Build what the settings name.
+
+    Args:
+        settings: of the run.
+        task_subject: the model that the task was recorded from; None for puzzles.
+        records: the units, whose told explanations are rows too.
+        asking: how models and the subject are asked.
+
+    Raises:
+        NeuroglossError: a part cannot be built, or looks into another subject than the task's.
+    """
+    subject: Subject = build.assemble(settings.subject)
+    scorer_nodes = settings.task.scores or settings.scores
+    nodes = explainer_nodes(settings)
+    if any(map(needs_subject, (*(node.node for node in nodes), *scorer_nodes.values()))):
+        check_subject(settings.task.name, task_subject, subject.identity)
+    explainers = [*(build_explainer(node, subject, asking) for node in nodes), *_told(records)]
+    simulators, controls = _simulators(settings, asking)
+    scorers: dict[str, Scorer] = {
+        name: build.assemble(node, _wrap_scorer(subject, asking)) for name, node in scorer_nodes.items()
+    }
+    primary = [name for name in simulators if name not in controls]
+    rows = [
+        RowKey(explainer.name, name)
+        for explainer in explainers
+        for name in (simulators if explainer.explainer.role is Role.TOLD else primary)
+    ]
+    tools = Tools({explainer.name: explainer.explainer for explainer in explainers}, simulators, scorers)
+    return RunTools(tools, tuple(rows), tuple(explainers), frozenset(controls))
+
+
+def _simulators(settings: RunSettings, asking: Asking) -> tuple[dict[str, Simulator], set[str]]:
+    """Return the run's own simulators and the task's controls that are not among them, and the names of the latter."""
+    controls = {name: node for name, node in settings.task.controls.items() if name not in settings.simulator}
+    nodes = {**settings.simulator, **controls}
+    return {name: build.assemble(node, wrap_models(asking)) for name, node in nodes.items()}, set(controls)
+
+
+def _told(records: Sequence[Record]) -> list[BuiltExplainer]:
+    """Return an explainer for each kind of explanation that comes with the units."""
+    kinds = {told.validity for record in records for told in record.told}
+    return [
+        BuiltExplainer(validity.value, validity.value, "", Told(validity)) for validity in Validity if validity in kinds
+    ]
+
+
+def build_explainer(node: ExplainerNode, subject: Subject, asking: Asking) -> BuiltExplainer:
+    """Build an explainer, and the models that it asks."""
+    models: list[LanguageModel] = []
+
+    def wrap(part: Any) -> Any:
+        wrapped = _shared(part, subject, asking)
+        if isinstance(part, Backend):
+            models.append(wrapped)
+        return wrapped
+
+    explainer = build.assemble(node.node, wrap)
+    return BuiltExplainer(node.name, node.method, node.model, explainer, tuple(models))
+
+
+def wrap_models(asking: Asking) -> Callable[[Any], Any]:
+    """Return what replaces each backend, as it is built, by the model that answers for it."""
+    return lambda part: asking.model(part) if isinstance(part, Backend) else part
+
+
+def _wrap_scorer(subject: Subject, asking: Asking) -> Any:
+    def wrap(part: Any) -> Any:
+        wrapped = _shared(part, subject, asking)
+        return asking.subject(wrapped) if type(wrapped) is type(subject) else wrapped
+
+    return wrap
+
+
+def _shared(part: Any, subject: Subject, asking: Asking) -> Any:
+    """Return what stands for a part object: a model that is asked, or the one subject if it is set alike.
+
+    So weights load once; settings are compared, because nothing is loaded yet.
+    """
+    if isinstance(part, Backend):
+        return asking.model(part)
+    return subject if type(part) is type(subject) and _settings(part) == _settings(subject) else part
+
+
+def _settings(built: object) -> dict[str, object]:
+    return {name: value for name, value in vars(built).items() if not name.startswith("_")}
+
+
+def needs_subject(node: Mapping[str, Any]) -> bool:
+    """Tell whether a config node, or one within it, looks into the subject."""
+    return "subject" in node or any(needs_subject(value) for value in node.values() if isinstance(value, Mapping))
+
+
+def check_subject(task: str, recorded: Identity | None, subject: Identity) -> None:
+    """Refuse a subject that is not the very model whose activations the task holds."""
+    if recorded is None:
+        raise NeuroglossError(
+            f"task {task} holds puzzles, which have no subject; leave out what looks into one: explainers, and "
+            "ablation among the scores."
+        )
+    if subject.revision != recorded.revision:
+        raise NeuroglossError(
+            f"task {task} was recorded from {recorded.name} ({recorded.revision[:12]}), and subject.name is "
+            f"{subject.name} ({subject.revision[:12]}); choose that subject, or do without it: scores=panel, and no "
+            "explainer that looks into the subject."
+        )
+
+
+def subject_of(settings: RunSettings, task: Task) -> Subject:
+    """Build the subject of a run, which is the one that its task was recorded from."""
+    subject: Subject = build.assemble(settings.subject)
+    check_subject(task.name, task.subject, subject.identity)
+    return subject

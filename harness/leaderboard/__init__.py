@@ -1,0 +1,1 @@
+"""The leaderboard: entries, tables, pages, and the trust that puzzles put in simulators."""

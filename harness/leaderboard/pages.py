@@ -1,0 +1,71 @@
+"""Pages of the leaderboard: Markdown, one static page of HTML, and the form of an entry as JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from harness.leaderboard.entries import MINIMUM_SHARE, validate, write
+from harness.leaderboard.tables import Table, tables
+from harness.results.run import SCHEMA_VERSION, Results
+from harness.text import markdown
+from harness.typed_json import dump, json_schema
+
+_TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
+INTRODUCTION = (
+    "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
+    "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
+    "cannot be compared, and those by simulators that do better on the puzzles stand first. The score is the "
+    "correlation of real and simulated activations, averaged over units. "
+    "A rank is a range wherever another draw of units, the same for all rows, could have given another. "
+    f"Controls, and rows with scores for fewer than {MINIMUM_SHARE:.0%} of the units (partial), are shown, but "
+    "not ranked."
+)
+
+
+def build(root: Path) -> list[Path]:
+    """Check every entry and write ``README.md``, ``index.html`` and ``schema.json``; same entries, same bytes.
+
+    Returns:
+        The files written.
+
+    Raises:
+        NeuroglossError: an entry is wrong; nothing is written then.
+    """
+    rankings = tables([validate(path) for path in sorted((root / "entries").glob("*/*.json"))])
+    pages = {
+        root / "README.md": _markdown_page(rankings).encode(),
+        root / "index.html": _html_page(rankings).encode(),
+        root / "schema.json": dump(schema(), sort_keys=True),
+    }
+    for path, content in pages.items():
+        write(path, content)
+    return list(pages)
+
+
+def schema() -> dict[str, Any]:
+    """Return the form of the file of an entry, as JSON Schema."""
+    version = {"properties": {"schema_version": {"const": SCHEMA_VERSION}}, "required": ["schema_version"]}
+    return {**json_schema(Results), **version}
+
+
+def _markdown_page(rankings: Sequence[Table]) -> str:
+    parts = ["# Leaderboard", "<!-- Made by `neurogloss leaderboard build`; do not edit. -->", INTRODUCTION]
+    for table in rankings:
+        facts = "\n".join(f"* {name}: {markdown(value)}" for name, value in table.facts)
+        parts += [f"## {markdown(table.title)}", facts, _markdown_table(table)]
+    return "\n\n".join(parts if rankings else [*parts, "No entries yet."]) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [tuple(map(markdown, row)) for row in (*table.ranked, *table.unranked)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ("---",) * len(table.columns), *lines))
+
+
+def _html_page(rankings: Sequence[Table]) -> str:
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+    return template.render(tables=rankings, introduction=INTRODUCTION)

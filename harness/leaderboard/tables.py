@@ -1,0 +1,291 @@
+"""Tables of the leaderboard: rankings of simulators and of explainers over the rows of all entries.
+
+A table of explainers compares only rows with the same task digest, subject, simulator (its model, revision, number
+format and prompt version), transport and levels; nothing is ranked across tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness import stats
+from harness.leaderboard import trust
+from harness.leaderboard.entries import MINIMUM_SHARE
+from harness.leaderboard.trust import Measurement
+from harness.results import rows, truths
+from harness.results.run import Results
+from harness.results.vocabulary import ResultRow, TruthSummary
+from harness.stats import HEADLINE
+from harness.text import figure, percent, plain, span
+from harness.types import Identity, Interval, Role, SimulatorInfo, Summary
+
+_NOTHING = Interval(math.nan, math.nan, math.nan, 0)
+EXPLAINERS = (
+    "rank",
+    "method",
+    "model",
+    "mean correlation",
+    "95 % interval",
+    "random only",
+    "ablation",
+    "units",
+    "model revision",
+    "run",
+)
+SIMULATORS = (
+    "rank",
+    "simulator",
+    "model",
+    "correlation given the truth",
+    "95 % interval",
+    "beats near misses",
+    "beats unrelated",
+    "margin",
+    "AUROC",
+    "calibration error",
+    "units",
+    "reading",
+    "run",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows that may be compared: ``facts`` (name, value) that they share, ``ranked`` best first, ``unranked`` ones."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    ranked: tuple[tuple[str, ...], ...]
+    unranked: tuple[tuple[str, ...], ...]
+
+
+def tables(entries: Sequence[Results]) -> list[Table]:
+    """Return every table: those of simulators first, then those of explainers, by trusted simulators first."""
+    measurements = [Measurement(entry.created, entry.task, entry.simulators, entry.truths) for entry in entries]
+    return [*_simulator_tables(entries), *_explainer_tables(entries, measurements)]
+
+
+# ---------------------------------------------------------------------------------------------------------- simulators
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A simulator of an entry, and what its told rows say of it."""
+
+    entry: Results
+    simulator: SimulatorInfo
+    summary: TruthSummary
+
+    @property
+    def mean(self) -> float:
+        return self.summary.metrics.get(HEADLINE, _NOTHING).mean
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The correlation of each unit that has one."""
+        units = truths.truths(self.entry.rows, self.simulator.name)
+        return {str(truth.unit): truth.correlation for truth in units if not math.isnan(truth.correlation)}
+
+
+def _simulator_tables(entries: Sequence[Results]) -> list[Table]:
+    """Return a table of simulators for each task whose explanations are known."""
+    groups: dict[tuple[str, str], list[_Measured]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry.task.name, entry.task.digest, entry.created)):
+        by_name = {info.name: info for info in entry.simulators}
+        groups.setdefault((entry.task.name, entry.task.digest), []).extend(
+            _Measured(entry, by_name[summary.simulator], summary) for summary in entry.truths if not summary.category
+        )
+    return [_simulator_table(name, digest, members) for (name, digest), members in groups.items() if members]
+
+
+def _simulator_table(name: str, digest: str, members: Sequence[_Measured]) -> Table:
+    """Rank the simulators of one task; of several measurements of one the newest counts.
+
+    A control that was entered as a simulator itself is ranked.
+    """
+    ranked_by_key = {trust.key(item.simulator): item for item in members if not item.simulator.control}
+    control_by_key = {trust.key(item.simulator): item for item in members if item.simulator.control}
+    ranked = sorted(ranked_by_key.values(), key=_best_first)
+    controls = sorted((item for key, item in control_by_key.items() if key not in ranked_by_key), key=_best_first)
+    ranks = stats.rank_intervals([item.scores for item in ranked], seed=0)
+    notes = {f"{item.simulator.name}: {item.simulator.note}": None for item in ranked if item.simulator.note}
+    return Table(
+        title=f"Simulators: {plain(name)}",
+        facts=(("task digest", digest), *(("note", plain(note)) for note in notes)),
+        columns=SIMULATORS,
+        ranked=tuple(_simulator_cells(stats.rank(rank), item) for rank, item in zip(ranks, ranked, strict=True)),
+        unranked=tuple(_simulator_cells("control", item) for item in controls),
+    )
+
+
+def _best_first(item: _Measured) -> tuple[float, tuple[str, ...]]:
+    return (math.inf if math.isnan(item.mean) else -item.mean, trust.key(item.simulator))
+
+
+def _simulator_cells(rank: str, item: _Measured) -> tuple[str, ...]:
+    summary, simulator = item.summary, item.simulator
+    model = simulator.identity
+
+    def mean(name: str) -> float:
+        return summary.metrics.get(name, _NOTHING).mean
+
+    reading = f"{simulator.transport}, levels 0 to {simulator.levels - 1}, prompt {simulator.prompt_version or '–'}"
+    cells = (
+        rank,
+        simulator.name,
+        "–" if model is None else f"{model.name} {model.revision[:12]}",
+        figure(mean(HEADLINE)),
+        span(summary.metrics.get(HEADLINE, _NOTHING)),
+        percent(mean("beats_near")),
+        percent(mean("beats_unrelated")),
+        figure(mean("margin")),
+        figure(mean("auroc")),
+        figure(summary.calibration_error),
+        f"{summary.scored}/{summary.units}",
+        "–" if model is None else reading,
+        _made(item.entry),
+    )
+    return tuple(map(plain, cells))
+
+
+# ---------------------------------------------------------------------------------------------------------- explainers
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    """A row of an entry, and the simulator whose table it stands in."""
+
+    entry: Results
+    simulator: SimulatorInfo
+    row: ResultRow
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """Everything that must be equal for two rows to be compared; where a server stands is no part of it."""
+        task, subject = self.entry.task, self.entry.subject or Identity("", "")
+        simulator, model = self.simulator, self.simulator.identity or Identity("", "")
+        return (
+            task.name,
+            task.digest,
+            subject.name,
+            subject.revision,
+            simulator.name,
+            model.name,
+            model.revision,
+            model.backend,
+            model.dtype,
+            simulator.prompt_version,
+            simulator.transport,
+            str(simulator.levels),
+        )
+
+    @property
+    def why_unranked(self) -> str | None:
+        summary = self.row.summary
+        if summary.role not in rows.COMPARED:
+            return summary.role.value
+        if summary.simulator != self.simulator.name:
+            return f"by {summary.simulator}"
+        return None if rows.is_whole(summary, MINIMUM_SHARE) else "partial"
+
+
+_SUBJECT = 4  # of what makes a group, so many are of the task and its subject
+
+
+def _explained(entries: Sequence[Results]) -> Iterator[_Explained]:
+    """Yield the rows of all entries; a table, which is looked up, stands beside those of its run's own simulator."""
+    for entry in entries:
+        by_name = {info.name: info for info in entry.simulators}
+        for row in entry.rows:
+            if row.summary.role is not Role.TOLD:
+                yield _Explained(entry, by_name.get(row.summary.simulator, entry.simulator), row)
+
+
+def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measurement]) -> list[Table]:
+    groups: dict[tuple[str, ...], list[_Explained]] = {}
+    for item in sorted(_explained(entries), key=lambda item: (item.group, item.entry.run_id)):
+        groups.setdefault(item.group, []).append(item)
+
+    def place(group: tuple[str, ...]) -> tuple[tuple[str, ...], float, tuple[str, ...]]:
+        """Tables by simulators of which the puzzles say more stand first, those by others last."""
+        score = trust.score(groups[group][0].simulator, measurements)
+        return group[:_SUBJECT], math.inf if score is None else -score, group
+
+    return [_explainer_table(groups[group], measurements) for group in sorted(groups, key=place)]
+
+
+def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measurement]) -> Table:
+    ordered = sorted(members, key=_explainer_order)
+    ranked = [item for item in ordered if item.why_unranked is None]
+    scores = [{str(unit): score for unit, score in rows.by_unit(item.row.scored).items()} for item in ranked]
+    ranks = stats.rank_intervals(scores, seed=0)
+    first = members[0]
+    return Table(
+        title=plain(_title(first)),
+        facts=tuple((name, plain(value)) for name, value in _facts(first, measurements)),
+        columns=EXPLAINERS,
+        ranked=tuple(_explainer_cells(stats.rank(rank), item) for rank, item in zip(ranks, ranked, strict=True)),
+        unranked=tuple(_explainer_cells(item.why_unranked, item) for item in ordered if item.why_unranked is not None),
+    )
+
+
+def _explainer_order(item: _Explained) -> tuple[float, str, str]:
+    """Best first, ties by name and run."""
+    interval = item.row.summary.metrics.get(HEADLINE)
+    return (math.inf if interval is None else -interval.mean, item.row.summary.explainer, item.entry.run_id)
+
+
+def _title(item: _Explained) -> str:
+    model = item.simulator.identity
+    return f"{item.entry.task.name}, simulated by {item.simulator.name}" + (f" on {model.name}" if model else "")
+
+
+def _explainer_cells(rank: str, item: _Explained) -> tuple[str, ...]:
+    summary = item.row.summary
+    info = next(info for info in item.entry.explainers if info.name == summary.explainer)
+    averages = _averages(summary) if rows.is_whole(summary, MINIMUM_SHARE) else ("–",) * 4
+    cells = (
+        rank,
+        info.method,
+        info.model or "–",
+        *averages,
+        f"{summary.scored}/{summary.units}",
+        "–" if info.identity is None else f"{info.identity.name} {info.identity.revision[:12]}",
+        _made(item.entry),
+    )
+    return tuple(map(plain, cells))
+
+
+def _averages(summary: Summary) -> tuple[str, ...]:
+    """Return the mean, its interval, random-only and ablation."""
+    metrics: Mapping[str, Interval] = summary.metrics
+    means = [figure(metrics.get(name, _NOTHING).mean) for name in ("correlation_random", "ablation")]
+    headline = metrics.get(HEADLINE, _NOTHING)
+    return (figure(headline.mean), span(headline), *means)
+
+
+def _made(entry: Results) -> str:
+    """Return the run, and the code that made it."""
+    git = entry.provenance["git"]
+    code = "no checkout"
+    if isinstance(git, Mapping):
+        code = str(git.get("commit"))[:12] + (" with uncommitted changes" if git.get("dirty") else "")
+    return f"{entry.run_id} (neurogloss {entry.provenance['neurogloss']}, {code})"
+
+
+def _facts(item: _Explained, measurements: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
+    entry, simulator = item.entry, item.simulator
+    model = simulator.identity
+    yield "task digest", entry.task.digest
+    if entry.subject is not None:
+        yield "subject", f"{entry.subject.name} {entry.subject.revision}"
+    yield "simulator", simulator.name + (f" on {model.name} {model.revision} ({model.dtype})" if model else "")
+    if model:
+        yield "reading", f"transport {simulator.transport}, levels 0 to {simulator.levels - 1}"
+        yield "prompt", simulator.prompt_version or "–"
+    yield "puzzles", trust.in_words(simulator, measurements)
+    if simulator.note:
+        yield "note", f"{simulator.name}: {simulator.note}"

@@ -1,0 +1,72 @@
+"""Abilities of a server, tested with one request, because a server may silently ignore a field of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from harness.models.prompts import load
+from harness.models.server import slots
+from harness.models.server.wire import Answer, Position
+from harness.types import Message, SlottedPrompt, Usage
+
+NO_ECHO = "this server cannot give prompt log-probabilities; use transport=generated"
+NO_LOGPROBS = "this server gives no log-probabilities of what the model writes; use transport=text"
+NO_SCHEMA = "this server does not hold replies to a JSON schema; use json_schema=false"
+NO_TRIAL = "this model does not answer the trial question; choose another model, or check model.body"
+NO_SLOT = "this model's tokenizer joins the placeholder to the text before it; use transport=generated"
+
+MOST_LEVELS = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Result of a probe: how many ``levels`` are single tokens, or the ``problem`` that rules the transport out."""
+
+    levels: int = MOST_LEVELS - 1
+    problem: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+def _prompt() -> SlottedPrompt:
+    prompt = load(slots.PROMPTS, "probe-v1")
+    question = Message("user", prompt.render("user", {}))
+    words, example = (prompt.render(part, {}).split("\n") for part in ("lines", "example"))
+    demonstration = Message("assistant", "\n".join(f"{word}\t10" for word in example))
+    parts = (f"{words[0]}\t", *(f"\n{word}\t" for word in words[1:]))
+    messages = (Message("system", prompt.render("system", {})), question, demonstration, question)
+    return SlottedPrompt(messages, parts, "-", MOST_LEVELS, prompt.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One small request, sent and read in the same way as readings; its worked example holds the level 10."""
+
+    prompt: SlottedPrompt = field(default_factory=_prompt)
+
+    def of_prompt(self, answer: Answer, usage: Usage) -> Capabilities:
+        """Return the capabilities that the log-probabilities of the prompt show."""
+        positions = slots.positions_of_prompt(answer, self.prompt)
+        if positions is None or not all(position is None or len(position.top) > 1 for position in positions):
+            return Capabilities(problem=NO_ECHO, usage=usage)
+        if None in positions:
+            return Capabilities(problem=NO_SLOT, usage=usage)
+        return Capabilities(_levels(answer.prompt or answer.positions or ()), usage=usage)
+
+    def of_generated(self, answer: Answer, usage: Usage) -> Capabilities:
+        """Return the capabilities that the log-probabilities of the copied lines show."""
+        positions = answer.positions or ()
+        if not any(len(position.top) > 1 for position in positions):
+            return Capabilities(problem=NO_LOGPROBS, usage=usage)
+        return Capabilities(_levels(positions), usage=usage)
+
+    def of_json(self, answer: Answer, lines: Sequence[str], usage: Usage) -> Capabilities:
+        """Return the capabilities that a reply in JSON shows; the schema is not enforced if no level can be read."""
+        reading = slots.written_json(answer.text, lines, MOST_LEVELS, usage)
+        return Capabilities(MOST_LEVELS, "" if any(reading.seen) else NO_SCHEMA, usage)
+
+
+def _levels(positions: Sequence[Position]) -> int:
+    """Return 11 if the tokenizer has a single token for level 10, else 10."""
+    tokens = {text.strip() for position in positions for text in (position.text, *(text for text, _ in position.top))}
+    return MOST_LEVELS if b"10" in tokens else MOST_LEVELS - 1

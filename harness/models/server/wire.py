@@ -1,0 +1,354 @@
+"""Request bodies for an OpenAI-compatible server, and validated reading of its replies.
+
+A reply is decoded JSON whose form is checked throughout. A reply that cannot be read raises :class:`FailedAttempt` with
+the reason; it never becomes an empty answer or a zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from harness.models.server.pace import retry_after_seconds
+from harness.types import Message, NeuroglossError, Outcome, Usage
+
+CHAT, COMPLETIONS = "chat", "completions"
+
+PATHS = {CHAT: "/chat/completions", COMPLETIONS: "/completions"}
+
+UNREADABLE = "\ufffd".encode()
+"""The replacement character, which servers write for a token that is not a complete character."""
+
+LATER = "replies that have arrived are stored, so run again when the server is back"
+
+_ENDLESS = 2**53  # tokens; a float represents every integer below it exactly
+_NEVER = -9000.0  # servers write -9999 for a token outside the likeliest, which is not a log-probability
+_CONGESTED = (408, 429, 504)
+_TEMPORARY = (*_CONGESTED, 409, 425)
+_REJECTED = (400, 404, 405, 415, 422, 501)
+_REFUSALS = ("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
+_ANY_TRANSPORT = ("model_not_found", "context_length_exceeded", "exceed_context_size_error")
+_NO_CREDIT = "insufficient_quota"
+
+
+class FailedAttempt(Exception):  # noqa: N818  # an attempt without a usable reply, which is not always an error
+    """An attempt without a usable reply; another attempt may succeed.
+
+    Attributes:
+        reason: the failure in a few words.
+        retry_after: seconds to wait before the next attempt, if the server states them.
+        congested: true if fewer requests should be in flight at once.
+        remedy: advice for the case that every request fails in this way; empty if there is none.
+        usage: the cost of the attempt by the server's count, set by the caller.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry_after: float | None = None,
+        congested: bool = False,
+        remedy: str = "",
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after = retry_after
+        self.congested = congested
+        self.remedy = remedy
+        self.usage = Usage()
+
+
+class Rejected(NeuroglossError):  # noqa: N818  # named after the event
+    """A request that the server rejects; a second attempt would not help.
+
+    Attributes:
+        status: the HTTP status.
+        anyhow: true if the server would reject the request by every transport.
+    """
+
+    def __init__(self, sentence: str, status: int = 0, anyhow: bool = False) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.anyhow = anyhow
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One token of a reply or of an echoed prompt.
+
+    Attributes:
+        text: the token's bytes.
+        top: the likeliest tokens at its place and the token itself, with natural log-probabilities; empty if the server
+            gives none, as for the first token of a prompt.
+    """
+
+    text: bytes
+    top: tuple[tuple[bytes, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A reply that could be read.
+
+    Attributes:
+        text: the model's text; with ``echo``, it follows the prompt.
+        outcome: the outcome of the request.
+        positions: the tokens of ``text``; None if the reply holds no log-probabilities.
+        usage: the tokens that it cost, without a price; None if the server does not count them.
+        prompt: the tokens of the prompt, from vLLM's ``prompt_logprobs``; None if the reply holds none.
+    """
+
+    text: str
+    outcome: Outcome
+    positions: tuple[Position, ...] | None = None
+    usage: Usage | None = None
+    prompt: tuple[Position, ...] | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------- requests
+
+
+def chat_body(messages: Sequence[Message]) -> dict[str, Any]:
+    """Return the field of a chat request that holds the conversation."""
+    return {"messages": [{"role": message.role, "content": valid(message.content)} for message in messages]}
+
+
+def text_body(messages: Sequence[Message], turn: str = "") -> dict[str, Any]:
+    """Return the field of a plain completion request that holds the conversation; see :func:`plain_text`."""
+    return {"prompt": plain_text(messages, turn)}
+
+
+def plain_text(messages: Sequence[Message], turn: str = "") -> str:
+    """Return a conversation without a chat template, with the assistant's ``turn`` at the end.
+
+    A user's turn ends with a line break, every other turn with an empty line, as for a local model without a template.
+    """
+    paragraphs = [message.content + ("\n" if message.role == "user" else "\n\n") for message in messages]
+    return valid("".join(paragraphs) + turn)
+
+
+def valid(text: str) -> str:
+    """Return ``text`` as valid UTF-8: a lone surrogate becomes a question mark."""
+    return _bytes_of(text).decode("utf-8")
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+# ----------------------------------------------------------------------------------------------------------- replies
+
+
+def answer(document: object, api: str) -> Answer:
+    """Read a reply.
+
+    Args:
+        document: the decoded JSON, of any form.
+        api: ``chat`` or ``completions``.
+
+    Raises:
+        FailedAttempt: the reply is incomplete or of the wrong form.
+    """
+    try:
+        return _choice(document, api)
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, OverflowError) as error:
+        raise FailedAttempt(f"a reply of the wrong form ({type(error).__name__}: {error})") from error
+
+
+def model_named(document: object) -> str:
+    """Return the name of the model in a reply; empty if it is missing."""
+    name = document.get("model") if isinstance(document, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _choice(document: Any, api: str) -> Answer:
+    if not isinstance(document, Mapping):
+        raise FailedAttempt("a reply that is no JSON object")
+    if document.get("error"):
+        raise FailedAttempt(f"an error in place of a reply ({_message(document)})")
+    if not document["choices"]:
+        raise FailedAttempt("a reply without choices")
+    first = document["choices"][0]
+    finish, logprobs = first.get("finish_reason"), first.get("logprobs")
+    if api == CHAT:
+        content, refusal = first["message"].get("content"), first["message"].get("refusal")
+    else:
+        content, refusal = first["text"], None
+    text = _text(refusal or content)
+    positions = None if logprobs is None else _positions(logprobs)
+    if positions is not None and not refusal:
+        positions = _of_text(text, positions)
+    rows = document.get("prompt_logprobs", first.get("prompt_logprobs"))
+    prompt = None if rows is None else tuple(_prompt_position(row) for row in rows)
+    return Answer(text, _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
+
+
+def _text(content: object) -> str:
+    if content is None:
+        return ""
+    if not isinstance(content, str):
+        raise TypeError(f"the content is a {type(content).__name__}")
+    return valid(content)
+
+
+def _outcome(text: str, finish: object, refused: bool) -> Outcome:
+    if refused or finish == "content_filter":
+        return Outcome.REFUSED
+    if finish == "length":
+        return Outcome.TRUNCATED
+    return Outcome.OK if text.strip() else Outcome.EMPTY
+
+
+def usage_of(document: object) -> Usage | None:
+    """Return the cost in tokens that a reply states; None if it is missing."""
+    usage = document.get("usage") if isinstance(document, Mapping) else None
+    if not isinstance(usage, Mapping):
+        return None
+    prompt, completion = (usage.get(name) for name in ("prompt_tokens", "completion_tokens"))
+    completion = 0 if completion is None else completion
+    return Usage(1, 0, prompt, completion) if _is_count(prompt) and _is_count(completion) else None
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value < _ENDLESS
+
+
+def _positions(logprobs: Mapping[str, Any]) -> tuple[Position, ...] | None:
+    """Read log-probabilities in the format of chat or of completions; None if they are missing."""
+    if logprobs.get("content") is not None:
+        return tuple(_chat_position(entry) for entry in logprobs["content"])
+    if logprobs.get("tokens") is None:
+        return None
+    tokens, tops = logprobs["tokens"], logprobs.get("top_logprobs") or []
+    token_logprobs = logprobs["token_logprobs"]
+    if not len(tokens) == len(tops) == len(token_logprobs):
+        raise FailedAttempt(f"{len(tops)} log-probabilities for {len(tokens)} tokens")
+    return tuple(_text_position(*entry) for entry in zip(tokens, token_logprobs, tops, strict=True))
+
+
+def _chat_position(entry: Mapping[str, Any]) -> Position:
+    likeliest = {_bytes(token): _logprob(token["logprob"]) for token in entry["top_logprobs"]}
+    text = _bytes(entry)
+    likeliest.setdefault(text, _logprob(entry["logprob"]))
+    return Position(text, _without_placeholders(likeliest.items()))
+
+
+def _bytes(entry: Mapping[str, Any]) -> bytes:
+    values = entry.get("bytes")
+    return bytes(values) if values is not None else _bytes_of(str(entry["token"]))
+
+
+def _text_position(token: str, logprob: float | None, top: Mapping[str, float] | None) -> Position:
+    token_bytes = _bytes_of(token)
+    if logprob is None or top is None:
+        return Position(token_bytes, ())
+    likeliest = {_bytes_of(text): _logprob(value) for text, value in top.items()}
+    likeliest.setdefault(token_bytes, _logprob(logprob))
+    return Position(token_bytes, _without_placeholders(likeliest.items()))
+
+
+def _prompt_position(row: Mapping[str, Any] | None) -> Position:
+    """Read a token of vLLM's ``prompt_logprobs``.
+
+    ``row`` maps token ids to entries, the prompt's own token first; different ids may have the same text. ``row`` is
+    None for the first token of a prompt, whose text is unknown.
+    """
+    if row is None:
+        return Position(UNREADABLE, ())
+    entries = [(_bytes_of(str(entry["decoded_token"])), _logprob(entry["logprob"])) for entry in row.values()]
+    return Position(entries[0][0], _without_placeholders(entries))
+
+
+def _logprob(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value) or value > 0.01:
+        raise FailedAttempt(f"a log-probability of {value!r}")
+    return float(value)
+
+
+def _without_placeholders(likeliest: Iterable[tuple[bytes, float]]) -> tuple[tuple[bytes, float], ...]:
+    return tuple((text, value) for text, value in likeliest if value > _NEVER)
+
+
+def _of_text(text: str, positions: tuple[Position, ...]) -> tuple[Position, ...]:
+    """Return the positions of the text, without the start token that a server with ``echo`` may list first.
+
+    Raises:
+        FailedAttempt: the tokens are not those of the text.
+    """
+    without_start = positions[1:] if positions and not positions[0].top else positions
+    for candidates in (positions, without_start):
+        if _cover(text, candidates):
+            return candidates
+    raise FailedAttempt(f"log-probabilities of {len(positions)} tokens, which are not those of the text")
+
+
+def _cover(text: str, positions: Sequence[Position]) -> bool:
+    """Return whether the tokens of ``positions`` cover the text.
+
+    They may cover more (an end token), and the server may trim the text. Spaces are ignored: some tokenizers lose them
+    when they decode single tokens. Text after a token that is not a complete character is ignored too.
+    """
+    covered = b"".join(position.text for position in positions).replace(b" ", b"").strip()
+    expected = _bytes_of(text.strip().rstrip("\ufffd").replace(" ", ""))
+    readable, unreadable, _ = covered.partition(UNREADABLE)
+    return covered.startswith(expected) or bool(unreadable and expected.startswith(readable))
+
+
+# ---------------------------------------------------------------------------------------------------------- troubles
+
+
+def refusal(status: int, body: object) -> Answer | None:
+    """Return a refusal if the error says that the model's provider refuses the prompt, else None."""
+    codes = {_field(body, "code"), _field(body, "type")}
+    return Answer("", Outcome.REFUSED, usage=Usage(1)) if status == 400 and codes & set(_REFUSALS) else None
+
+
+def trouble(
+    status: int, header: Callable[[str], str | None], body: object, where: str
+) -> FailedAttempt | NeuroglossError:
+    """Return the error for an HTTP status of 400 or more: a failed attempt if another attempt may succeed.
+
+    Args:
+        status: the HTTP status.
+        header: returns a header's value by its name.
+        body: the body of the response, decoded if it is JSON.
+        where: the model and its server, for the message.
+    """
+    if _field(body, "code") != _NO_CREDIT and (status in _TEMPORARY or (status >= 500 and status != 501)):
+        wait = retry_after_seconds(header("retry-after"))
+        return FailedAttempt(f"status {status}", retry_after=wait, congested=status in _CONGESTED, remedy=LATER)
+    sentence = f"{where} refuses the request (status {status}: {_message(body)}); {_remedy(status)}."
+    if status in _REJECTED:
+        return Rejected(sentence, status, bool({_field(body, "code"), _field(body, "type")} & set(_ANY_TRANSPORT)))
+    return NeuroglossError(sentence)
+
+
+def _remedy(status: int) -> str:
+    no_credit = "the account has nothing left to spend: top it up and run again; replies that have arrived are stored"
+    remedies = {
+        401: "check the key in the environment variable that model.api_key_env names",
+        402: no_credit,
+        403: "check what the key in the environment variable that model.api_key_env names may do",
+        404: "check model.base_url and model.name",
+        429: no_credit,
+    }
+    return remedies.get(status, "check what the model takes: model.api, model.body, and the length of its context")
+
+
+def _field(body: object, name: str) -> str:
+    value = _error_of(body).get(name)
+    return str(value) if value is not None else ""
+
+
+def _message(body: object) -> str:
+    message = _error_of(body).get("message") or body or "no message"
+    return valid(" ".join(str(message).split())[:300])
+
+
+def _error_of(body: object) -> Mapping[str, Any]:
+    if not isinstance(body, Mapping):
+        return {}
+    error = body.get("error", body)
+    return error if isinstance(error, Mapping) else {"message": error}

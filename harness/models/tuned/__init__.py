@@ -1,0 +1,1 @@
+"""The tuned simulator's model: a small network over a frozen base."""

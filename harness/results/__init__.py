@@ -1,0 +1,1 @@
+"""Results of runs and audits: schemas, tables, folders."""

@@ -1,0 +1,242 @@
+"""What a run leaves behind: one versioned schema, and the folder that holds it.
+
+A run is the folder ``runs/<task>-<run id>``, written whole or not at all:
+
+* ``results.json``: :class:`Results` as strict JSON, where NaN is null and a unit is ``L12N345``. The simulated and
+  judged excerpts of each explanation, a lookup's table and the knots of a calibration are left out; they are in the
+  tables beside it (:mod:`harness.results.tables`).
+* ``board.md``: the board as it was printed.
+
+``runs/latest`` points to the folder written last; ``runs/failures/`` holds a record of each run that failed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.files import point, put, safe_name, set_aside, sync_tree, unfinished, write_whole
+from harness.results.tables import TABLES, tables, write_tables
+from harness.results.vocabulary import ExplainerInfo, ResultRow, StageUsage, TaskInfo, TruthSummary
+from harness.typed_json import dump, from_json, read_json, to_json
+from harness.types import (
+    Identity,
+    NeuroglossError,
+    Role,
+    RowKey,
+    ScoredExplanation,
+    ScorerInfo,
+    SimulatorInfo,
+    Standing,
+    Summary,
+)
+
+SCHEMA_VERSION = 2
+"""Grows when a field changes its meaning or goes. A new field has a default, by which older files are still read, and
+readers pass over fields that they do not know: neither needs another version."""
+Writer = Callable[[Path], None]
+"""Adds files to the folder of a run before it appears; called with that folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Everything that a run says about itself.
+
+    Attributes:
+        run_id: the hash of its config, whose first 12 digits are in its folder's name.
+        created: when it ended, ISO 8601 in UTC.
+        task: which units.
+        subject: the model whose units they are; None for puzzles.
+        simulators: what explanations were scored by, the run's own first (tables are scored by ``lookup``).
+        explainers: in the order of the config; the explanations that came with units last.
+        scorers: what the scores are by.
+        rows: of the board: an explainer, the simulator that scored it, and its scored explanations.
+        standings: for each simulator, the ranks of its rows and their paired comparisons.
+        truths: how each simulator does on units whose explanation is known; empty if there are none.
+        seed: of everything random in the run.
+        resamples: bootstrap resamples behind each interval, rank and p-value.
+        minimum_coverage: share of the units that must have a score for a row to be ranked.
+        config: the resolved config.
+        provenance: versions, commit and machine that made it.
+        seconds: wall time of each stage.
+        usage: what each stage asked of models.
+    """
+
+    run_id: str
+    created: str
+    task: TaskInfo
+    subject: Identity | None
+    simulators: tuple[SimulatorInfo, ...]
+    explainers: tuple[ExplainerInfo, ...]
+    scorers: tuple[ScorerInfo, ...]
+    rows: tuple[ResultRow, ...]
+    standings: tuple[Standing, ...] = ()
+    truths: tuple[TruthSummary, ...] = ()
+    seed: int = 0
+    resamples: int = 9999
+    minimum_coverage: float = 0.9
+    config: Mapping[str, object] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, StageUsage] = field(default_factory=dict)
+
+    @property
+    def simulator(self) -> SimulatorInfo:
+        """The run's own simulator, by which explainers are ranked."""
+        return self.simulators[0]
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """The summaries of all rows but those of the explanations that came with units."""
+        return tuple(row.summary for row in self.rows if row.summary.role is not Role.TOLD)
+
+    @property
+    def scored(self) -> dict[RowKey, tuple[ScoredExplanation, ...]]:
+        """The scored explanations of each row."""
+        return {row.key: row.scored for row in self.rows}
+
+
+# ---------------------------------------------------------------------------------------------------- write and read
+
+
+def write_run(root: Path, results: Results, board_markdown: str, writers: Sequence[Writer] = ()) -> Path:
+    """Write a run's folder under ``root``, whole or not at all, and point ``latest`` to it.
+
+    The folder is built beside its place, brought to disk and renamed; one of the same run is replaced. A kill at any
+    moment leaves the old folder or the new one: the old one set aside, at worst, where :func:`read_run` finds it.
+
+    Args:
+        root: the folder of all runs.
+        results: what to write.
+        board_markdown: the board.
+        writers: called in turn with the unfinished folder, to add files of their own.
+
+    Returns:
+        The folder.
+
+    Raises:
+        NeuroglossError: it cannot be written; nothing half-written is left.
+    """
+    folder = root / safe_name(f"{results.task.name}-{results.run_id[:12]}")
+    document = {"schema_version": SCHEMA_VERSION, **to_json(compact(results))}
+    with _one_sentence(root), unfinished(folder) as draft:
+        (draft / "results.json").write_bytes(dump(document))
+        (draft / "board.md").write_text(board_markdown, encoding="utf-8", errors="replace")
+        write_tables(draft, tables(results.explainers, results.rows))
+        for writer in writers:
+            writer(draft)
+        sync_tree(draft)
+        put(draft, folder)
+        point(root / "latest", folder.name)
+        failure_path(root, results.run_id).unlink(missing_ok=True)
+    return folder
+
+
+def write_report(folder: Path, name: str, document: Mapping[str, object], page: str) -> None:
+    """Write ``<name>.json`` and ``<name>.md`` into a folder, each whole, in place of earlier ones.
+
+    Raises:
+        NeuroglossError: they cannot be written.
+    """
+    with _one_sentence(folder):
+        write_whole(folder / f"{name}.md", page.encode("utf-8", "replace"))
+        write_whole(folder / f"{name}.json", dump(document))
+
+
+def read_run(folder: Path) -> Results:
+    """Read a run back: exactly what was written, but for what :func:`compact` leaves out, which is empty here.
+
+    Raises:
+        NeuroglossError: it is not a run, it is damaged, or another version of this package wrote it.
+    """
+    folder = _present(folder)
+    missing = [name for name in ("results.json", *TABLES) if not (folder / name).is_file()]
+    if missing:
+        raise NeuroglossError(f"{folder} is not a whole run: {missing[0]} is missing; give a folder under runs/.")
+    return read_results(folder / "results.json")
+
+
+def read_results(path: Path) -> Results:
+    """Read the ``results.json`` of a run.
+
+    Raises:
+        NeuroglossError: it is damaged, or another version of this package wrote it.
+    """
+    document = read_json(path)
+    version = document.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise NeuroglossError(
+            f"{path} has results of schema version {version}, but this version reads {SCHEMA_VERSION}; "
+            "read it with the neurogloss that wrote it, or run again."
+        )
+    results: Results = from_json(Results, document, str(path))
+    return results
+
+
+def _present(folder: Path) -> Path:
+    """Return the folder itself, or where it was set aside when its writer was killed."""
+    return set_aside(folder) if not folder.exists() and set_aside(folder).exists() else folder
+
+
+def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, object]) -> Path:
+    """Leave a record of a run that failed, so that one of many is not lost; a later success removes it.
+
+    Args:
+        root: the folder of all runs.
+        run_id: the hash of its config.
+        sentence: what went wrong.
+        config: the resolved config.
+
+    Raises:
+        NeuroglossError: it cannot be written.
+    """
+    path = failure_path(root, run_id)
+    record = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "sentence": sentence,
+        "config": to_json(config),
+    }
+    with _one_sentence(root):
+        write_whole(path, dump(record))
+    return path
+
+
+def failure_path(root: Path, run_id: str) -> Path:
+    """Return where :func:`write_failure` leaves its record."""
+    return root / "failures" / f"{safe_name(run_id)}.json"
+
+
+def compact(results: Results) -> Results:
+    """Return the results as ``results.json`` holds them: without excerpts, lookup tables and knots."""
+    rows = tuple(dataclasses.replace(row, scored=tuple(map(_compact, row.scored))) for row in results.rows)
+    return dataclasses.replace(results, rows=rows)
+
+
+def _compact(item: ScoredExplanation) -> ScoredExplanation:
+    return dataclasses.replace(
+        item,
+        simulated=(),
+        judged=(),
+        explanation=dataclasses.replace(item.explanation, table=None),
+        calibration=item.calibration and dataclasses.replace(item.calibration, knots=()),
+    )
+
+
+@contextmanager
+def _one_sentence(root: Path) -> Iterator[None]:
+    """Turn a failure of the disk into a sentence for the user."""
+    try:
+        yield
+    except OSError as error:
+        advice = "free some space" if error.errno == errno.ENOSPC else "check that folder, or set output=FOLDER"
+        raise NeuroglossError(
+            f"the run cannot be written to {root} ({error.strerror or error}); {advice} and run again: "
+            "what was paid for is in the store."
+        ) from error

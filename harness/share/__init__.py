@@ -1,0 +1,1 @@
+"""Where finished runs go: trackers and published datasets."""

@@ -1,0 +1,99 @@
+"""Records dealt into splits, and what explainers are shown of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from harness.types import Evidence, Excerpt, NeuroglossError, Record, Splits, UnitRecord
+
+
+def deal(source: UnitRecord) -> Record:
+    """Deal a collected record into splits, with all that explainers may know of it.
+
+    Nothing that explainers may know comes from a valid or a test excerpt.
+
+    Raises:
+        NeuroglossError: there are fewer than 4 top or 3 random excerpts.
+    """
+    splits = split_record(source)
+    hidden = (*splits.valid, *splits.test)
+    return Record(
+        unit=source.unit,
+        splits=splits,
+        shown=splits.train,
+        token_sums=source.token_sums.without(hidden) if source.moments.count else source.token_sums,
+        mean=_cleared_mean(source, splits, hidden),
+        corpus_mean=source.moments.mean,
+        source=source,
+    )
+
+
+def evidence(record: Record) -> Evidence:
+    """Return all that an explainer may know of a unit."""
+    return Evidence(record.unit, record.shown, record.token_sums, record.mean)
+
+
+def split_record(source: UnitRecord) -> Splits:
+    """Deal a record's excerpts, interleaved, into four sets of equal size that share no excerpt (Bills et al., 2023).
+
+    Top excerpts go in turn to train, calibration, valid and test; random ones to calibration, valid and test, after
+    the top ones there. What does not go round evenly is left out.
+
+    Raises:
+        NeuroglossError: there are fewer than 4 top or 3 random excerpts.
+    """
+    top, random = distinct(source)
+    if len(top) < 4 or len(random) < 3:
+        raise NeuroglossError(
+            f"unit {source.unit} has {len(top)} different top and {len(random)} other random excerpts; "
+            "at least 4 and 3 are needed to deal them into splits."
+        )
+    train, *top_shares = _shares(top, 4)
+    calibration, valid, test = (a + b for a, b in zip(top_shares, _shares(random, 3), strict=True))
+    return Splits(train, calibration, valid, test)
+
+
+def distinct(source: UnitRecord) -> tuple[tuple[Excerpt, ...], tuple[Excerpt, ...]]:
+    """Return top and random excerpts, each text where it stands first: a repeated one would be in two splits."""
+    digests: set[str] = set()
+
+    def first_of_each(excerpts: Sequence[Excerpt]) -> tuple[Excerpt, ...]:
+        firsts = []
+        for excerpt in excerpts:
+            if excerpt.digest not in digests:
+                firsts.append(excerpt)
+            digests.add(excerpt.digest)
+        return tuple(firsts)
+
+    return first_of_each(source.top), first_of_each(source.random)
+
+
+def _cleared_mean(source: UnitRecord, splits: Splits, hidden: Sequence[Excerpt]) -> float:
+    """Return the mean activation over the corpus without the hidden excerpts.
+
+    An imported record does not say over how much text its mean was taken: there it is that of what is not hidden.
+    """
+    if not source.moments.count:
+        return _mean((*splits.train, *splits.calibration))
+    activations = [value for excerpt in hidden for value in excerpt.activations[excerpt.scored]]
+    count = source.moments.count - len(activations)
+    return (source.moments.mean * source.moments.count - sum(activations)) / count
+
+
+def _mean(excerpts: Iterable[Excerpt]) -> float:
+    return float(np.mean([value for excerpt in excerpts for value in excerpt.activations[excerpt.scored]]))
+
+
+def _shares(excerpts: tuple[Excerpt, ...], ways: int) -> list[tuple[Excerpt, ...]]:
+    """Deal excerpts in turn into so many splits.
+
+    In its split each stands for all that the split was not dealt, so that weighted sums over one split, too, estimate
+    sums over the whole corpus.
+    """
+    even = len(excerpts) // ways * ways
+    share = len(excerpts) * ways / even
+    weighted = [dataclasses.replace(excerpt, weight=excerpt.weight * share) for excerpt in excerpts[:even]]
+    return [tuple(weighted[first::ways]) for first in range(ways)]

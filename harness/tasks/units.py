@@ -1,0 +1,310 @@
+"""Tasks: units and excerpts frozen under a digest, so that every explainer of a board is measured on the same.
+
+A task of units is a folder: ``task.yaml`` (what it is, how it was made, the digest of every file),
+``records.parquet``, ``tokens.parquet``, ``sums.parquet``, ``README.md``, and ``quantiles.parquet`` where excerpts by
+quantile were collected. It is written whole or not at all, and never changed after. The other kind of task is of
+puzzles (:mod:`harness.tasks.puzzles.task`); :func:`harness.tasks.catalog.read` reads either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.tasks import frozen
+from harness.tasks.frozen import restore
+from harness.tasks.openai_format import every_excerpt
+from harness.types import (
+    Excerpt,
+    ExcerptKind,
+    Identity,
+    Moments,
+    NeuroglossError,
+    Task,
+    TokenSums,
+    Unit,
+    UnitRecord,
+)
+
+if TYPE_CHECKING:  # reading a task needs no model
+    from harness.tasks.collected import Collection
+
+
+RECORDS, TOKENS, SUMS, PAGE = "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
+QUANTILES = "quantiles.parquet"
+_PAGE = Path(__file__).with_name("readme.md")
+
+
+def read_task(folder: Path) -> Task:
+    """Read a task of units and check that it is the one that was published.
+
+    Raises:
+        NeuroglossError: a file is missing, cut short or changed, or a record is not what the task says it is; the
+            sentence names the file, or the unit, and what to do.
+    """
+    described = frozen.read(folder)
+    try:
+        frozen.check_files(folder, described)
+        texts = dict(zip(*_columns(folder / TOKENS, "id", "text"), strict=True))
+        rows = pq.read_table(folder / RECORDS).to_pylist()
+        sums = pq.read_table(folder / SUMS)
+        quantiles = _quantiles(folder, described, texts)
+        records = tuple(_records(described, rows, texts, sums, quantiles))
+        if "imported" in described:  # then token ids are numbers of the task's own
+            records = tuple(
+                _changed(record, lambda excerpt: dataclasses.replace(excerpt, token_ids=())) for record in records
+            )
+        identity = Identity(**described["subject"])
+    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+        raise NeuroglossError(f"{folder} is not laid out as a task ({error!r}); {restore(folder)}") from error
+    return Task(
+        name=described["name"],
+        digest=described["digest"],
+        subject=identity,
+        records=records,
+        excerpt_tokens=described["excerpt_tokens"],
+        leading=described["leading"],
+        description=described["description"],
+    )
+
+
+Strata = dict[str, list[list[Excerpt]]]
+
+
+def _quantiles(folder: Path, described: Mapping[str, Any], texts: Mapping[int, str]) -> Strata:
+    """Return unit -> excerpts of each stratum, for a task that has such."""
+    boundaries = described.get("quantile_boundaries", {})
+    numbers = {name: len(cuts) + 1 for name, cuts in boundaries.items()} | described.get("strata", {})
+    strata: Strata = {name: [[] for _ in range(number)] for name, number in numbers.items()}
+    for row in pq.read_table(folder / QUANTILES).to_pylist() if boundaries else []:
+        _check_row(row, described["excerpt_tokens"])
+        strata[row["neuron"]][row["stratum"]].append(_excerpt(row, texts, described["leading"]))
+    return strata
+
+
+def _records(
+    described: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    texts: Mapping[int, str],
+    sums: pa.Table,
+    quantiles: Strata,
+) -> Iterator[UnitRecord]:
+    excerpts: dict[str, list[Excerpt]] = {}
+    for row in rows:
+        _check_row(row, described["excerpt_tokens"])
+        excerpts.setdefault(row["neuron"], []).append(_excerpt(row, texts, described["leading"]))
+    tokens, counts = tuple(sums["text"].to_pylist()), sums["count"].to_numpy()
+    for name, moments in described["neurons"].items():
+        yield UnitRecord(
+            unit=Unit.parse(name),
+            top=tuple(excerpt for excerpt in excerpts[name] if excerpt.kind is ExcerptKind.TOP),
+            random=tuple(excerpt for excerpt in excerpts[name] if excerpt.kind is ExcerptKind.RANDOM),
+            moments=Moments(**moments),
+            token_sums=TokenSums(tokens, counts, sums[name].to_numpy().astype(np.float64)),
+            by_quantile=tuple(map(tuple, quantiles.get(name, []))),
+            quantile_boundaries=tuple(described.get("quantile_boundaries", {}).get(name, [])),
+        )
+
+
+def _excerpt(row: Mapping[str, Any], texts: Mapping[int, str], leading: int) -> Excerpt:
+    return Excerpt(
+        tokens=tuple(texts[token_id] for token_id in row["token_ids"]),
+        token_ids=tuple(row["token_ids"]),
+        activations=tuple(row["activations"]),
+        kind=ExcerptKind(row["kind"]),
+        weight=row["weight"],
+        source=row["source"],
+        leading=leading,
+    )
+
+
+def _check_row(row: Mapping[str, Any], length: int) -> None:
+    """Refuse an excerpt of another length than the task's, and one with an activation that is not a finite number."""
+    unit = Unit.parse(row["neuron"])
+    if not len(row["token_ids"]) == len(row["activations"]) == length:
+        raise NeuroglossError(
+            f"excerpt {row['source']} of unit {unit} has {len(row['token_ids'])} tokens and "
+            f"{len(row['activations'])} activations, and the task's excerpts have {length}; collect it again."
+        )
+    if not np.isfinite(row["activations"]).all():
+        raise NeuroglossError(
+            f"excerpt {row['source']} of unit {unit} holds an activation that is not a finite number; collect it again "
+            "with the subject in float32."
+        )
+
+
+def _columns(path: Path, *names: str) -> list[list[Any]]:
+    table = pq.read_table(path, columns=list(names))
+    return [table[name].to_pylist() for name in names]
+
+
+def write_task(
+    folder: Path,
+    collection: Collection,
+    description: str = "",
+    origin: Mapping[str, object] | None = None,
+    imported: Mapping[str, object] | None = None,
+) -> Task:
+    """Freeze a collection as the task named like ``folder``, whole or not at all.
+
+    Args:
+        folder: the task's own folder, ``tasks/<name>-v<k>``; it must not exist.
+        collection: as :func:`harness.collect.corpus_pass.collect` returns it.
+        description: a sentence for people.
+        origin: how it was made, as plain values: the config and the package versions. A time or a commit in it would
+            give the same task another digest.
+        imported: the source of records that were not collected; their excerpts have no token ids.
+
+    Returns:
+        The task as it is read back.
+
+    Raises:
+        frozen.ExistsError: the folder exists.
+        NeuroglossError: an excerpt is not as long as the others, or the disk is full; nothing is left behind.
+    """
+    described = _description(folder.name, collection, description, origin or {})
+    if imported is not None:
+        described["imported"] = dict(imported)
+        collection = dataclasses.replace(collection, records=_numbered(collection.records))
+    with frozen.whole(folder) as draft:
+        _write_parquet(draft / RECORDS, _records_table(collection.records, collection.settings.excerpt_tokens))
+        _write_parquet(draft / TOKENS, _tokens_table(collection.records))
+        _write_parquet(draft / SUMS, _sums_table(collection.records))
+        (draft / PAGE).write_text(_page(described), encoding="utf-8", newline="\n")
+        files: tuple[str, ...] = (RECORDS, TOKENS, SUMS, PAGE)
+        if "quantile_boundaries" in described:
+            _write_parquet(draft / QUANTILES, _quantiles_table(collection.records, collection.settings.excerpt_tokens))
+            files += (QUANTILES,)
+        frozen.seal(draft, described, files)
+        task = read_task(draft)  # what cannot be read back is not frozen
+    return task
+
+
+def _numbered(records: Sequence[UnitRecord]) -> tuple[UnitRecord, ...]:
+    """Return the records with token ids of their own: the number of each text among all texts, sorted."""
+    texts = {token for record in records for excerpt in every_excerpt(record) for token in excerpt.tokens}
+    ids = {text: number for number, text in enumerate(sorted(texts))}
+    return tuple(
+        _changed(
+            record, lambda excerpt: dataclasses.replace(excerpt, token_ids=tuple(map(ids.__getitem__, excerpt.tokens)))
+        )
+        for record in records
+    )
+
+
+def _changed(record: UnitRecord, change: Callable[[Excerpt], Excerpt]) -> UnitRecord:
+    """Return a record with each of its excerpts changed."""
+    return dataclasses.replace(
+        record,
+        top=tuple(map(change, record.top)),
+        random=tuple(map(change, record.random)),
+        by_quantile=tuple(tuple(map(change, stratum)) for stratum in record.by_quantile),
+    )
+
+
+def _description(name: str, collection: Collection, description: str, origin: Mapping[str, object]) -> dict[str, Any]:
+    """Return the content of ``task.yaml`` without the digests, which need the files."""
+    settings = collection.settings
+    top, random = settings.top // 4, settings.random // 3
+    stratified = [record for record in collection.records if record.by_quantile or record.quantile_boundaries]
+    boundaries = {str(record.unit): list(record.quantile_boundaries) for record in stratified}
+    strata = {  # imported records may have strata of which nobody knows the boundaries, or boundaries alone
+        str(record.unit): len(record.by_quantile)
+        for record in stratified
+        if len(record.by_quantile) != len(record.quantile_boundaries) + 1
+    }
+    return {
+        "schema": frozen.SCHEMA,
+        "name": name,
+        "description": description,
+        "subject": dataclasses.asdict(collection.subject),
+        "excerpt_tokens": settings.excerpt_tokens,
+        "leading": settings.leading,
+        "splits": {
+            "train": {"top": top, "random": 0},
+            **{split: {"top": top, "random": random} for split in ("calibration", "valid", "test")},
+        },
+        "collection": settings.written,
+        "corpus": {"excerpts": collection.excerpts, "distinct_tokens": collection.distinct_tokens},
+        "threads": collection.threads,
+        "made": dict(origin),
+        "neurons": {str(record.unit): dataclasses.asdict(record.moments) for record in collection.records},
+        "rejected": [str(unit) for unit in collection.rejected],
+        **({"quantile_boundaries": boundaries} if boundaries else {}),
+        **({"strata": strata} if strata else {}),
+    }
+
+
+_COLUMNS = {
+    "neuron": pa.string(),
+    "kind": pa.string(),
+    "weight": pa.float64(),
+    "source": pa.string(),
+    "token_ids": pa.list_(pa.int32()),
+    "activations": pa.list_(pa.float32()),
+}
+
+
+def _records_table(records: Sequence[UnitRecord], length: int) -> pa.Table:
+    rows = [_row(record.unit, excerpt, length) for record in records for excerpt in record.top + record.random]
+    return pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS))
+
+
+def _quantiles_table(records: Sequence[UnitRecord], length: int) -> pa.Table:
+    rows = [
+        {**_row(record.unit, excerpt, length), "stratum": stratum}
+        for record in records
+        for stratum, excerpts in enumerate(record.by_quantile)
+        for excerpt in excerpts
+    ]
+    return pa.Table.from_pylist(rows, schema=pa.schema({**_COLUMNS, "stratum": pa.int32()}))
+
+
+def _row(unit: Unit, excerpt: Excerpt, length: int) -> dict[str, Any]:
+    row = {
+        "neuron": str(unit),
+        "kind": str(excerpt.kind),
+        "weight": excerpt.weight,
+        "source": excerpt.source,
+        "token_ids": excerpt.token_ids,
+        "activations": excerpt.activations,
+    }
+    _check_row(row, length)
+    return row
+
+
+def _tokens_table(records: Sequence[UnitRecord]) -> pa.Table:
+    texts = {
+        token_id: text
+        for record in records
+        for excerpt in every_excerpt(record)
+        for token_id, text in zip(excerpt.token_ids, excerpt.tokens, strict=True)
+    }
+    ids = sorted(texts)
+    return pa.table(
+        {"id": pa.array(ids, pa.int32()), "text": pa.array([texts[token_id] for token_id in ids], pa.string())}
+    )
+
+
+def _sums_table(records: Sequence[UnitRecord]) -> pa.Table:
+    shared = records[0].token_sums
+    sums = {str(record.unit): record.token_sums.sums.astype(np.float32) for record in records}
+    return pa.table({"text": pa.array(shared.tokens, pa.string()), "count": shared.counts, **sums})
+
+
+def _write_parquet(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd", compression_level=19)
+
+
+def _page(described: Mapping[str, Any]) -> str:
+    layers = sorted({Unit.parse(name).place for name in described["neurons"]})
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+    page = environment.from_string(_PAGE.read_text(encoding="utf-8"))
+    return page.render(task=described, layers=f"{layers[0]} to {layers[-1]}") + "\n"

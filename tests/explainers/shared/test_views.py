@@ -1,0 +1,40 @@
+"""Excerpts as text, with marks that cannot be mistaken for what they hold."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.explainers.shared.views import Fired, marked, strongest, text
+
+TOKENS = st.lists(st.tuples(st.text("ab <>\\\n", min_size=1, max_size=3), st.integers(0, 10)), max_size=8)
+
+
+def test_runs_of_firing_tokens_stand_between_one_pair_of_marks() -> None:
+    excerpt = (("un", 5), ("happy", 3), (" and", 2), (" sad", 9))
+    assert marked(excerpt) == "<<unhappy>> and<< sad>>"
+    assert marked(excerpt, threshold=11) == "unhappy and sad"
+    assert marked(()) == ""
+
+
+def test_marks_in_the_text_itself_are_escaped() -> None:
+    assert marked((("a << b", 0), (">>", 5))) == r"a \<\< b<<\>\>>>"
+    assert text(["a\\", "\n<"]) == "a\\\\\\n<"
+
+
+@given(TOKENS)
+def test_without_its_marks_a_marked_excerpt_is_the_text(excerpt) -> None:
+    if not any("<" in token or ">" in token for token, _ in excerpt):
+        assert marked(tuple(excerpt)).replace("<<", "").replace(">>", "") == text(token for token, _ in excerpt)
+
+
+def test_each_token_is_named_once_where_it_fires_most() -> None:
+    excerpts = [(("a", 2), ("b", 0)), (("x", 0), ("a", 7), ("y", 1), ("z", 0)), (("q", 7),)]
+    assert strongest(excerpts) == [Fired("a", 7, "x<<a>>yz"), Fired("q", 7, "<<q>>"), Fired("y", 1, "xa<<y>>z")]
+
+
+@given(st.lists(TOKENS.map(tuple), max_size=4))
+def test_all_that_fires_is_named_and_nothing_else(excerpts) -> None:
+    found = strongest(excerpts)
+    assert {one.token for one in found} == {token for some in excerpts for token, level in some if level > 0}
+    assert [one.level for one in found] == sorted((one.level for one in found), reverse=True)

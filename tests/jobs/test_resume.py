@@ -1,0 +1,69 @@
+"""A run that is killed at any moment goes on from there: nothing is asked twice, and the results are the same."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+KILLS = 3
+TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
+
+
+def command(tiny_task: Path, tiny_llama: Path, output: Path, log: Path) -> list[str]:
+    models = ("explainer_model.fake", "simulator.all_at_once.model")
+    return [
+        *(sys.executable, "-m", "harness", "run"),
+        *(f"task.name={tiny_task.name}", f"task.path={tiny_task}", "subject=transformers"),
+        *(f"subject.name={tiny_llama}", "explainer=[token_activation,shuffled,token_lookup]"),
+        *("explainer_model=fake", "simulator=all_at_once", "model@simulator.all_at_once.model=fake"),
+        *(f"{model}.{setting}" for model in models for setting in (f"log={log}", "delay=0.03")),
+        *("board.resamples=200", f"output={output}"),
+    ]
+
+
+def logged(log: Path) -> list[str]:
+    """The keys of the prompts that the models were asked, in order."""
+    return log.read_text().split() if log.exists() else []
+
+
+def stored(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    with sqlite3.connect(path) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM replies")}
+
+
+@pytest.mark.parametrize("seed", [20260101])
+def test_a_killed_run_resumes(seed: int, tiny_task: Path, tiny_llama: Path, tmp_path: Path) -> None:
+    moments = random.Random(seed)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    log = tmp_path / "log"
+    subprocess.run(command(tiny_task, tiny_llama, whole, tmp_path / "other_log"), check=True, capture_output=True)
+
+    for _ in range(KILLS):
+        before = len(logged(log))
+        process = subprocess.Popen(command(tiny_task, tiny_llama, killed, log), stdout=subprocess.DEVNULL)
+        while len(logged(log)) < before + 1 and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.05, 1.0))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed: make it longer"
+        kept, so_far = stored(killed / "store.sqlite"), len(logged(log))
+        assert len(kept & set(logged(log))) >= so_far - KILLS
+        assert not (killed / "latest").exists()
+
+    done = subprocess.run(command(tiny_task, tiny_llama, killed, log), check=True, capture_output=True, text=True)
+    assert "token_activation" in done.stdout
+    repeated = len(logged(log)) - len(set(logged(log)))
+    assert repeated <= KILLS, "only the reply that was under way at a kill may be asked for again"
+    assert not set(logged(log)[so_far:]) & kept
+    assert sorted(set(logged(log))) == sorted(set(logged(tmp_path / "other_log")))
+    for name in TABLES:
+        assert (killed / "latest" / name).read_bytes() == (whole / "latest" / name).read_bytes()

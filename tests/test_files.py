@@ -1,0 +1,113 @@
+"""Files and folders are seen whole or not at all, whoever else writes them and however writing ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import files
+from harness.files import point, put, safe_name, set_aside, shipped, unfinished
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_takes_its_place_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    files.write_whole(path, b"old")
+    with files.whole_file(path) as stream:
+        stream.write(b"new")
+        stream.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new"
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    files.write_whole(path, b"old")
+    with pytest.raises(KeyboardInterrupt), files.whole_file(path) as stream:  # noqa: PT012
+        stream.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_two_writers_of_a_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    with files.whole_file(path) as first:
+        first.write(b"first")
+        files.write_whole(path, b"second")
+        first.write(b", to its end")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first, to its end"
+
+
+def test_remains_of_a_killed_writer_go_after_an_hour(tmp_path: Path) -> None:
+    path, stale, fresh = (tmp_path / name for name in ("a[1].npz", ".a[1].npz.01.tmp", ".a[1].npz.02.tmp"))
+    stale.write_bytes(b"half")
+    fresh.write_bytes(b"half")
+    hours_ago = time.time() - 2 * files.STALE_SECONDS
+    os.utime(stale, (hours_ago, hours_ago))
+    files.write_whole(path, b"whole")
+    assert names(tmp_path) == sorted([path.name, fresh.name])
+
+
+def test_an_unfinished_folder_goes_on_any_failure_and_so_do_those_of_killed_writers(tmp_path: Path) -> None:
+    remains = tmp_path / ".task-v1.0123.tmp"
+    remains.mkdir()
+    with pytest.raises(ValueError, match="stop"), files.unfinished(tmp_path / "task-v1") as draft:  # noqa: PT012
+        assert names(tmp_path) == [draft.name]
+        raise ValueError("stop")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for content in ("first", "second"):
+        with unfinished(folder) as draft:
+            (draft / content).write_text(content)
+            put(draft, folder)
+    assert names(folder) == ["second"]
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_folder_that_was_set_aside_when_its_writer_was_killed_goes_last(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    set_aside(folder).mkdir()
+    with unfinished(folder) as draft:
+        put(draft, folder)
+    assert names(tmp_path) == ["folder"]
+
+
+def test_a_link_is_moved_in_a_single_step(tmp_path: Path) -> None:
+    for target in ("a", "b"):
+        point(tmp_path / "latest", target)
+        assert (tmp_path / "latest").readlink() == Path(target)
+    assert names(tmp_path) == ["latest"]
+
+
+def test_data_that_ships_lies_beside_the_package_in_its_repository() -> None:
+    assert shipped("conf") == Path(__file__).parents[1] / "conf"
+
+
+@given(st.text())
+def test_a_file_name_is_always_safe_and_never_shared(text: str) -> None:
+    name = safe_name(text)
+    assert name
+    assert len(name) <= 80
+    assert name[0] != "."
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    assert safe_name(name) == name
+    assert safe_name(text + "/") != name
+
+
+def test_an_ordinary_name_stays_as_it_is() -> None:
+    assert safe_name("smollm2-mini-v1_0.2") == "smollm2-mini-v1_0.2"
+    assert safe_name("../../etc/passwd").startswith("etc-passwd-")
