@@ -28,14 +28,14 @@ def terminal() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
 
 
-def show(*parts: RenderableType) -> None:
+def show(*contents: RenderableType) -> None:
     """Print pages, and lines of text that are not wrapped."""
     console = terminal()
-    for part in parts:
-        if isinstance(part, str):
-            console.print(part, soft_wrap=True, markup=False)
+    for content in contents:
+        if isinstance(content, str):
+            console.print(content, soft_wrap=True, markup=False)
         else:
-            console.print(part)
+            console.print(content)
 
 
 class ProgressReporter:

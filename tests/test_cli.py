@@ -202,9 +202,9 @@ def test_an_edited_task_is_refused(neurogloss: Command, small: list[str], tiny_t
 
 def test_the_board_of_an_older_run_is_printed_again(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     _, first, _ = neurogloss("run", *small)
-    status, again, _ = neurogloss("board", str(tmp_path / "runs" / "latest"))
+    status, board, _ = neurogloss("board", str(tmp_path / "runs" / "latest"))
     assert status == 0
-    assert again.strip() in first
+    assert board.strip() in first
 
 
 def test_several_runs_have_one_board_with_tests_between_all_rows(
@@ -250,8 +250,8 @@ def test_power_says_how_many_units_it_takes(neurogloss: Command, small: list[str
 
 
 def test_the_name_of_a_task_that_ships_is_not_given_to_an_import(neurogloss: Command, tmp_path: Path) -> None:
-    rest = ("--subject", "gpt2", "--output", str(tmp_path / "tasks"))
-    status, _, err = neurogloss("tasks", "import", "smollm2-mini-v1", str(tmp_path), *rest)
+    options = ("--subject", "gpt2", "--output", str(tmp_path / "tasks"))
+    status, _, err = neurogloss("tasks", "import", "smollm2-mini-v1", str(tmp_path), *options)
     assert (status, "as that of a task that ships" in err) == (cli.USER_ERROR, True)
     assert not (tmp_path / "tasks").exists()
 

@@ -432,6 +432,13 @@ def test_a_plan_counts_what_judges_will_be_asked(
 # ---------------------------------------------------------------------------------------- stopped, resumed and repeated
 
 
+INTERRUPTIBLE = """import signal
+from harness import cli
+signal.signal(signal.SIGINT, signal.default_int_handler)
+cli.main()"""
+"""The command, which Ctrl-C reaches even where the tests run in the background, whose processes ignore it."""
+
+
 def test_a_run_that_is_interrupted_goes_on_and_asks_nothing_twice(
     run: Callable[..., Path], task: Callable[..., list[str]], server: Server
 ) -> None:
@@ -441,7 +448,7 @@ def test_a_run_that_is_interrupted_goes_on_and_asks_nothing_twice(
     server.delay = 0.05
     chosen = [*task(), "explainer=max_activation", *READER, *server.at("simulator.one_at_a_time.model")]
     chosen += ["simulator.model.concurrency=2", "board.resamples=200"]
-    command = [sys.executable, "-m", "harness.cli", "run", *chosen]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "run", *chosen]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(server.asked) < 10 and process.poll() is None:
         time.sleep(0.01)

@@ -42,12 +42,12 @@ class CollectionPlan:
     folder: Path
 
 
-def prepare(composed: DictConfig, *, again: bool = False) -> CollectionPlan:
+def prepare(composed: DictConfig, *, rebuilding: bool = False) -> CollectionPlan:
     """Return the plan of a collection.
 
     Args:
         composed: its config.
-        again: whether the name may be that of a task that ships.
+        rebuilding: whether the name may be that of a task that ships.
 
     Raises:
         NeuroglossError: the collection cannot be made, as far as can be said before any work.
@@ -59,7 +59,7 @@ def prepare(composed: DictConfig, *, again: bool = False) -> CollectionPlan:
         build.check(values[where], where, where)
         build.assemble(values[where])  # a constructor refuses what its types allow
     catalog.check_name(settings.name)
-    if not again:
+    if not rebuilding:
         catalog.check_free(settings.name)
     folder = Path(settings.output) / settings.name
     if folder.exists():
@@ -82,20 +82,20 @@ def run(plan: CollectionPlan, progress: Progress) -> list[str]:
     """
     if plan.settings.released:
         return _fetch(plan, progress)
-    made = {
+    circumstances = {
         "config": {key: value for key, value in plan.config.items() if key not in WAYS},
         "packages": provenance.provenance()["packages"],
     }
-    collection = _collect(plan, made, progress)
+    collection = _collect(plan, circumstances, progress)
     if collection is None:
         return []
-    _freeze(plan.folder, collection, plan.settings.description, made)
+    _freeze(plan.folder, collection, plan.settings.description, circumstances)
     for state in plan.folder.parent.glob(f".{plan.folder.name}.state-{'[0-9a-f]' * 8}"):
         shutil.rmtree(state, ignore_errors=True)
     return [f"task: {plan.folder}", f"next: {next_command(plan)}"]
 
 
-def _collect(plan: CollectionPlan, made: Mapping[str, Any], progress: Progress) -> Collection | None:
+def _collect(plan: CollectionPlan, circumstances: Mapping[str, Any], progress: Progress) -> Collection | None:
     """Return the collection; None if other workers have yet to end."""
     from harness.collect.corpora import Sampled  # noqa: PLC0415
     from harness.collect.corpus_pass import collect_share  # noqa: PLC0415  # torch takes seconds to import
@@ -104,7 +104,7 @@ def _collect(plan: CollectionPlan, made: Mapping[str, Any], progress: Progress) 
 
     settings = plan.settings
     parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample", "collect")}
-    origin = frozen.digest({**made, "subject": dataclasses.asdict(parts["subject"].identity)})
+    origin = frozen.digest({**circumstances, "subject": dataclasses.asdict(parts["subject"].identity)})
     place = plan.folder.with_name(f".{plan.folder.name}.state-{origin[:8]}")
     states = [
         StateFile(place / f"part-{number}-of-{settings.workers}.npz", origin, settings.save_every)
@@ -121,13 +121,13 @@ def _collect(plan: CollectionPlan, made: Mapping[str, Any], progress: Progress) 
     )
 
 
-def _freeze(folder: Path, collection: Collection, description: str, made: Mapping[str, object]) -> None:
+def _freeze(folder: Path, collection: Collection, description: str, circumstances: Mapping[str, object]) -> None:
     """Freeze a collection, unless another worker, that has ended at the same time, has frozen the very same."""
     try:
-        units.write_task(folder, collection, description, made)
+        units.write_task(folder, collection, description, circumstances)
     except frozen.ExistsError:
         with tempfile.TemporaryDirectory(prefix=f"{folder.name}-") as scratch:
-            task = units.write_task(Path(scratch) / folder.name, collection, description, made)
+            task = units.write_task(Path(scratch) / folder.name, collection, description, circumstances)
         if task.digest != frozen.read(folder)["digest"]:
             raise
 
@@ -208,24 +208,24 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     collection = Collection(subject, settings, imported.records, (), excerpts=0, distinct_tokens=0, threads=1)
     origin = {"format": "OpenAI's neuron-explainer", "decimals": str(imported.decimals), "rounded": imported.rounded}
     task = units.write_task(folder, collection, description, imported=origin)
-    repeated = sum(len(record.top) + len(record.random) for record in imported.records)
-    repeated -= sum(len(top) + len(random) for top, random in distinct)
+    duplicates = sum(len(record.top) + len(record.random) for record in imported.records)
+    duplicates -= sum(len(top) + len(random) for top, random in distinct)
     return [
         f"task: {folder}, {task.size}, digest {task.digest}",
-        *_import_notes(random, repeated, imported.rounded),
+        *_import_notes(random, duplicates, imported.rounded),
         f"next: neurogloss run {shlex.join(_task_words(folder))} scores=panel",
     ]
 
 
-def _import_notes(random: int, repeated: int, rounded: int) -> Iterator[str]:
+def _import_notes(random: int, duplicates: int, rounded: int) -> Iterator[str]:
     """Yield what differs from a task as it is collected here."""
     if random < USUAL_RANDOM:
         yield (
             f"its records have {random} random excerpts, not {USUAL_RANDOM}: calibration, valid and test get "
             f"{random // 3} each."
         )
-    if repeated:
-        yield f"{repeated} excerpts stand again in the same record: they are kept, and dealt into splits once."
+    if duplicates:
+        yield f"{duplicates} excerpts stand again in the same record: they are kept, and dealt into splits once."
     if rounded:
         yield f"{rounded} activations were written with more digits than a float32 has, and are rounded."
 
@@ -295,7 +295,7 @@ def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str
     plugins.load(config.get("plugins") or ())
     with tempfile.TemporaryDirectory(prefix=f"{task.name}-") as scratch:
         place = target or Path(scratch) / task.name
-        plan = prepare(OmegaConf.create({**config, "output": str(place.parent), "name": place.name}), again=True)
+        plan = prepare(OmegaConf.create({**config, "output": str(place.parent), "name": place.name}), rebuilding=True)
         run(plan, progress)
         return compare.compare(task, units.read_task(plan.folder))
 

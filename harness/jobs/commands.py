@@ -20,15 +20,20 @@ def show_board(options: argparse.Namespace) -> None:
 
 
 def show_agreement(options: argparse.Namespace) -> None:
-    """Compare two simulators; write and print what comes out."""
+    """Compare two simulators, of one run or of two; write and print what comes out."""
+    from harness.files import safe_name
     from harness.report import agreement_page, page
     from harness.results import agreement as agreement_results
     from harness.studies import agreement
 
-    comparison = agreement.compare(options.first, options.second, options.simulators)
+    simulators = tuple(options.simulators) if options.simulators else None
+    comparison = agreement.compare(options.first, options.second, simulators)
     report = agreement_page.build(comparison)
-    runs = dict.fromkeys(side.run_id[:12] for side in (comparison.first, comparison.second))
-    folder = options.output or options.first.resolve().parent / "-".join([agreement_results.NAME, *runs])
+    sides = (comparison.first, comparison.second)
+    runs = dict.fromkeys(side.run_id[:12] for side in sides)
+    names = [side.simulator.name for side in sides] if len(runs) == 1 else []
+    name = safe_name("-".join([agreement_results.NAME, *runs, *names]))
+    folder = options.output or options.first.resolve().parent / name
     agreement_results.write(folder, comparison, page.markdown_page(report))
     show(page.render(report), "", f"agreement: {folder}")
 

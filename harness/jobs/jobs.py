@@ -110,8 +110,8 @@ class RunJob:
         from harness.jobs.boards import boards_by_task
         from harness.report import page
 
-        for shown in boards_by_task(outcomes):
-            yield shown if isinstance(shown, str) else page.render(shown)
+        for board in boards_by_task(outcomes):
+            yield board if isinstance(board, str) else page.render(board)
 
     def record_failure(self, plan: RunPlan, sentence: str) -> Path:
         """Write what went wrong in a run, and its config, into the folder of runs."""

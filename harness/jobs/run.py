@@ -66,6 +66,7 @@ def prepare(composed: DictConfig) -> RunPlan:
         raise NeuroglossError("no simulator is chosen; add simulator=tuned, for example.")
     for node in nodes:
         build.check(node.node, f"explainer.{node.method}")
+        build.assemble(node.node)  # a constructor refuses what its types allow
     groups = {
         "simulator": settings.simulator,
         "task.controls": settings.task.controls,
@@ -76,6 +77,7 @@ def prepare(composed: DictConfig) -> RunPlan:
     for group, nodes_by_name in groups.items():
         for name, node in nodes_by_name.items():
             build.check(node, f"{group}.{name}")
+            build.assemble(node)
     build.check(settings.subject, "subject")
     for tracker in trackers_of(settings):
         tracker.check()

@@ -30,9 +30,9 @@ SMALL = (
 
 
 def command(*arguments: str) -> int:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_of:
         cli.main(arguments)
-    return int(ended.value.code or 0)
+    return int(exit_of.value.code or 0)
 
 
 def printed(capsys: pytest.CaptureFixture[str]) -> str:
@@ -66,8 +66,8 @@ def test_several_workers_freeze_the_same_task_as_one(
         assert "the worker that ends last freezes the task" in printed(capsys)
         assert catalog.list_tasks(tmp_path / "shared") == []
     assert collect(tiny_llama, text, tmp_path / "shared", *shared, "worker=1") == 0
-    one, other = (frozen.read(tmp_path / where / "tiny-v1")["digest"] for where in ("alone", "shared"))
-    assert one == other
+    first_digest, second_digest = (frozen.read(tmp_path / where / "tiny-v1")["digest"] for where in ("alone", "shared"))
+    assert first_digest == second_digest
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["tiny-v1"]
 
 
@@ -78,13 +78,13 @@ def test_workers_that_end_together_freeze_one_task(
     shared, read, sealed = tmp_path / "shared", threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
     save, seal, first = StateFile.save, frozen.seal, iter([True, True])
 
-    def save_together(*what: Any) -> None:
-        save(*what)
-        if what[-1] is not None:
+    def save_together(*arguments: Any) -> None:
+        save(*arguments)
+        if arguments[-1] is not None:
             read.wait()
 
-    def seal_together(*what: Any) -> Any:
-        description = seal(*what)
+    def seal_together(*arguments: Any) -> Any:
+        description = seal(*arguments)
         if next(first, False):
             sealed.wait()
             assert catalog.list_tasks(shared) == []
@@ -99,8 +99,8 @@ def test_workers_that_end_together_freeze_one_task(
         sentences = list(pool.map(lambda plan: collection.run(plan, lambda *_: None), plans))
     assert [first for first, _ in sentences] == [f"task: {shared / 'tiny-v1'}"] * 2
     assert [path.name for path in shared.iterdir()] == ["tiny-v1"]
-    one, other = (frozen.read(where / "tiny-v1")["digest"] for where in (tmp_path / "alone", shared))
-    assert one == other
+    first_digest, second_digest = (frozen.read(where / "tiny-v1")["digest"] for where in (tmp_path / "alone", shared))
+    assert first_digest == second_digest
 
 
 def test_another_task_that_was_frozen_meanwhile_is_no_success(tiny_llama: Path, text: Path, tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_what_cannot_be_collected_is_refused_with_a_sentence(
     tiny_gpt2: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: str, sentence: str
 ) -> None:
     words = collecting(tiny_gpt2, text, tmp_path / "out")
-    rest = [word for word in words if word.split(".")[0] not in wrong.split("=")]
-    assert command("collect", *rest, *wrong.split()) == 2
+    others = [word for word in words if word.split(".")[0] not in wrong.split("=")]
+    assert command("collect", *others, *wrong.split()) == 2
     assert sentence in printed(capsys)
 
 
@@ -174,8 +174,8 @@ def test_a_collection_ends_with_the_next_command_which_runs(
         "run",
         *("subject=transformers", f"subject.name={tiny_llama}", "subject.batch_size=3", "task=tiny-v1"),
     ]
-    rest = ("explainer=[max_activation]", "simulator=token_overlap", "board.resamples=200")
-    assert command(*words, *rest) == 0, printed(capsys)
+    words += ("explainer=[max_activation]", "simulator=token_overlap", "board.resamples=200")
+    assert command(*words) == 0, printed(capsys)
     assert read_run(tmp_path / "runs" / "latest").task.name == "tiny-v1"
 
 
@@ -268,28 +268,28 @@ def test_a_collection_that_was_killed_has_no_text_written_twice(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampled = ("subject=transformers", f"subject.name={tiny_llama}", "corpus=smollm2_sampled", "corpus.documents=48")
-    own = (*sampled, "corpus.document_tokens=64", "corpus.batch_size=8", "sample.per_layer=1", *SMALL)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    written: list[int] = []
+    words = (*sampled, "corpus.document_tokens=64", "corpus.batch_size=8", "sample.per_layer=1", *SMALL)
+    uninterrupted, killed = tmp_path / "whole", tmp_path / "killed"
+    counts: list[int] = []
     write, read = sampling._continuations, TransformersSubject.visit
 
     def counted(model: Any, prompts: list[Any], *more: Any) -> Any:
-        written.append(len(prompts))
+        counts.append(len(prompts))
         return write(model, prompts, *more)
 
-    def stopped(*given: Any) -> None:
-        if sum(written) > 24:
+    def stopped(*arguments: Any) -> None:
+        if sum(counts) > 24:
             raise KeyboardInterrupt
-        read(*given)
+        read(*arguments)
 
     monkeypatch.setattr(sampling, "_continuations", counted)
-    assert command("collect", "name=tiny-v1", f"output={whole}", *own) == 0
-    written.clear()
+    assert command("collect", "name=tiny-v1", f"output={uninterrupted}", *words) == 0
+    counts.clear()
     with monkeypatch.context() as patch:
         patch.setattr(TransformersSubject, "visit", stopped)
-        assert command("collect", "name=tiny-v1", f"output={killed}", *own) == cli.INTERRUPTED
-    assert 24 < sum(written) < 48
-    assert command("collect", "name=tiny-v1", f"output={killed}", *own) == 0
-    assert 48 <= sum(written) < 48 + 8  # a batch of which not every text was kept is written again
-    one, other = (frozen.read(where / "tiny-v1")["digest"] for where in (whole, killed))
-    assert one == other
+        assert command("collect", "name=tiny-v1", f"output={killed}", *words) == cli.INTERRUPTED
+    assert 24 < sum(counts) < 48
+    assert command("collect", "name=tiny-v1", f"output={killed}", *words) == 0
+    assert 48 <= sum(counts) < 48 + 8  # a batch of which not every text was kept is written again
+    first_digest, second_digest = (frozen.read(where / "tiny-v1")["digest"] for where in (uninterrupted, killed))
+    assert first_digest == second_digest

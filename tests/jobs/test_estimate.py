@@ -69,20 +69,20 @@ def test_judges_are_planned_as_they_are_asked(neurogloss: Command, small: list[s
         "model@scores.detection.model=fake",
         f"scores.detection.model.log={tmp_path / 'log'}",
     ]
-    planned = rows_of(plan(neurogloss, judged))["score by detection fake"]
+    row = rows_of(plan(neurogloss, judged))["score by detection fake"]
     status, _, err = neurogloss("run", *judged)
     assert status == 0, err
-    assert int(planned[0]) == len((tmp_path / "log").read_text().split())
+    assert int(row[0]) == len((tmp_path / "log").read_text().split())
 
 
 def test_what_a_run_has_stored_is_not_planned_again(neurogloss: Command, small: list[str]) -> None:
     arguments = [*without(small, "simulator"), *METHODS, *FAKE]
-    before = rows_of(plan(neurogloss, arguments))
-    assert int(before["all"][0]) > 4
+    rows = rows_of(plan(neurogloss, arguments))
+    assert int(rows["all"][0]) > 4
     status, _, err = neurogloss("run", *arguments)
     assert status == 0, err
-    after = rows_of(plan(neurogloss, arguments))
-    assert after["all"][:2] == ["0", before["all"][0]]
+    resumed = rows_of(plan(neurogloss, arguments))
+    assert resumed["all"][:2] == ["0", rows["all"][0]]
 
 
 def test_all_that_choosing_among_candidates_asks_is_planned(
@@ -90,11 +90,18 @@ def test_all_that_choosing_among_candidates_asks_is_planned(
 ) -> None:
     log = tmp_path / "log"
     logged = [f"{where}.log={log}" for where in ("explainer_model.fake", "simulator.all_at_once.model")]
-    several = [*without(small, "simulator"), *METHODS, *FAKE, *logged, "asking.candidates=3", "asking.temperature=0.7"]
-    planned = rows_of(plan(neurogloss, several))
-    status, _, err = neurogloss("run", *several)
+    overrides = [
+        *without(small, "simulator"),
+        *METHODS,
+        *FAKE,
+        *logged,
+        "asking.candidates=3",
+        "asking.temperature=0.7",
+    ]
+    rows = rows_of(plan(neurogloss, overrides))
+    status, _, err = neurogloss("run", *overrides)
     assert status == 0, err
-    assert int(planned["all"][0]) == len(log.read_text().split())
+    assert int(rows["all"][0]) == len(log.read_text().split())
 
 
 def test_a_candidate_that_may_be_chosen_is_planned_at_its_longest() -> None:

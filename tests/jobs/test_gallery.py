@@ -127,19 +127,21 @@ def sections(page: str) -> dict[str, str]:
 
 
 def test_the_page_that_is_kept_has_every_method_and_the_prompts_of_today() -> None:
-    kept = KEPT.read_text()
-    methods = [name.partition(" · ")[0] for name in sections(kept)]
+    page_of_repository = KEPT.read_text()
+    methods = [name.partition(" · ")[0] for name in sections(page_of_repository)]
     assert methods == gallery.options(), f"write it again: neurogloss explainers --write {KEPT}"
-    named = set(re.findall(r"\b([a-z_]+-v\d+)\+[0-9a-f]{8}\b", kept))
-    assert {load(PROMPTS, name).version for name in named} == set(re.findall(r"\b[a-z_]+-v\d+\+[0-9a-f]{8}\b", kept))
-    assert named == {path.stem for path in PROMPTS.glob("*.yaml")}
+    prompts = set(re.findall(r"\b([a-z_]+-v\d+)\+[0-9a-f]{8}\b", page_of_repository))
+    assert {load(PROMPTS, name).version for name in prompts} == set(
+        re.findall(r"\b[a-z_]+-v\d+\+[0-9a-f]{8}\b", page_of_repository)
+    )
+    assert prompts == {path.stem for path in PROMPTS.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
 def test_the_page_that_is_kept_shows_what_is_shown_today(name: str, tmp_path: Path) -> None:
     ((_, today),) = sections(page([f"store={tmp_path / 's'}"], name)).items()
-    (kept,) = [part for row, part in sections(KEPT.read_text()).items() if row.partition(" · ")[0] == name]
+    (section,) = [part for row, part in sections(KEPT.read_text()).items() if row.partition(" · ")[0] == name]
     questions = re.findall(r"user:\n\n(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL)
     assert questions or "Explanation (ok)" in today
     for _, question in questions or re.findall(r"(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL):
-        assert question in kept
+        assert question in section

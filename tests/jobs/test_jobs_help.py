@@ -26,9 +26,9 @@ def groups_of(config: str) -> set[str]:
 
 @pytest.mark.parametrize("name", JOBS)
 def test_the_groups_of_a_job_are_those_of_its_config(name: str) -> None:
-    named = {group for group, _ in jobs_help.HELP[name].groups}
-    assert named - {"model"} == groups_of(JOBS[name].config)
-    for group in named:
+    groups = {group for group, _ in jobs_help.HELP[name].groups}
+    assert groups - {"model"} == groups_of(JOBS[name].config)
+    for group in groups:
         assert {path.stem for path in (CONF / group).glob("*.yaml")} <= set(jobs_help.options(group, [CONF]))
 
 

@@ -116,8 +116,8 @@ def test_a_sweep_over_tasks_ends_with_a_board_for_each(
     monkeypatch.chdir(tmp_path)
     shutil.copytree(tiny_task, tmp_path / "tasks" / "tiny-v1")
     assert neurogloss("tasks", "rebuild", str(puzzle_source), "--write", "tasks/pair-v1")[0] == 0
-    rest = [text for text in small if not text.startswith("task.")]
-    status, out, err = neurogloss("run", "-m", *rest, "explainer=max_activation", "task=tiny-v1,pair-v1")
+    words = [text for text in small if not text.startswith("task.")]
+    status, out, err = neurogloss("run", "-m", *words, "explainer=max_activation", "task=tiny-v1,pair-v1")
     assert status == 0, err
     assert (out.count("Board of tiny-v1"), out.count("Board of pair-v1")) == (1, 1)
 
@@ -215,8 +215,8 @@ def test_configs_of_ones_own_are_found_by_every_job(neurogloss: Command, small: 
     assert "five" in neurogloss("run", "--config-dir", str(folder), "--help")[1]
     status, out, err = neurogloss("run", *small, "explainer=five")
     assert (status, "there is no explainer called five" in err) == (cli.USER_ERROR, True)
-    shown = neurogloss("run", "--cfg", "job", "--config-dir", str(folder), *small, "explainer=five")
-    assert (shown[0], "tokens: 5" in shown[1]) == (0, True)
+    status, out, _ = neurogloss("run", "--cfg", "job", "--config-dir", str(folder), *small, "explainer=five")
+    assert (status, "tokens: 5" in out) == (0, True)
 
 
 def test_every_job_has_a_config() -> None:

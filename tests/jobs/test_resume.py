@@ -43,27 +43,29 @@ def stored(path: Path) -> set[str]:
 @pytest.mark.parametrize("seed", [20260101])
 def test_a_killed_run_resumes(seed: int, tiny_task: Path, tiny_llama: Path, tmp_path: Path) -> None:
     moments = random.Random(seed)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    uninterrupted, killed = tmp_path / "whole", tmp_path / "killed"
     log = tmp_path / "log"
-    subprocess.run(command(tiny_task, tiny_llama, whole, tmp_path / "other_log"), check=True, capture_output=True)
+    subprocess.run(
+        command(tiny_task, tiny_llama, uninterrupted, tmp_path / "other_log"), check=True, capture_output=True
+    )
 
     for _ in range(KILLS):
-        before = len(logged(log))
+        count = len(logged(log))
         process = subprocess.Popen(command(tiny_task, tiny_llama, killed, log), stdout=subprocess.DEVNULL)
-        while len(logged(log)) < before + 1 and process.poll() is None:
+        while len(logged(log)) < count + 1 and process.poll() is None:
             time.sleep(0.01)
         time.sleep(moments.uniform(0.05, 1.0))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "the run ended before it was killed: make it longer"
-        kept, so_far = stored(killed / "store.sqlite"), len(logged(log))
-        assert len(kept & set(logged(log))) >= so_far - KILLS
+        replies, so_far = stored(killed / "store.sqlite"), len(logged(log))
+        assert len(replies & set(logged(log))) >= so_far - KILLS
         assert not (killed / "latest").exists()
 
-    done = subprocess.run(command(tiny_task, tiny_llama, killed, log), check=True, capture_output=True, text=True)
-    assert "token_activation" in done.stdout
-    repeated = len(logged(log)) - len(set(logged(log)))
-    assert repeated <= KILLS, "only the reply that was under way at a kill may be asked for again"
-    assert not set(logged(log)[so_far:]) & kept
+    completed = subprocess.run(command(tiny_task, tiny_llama, killed, log), check=True, capture_output=True, text=True)
+    assert "token_activation" in completed.stdout
+    duplicates = len(logged(log)) - len(set(logged(log)))
+    assert duplicates <= KILLS, "only the reply that was under way at a kill may be asked for again"
+    assert not set(logged(log)[so_far:]) & replies
     assert sorted(set(logged(log))) == sorted(set(logged(tmp_path / "other_log")))
     for name in TABLES:
-        assert (killed / "latest" / name).read_bytes() == (whole / "latest" / name).read_bytes()
+        assert (killed / "latest" / name).read_bytes() == (uninterrupted / "latest" / name).read_bytes()

@@ -59,10 +59,10 @@ def test_a_source_is_frozen_once_and_then_compared(neurogloss: Command, root: Pa
     status, out, _ = neurogloss("tasks", "rebuild", "puzzles-v1")
     assert (status, out) == (0, f"puzzles-v1: compiles to the same digest, {digest}\n")
     path = root / "puzzles-v1" / "puzzles.json"
-    before = path.read_bytes()
+    content = path.read_bytes()
     status, out, _ = neurogloss("tasks", "rebuild", "puzzles-v1", "--write", str(root / "puzzles-v2"))
     assert status == 0
-    assert path.read_bytes() == before
+    assert path.read_bytes() == content
     lines = neurogloss("tasks", "ls")[1].splitlines()
     assert [line.split(maxsplit=2)[::2] for line in lines] == [
         ["puzzles-v1", "2 puzzles"],
@@ -80,8 +80,8 @@ def test_a_compiler_that_changed_is_found(neurogloss: Command, frozen: Path, mon
 
 def test_it_is_shown_and_verified_like_any_task(neurogloss: Command, frozen: Path) -> None:
     assert "puzzles-v1: whole, 2 puzzles, digest" in neurogloss("tasks", "verify", "puzzles-v1")[1]
-    shown = neurogloss("tasks", "show", str(frozen))[1]
-    assert "pets  lexical, 12 texts: the words dog and cat" in shown
+    page = neurogloss("tasks", "show", str(frozen))[1]
+    assert "pets  lexical, 12 texts: the words dog and cat" in page
     (frozen / "puzzles.json").write_text("{}")
     assert "is not as it was published" in neurogloss("tasks", "verify", "puzzles-v1")[2]
 
@@ -110,9 +110,9 @@ def test_a_run_leaves_everything_and_prints_its_boards(neurogloss: Command, froz
     assert neurogloss("board", str(folder))[1].strip() in out
 
     # everything from the store: the same scores, no seconds
-    again, resumed = run(neurogloss, *ASKED)
+    board, resumed = run(neurogloss, *ASKED)
     assert [row.scored for row in resumed.rows] == [row.scored for row in results.rows]
-    assert "answered from the store" in again
+    assert "answered from the store" in board
     assert resumed.usage["simulate by all_at_once"].spent.requests == 0
 
 

@@ -51,10 +51,10 @@ SHUFFLED = {
 
 def test_the_model_of_an_explainer_is_found_within_it(asking: Remembering) -> None:
     subject = TransformersSubject("unused")
-    built = build_explainer(ExplainerNode("mine · writer", "mine", "writer", SHUFFLED), subject, asking)
-    assert isinstance(built.explainer, Shuffled)
-    assert [type(model) for model in built.models] == [StoredModel]
-    described = built.describe([])
+    tool = build_explainer(ExplainerNode("mine · writer", "mine", "writer", SHUFFLED), subject, asking)
+    assert isinstance(tool.explainer, Shuffled)
+    assert [type(model) for model in tool.models] == [StoredModel]
+    described = tool.describe([])
     assert (described.name, described.method, described.model) == ("mine · writer", "mine", "writer")
     assert described.role is Role.FLOOR
     assert described.identity is not None
@@ -71,9 +71,11 @@ def test_what_is_set_like_the_subject_is_the_subject_and_loads_once(asking: Reme
     subject._loaded = "as if"  # type: ignore[attr-defined]  # what was loaded since does not tell them apart
     node = {"use": "explainer/logit_lens", "prompt": "logit_lens-v1", "model": {"use": "model/fake"}}
     alike = {**node, "subject": {"use": "subject/transformers", "name": "a"}}
-    other = {**node, "subject": {"use": "subject/transformers", "name": "b"}}
-    built = [build_explainer(ExplainerNode("x", "x", "", each), subject, asking).explainer for each in (alike, other)]
-    assert [explainer.subject is subject for explainer in built] == [True, False]  # type: ignore[union-attr]
+    different = {**node, "subject": {"use": "subject/transformers", "name": "b"}}
+    explainers = [
+        build_explainer(ExplainerNode("x", "x", "", each), subject, asking).explainer for each in (alike, different)
+    ]
+    assert [explainer.subject is subject for explainer in explainers] == [True, False]  # type: ignore[union-attr]
 
 
 def test_rows_are_explainers_by_the_runs_simulators_and_told_explanations_by_every_one(
