@@ -614,7 +614,7 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[str]:
     """What README.md has the reader type after the name of the command."""
-    lines = [line.strip() for block in blocks("sh") for line in block.splitlines()]
+    lines = [line.strip() for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
     return [line.partition("neurogloss ")[2] for line in lines if re.match(r"(\S*/)?neurogloss ", line)]
 
 

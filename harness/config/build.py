@@ -156,4 +156,5 @@ def _words(hint: Any) -> str:
         return " or ".join(map(str, inner))
     if _is_container(hint):
         return "a mapping" if issubclass(origin or hint, Mapping) else "a list"
-    return PLAIN.get(hint, f"a node that builds a {getattr(hint, '__name__', hint)}")
+    name = str(getattr(hint, "__name__", hint))
+    return PLAIN.get(hint, f"a node that builds {'an' if name[0] in 'AEIOU' else 'a'} {name}")

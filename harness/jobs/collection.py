@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config import build, compose, plugins
@@ -92,7 +91,7 @@ def run(plan: CollectionPlan, progress: Progress) -> list[str]:
     _freeze(plan.folder, collection, plan.settings.description, circumstances)
     for state in plan.folder.parent.glob(f".{plan.folder.name}.state-{'[0-9a-f]' * 8}"):
         shutil.rmtree(state, ignore_errors=True)
-    return [f"task: {plan.folder}", f"next: {next_command(plan)}"]
+    return [f"task: {plan.folder}"]
 
 
 def _collect(plan: CollectionPlan, circumstances: Mapping[str, Any], progress: Progress) -> Collection | None:
@@ -146,11 +145,21 @@ def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
 
 
 def next_command(plan: CollectionPlan) -> str:
-    """Return the command that runs the task of a collection, with the subject that it was collected from."""
+    """Return the command that runs the task of a collection, with the subject that it was collected from.
+
+    Where records were released by others, the subject is not here.
+    """
+    if plan.settings.released:
+        return command_without_subject(plan.folder)
     names = plan.settings.plugins
     loaded = [f"plugins=[{','.join(names)}]"] if names else []
     words = [*loaded, *_subject_words(plan.settings.subject), *_task_words(plan.folder)]
-    return f"neurogloss run {' '.join(map(shlex.quote, words))}"
+    return f"neurogloss run {shlex.join(words)}"
+
+
+def command_without_subject(folder: Path) -> str:
+    """Return the command that runs a task whose subject is not here, so that nothing may ask it."""
+    return f"neurogloss run {shlex.join(_task_words(folder))} scores=panel"
 
 
 def _task_words(folder: Path) -> list[str]:
@@ -160,24 +169,33 @@ def _task_words(folder: Path) -> list[str]:
 
 
 def _subject_words(node: Mapping[str, Any]) -> list[str]:
-    """Return the overrides that make a subject of an option of ``conf/subject``: of that which needs the fewest."""
+    """Return the overrides of a run that make a subject: none if it is the run's own, else of the nearest option."""
+    if _subject([]) == node:
+        return []
     folders = [shipped("conf"), *plugins.conf_folders()]
-    files = [path for folder in folders for path in sorted((folder / "subject").glob("*.yaml"))]
-    options = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
-    fitting = {name: option for name, option in options.items() if option.get("use") == node.get("use")}
-    changes = {name: list(_changes(option, node)) for name, option in fitting.items()}
-    name = min(changes, key=lambda option: len(changes[option]), default="")
-    is_default = name == _DEFAULT_SUBJECT and not changes[name]
-    return [] if not name or is_default else [f"subject={name}", *changes[name]]
+    names = sorted({path.stem for folder in folders for path in (folder / "subject").glob("*.yaml")})
+    options = {name: _subject([f"subject={name}"]) for name in names}
+    changes = {
+        name: [f"subject={name}", *_changes(option, node, "subject")]
+        for name, option in options.items()
+        if option.get("use") == node.get("use")
+    }
+    return min(changes.values(), key=len, default=[])
 
 
-_DEFAULT_SUBJECT = "smollm2"
+def _subject(overrides: Sequence[str]) -> Any:
+    """Return the subject that a run would have."""
+    return OmegaConf.to_container(compose.composed("run", overrides).subject)
 
 
-def _changes(option: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[str]:
+def _changes(option: Mapping[str, Any], node: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Yield the overrides that make a node of an option."""
     for key, value in node.items():
-        if option.get(key, OPEN) != value:
-            yield f"{'' if key in option else '+'}subject.{key}={'null' if value is None else value}"
+        chosen = option.get(key, OPEN)
+        if isinstance(value, Mapping) and isinstance(chosen, Mapping):
+            yield from _changes(chosen, value, f"{where}.{key}")
+        elif chosen != value:
+            yield f"{'' if key in option else '+'}{where}.{key}={'null' if value is None else value}"
 
 
 # --------------------------------------------------------------------------------------------------- import and export
@@ -213,7 +231,6 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     return [
         f"task: {folder}, {task.size}, digest {task.digest}",
         *_import_notes(random, duplicates, imported.rounded),
-        f"next: neurogloss run {shlex.join(_task_words(folder))} scores=panel",
     ]
 
 

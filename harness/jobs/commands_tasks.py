@@ -126,8 +126,10 @@ def import_task(options: argparse.Namespace) -> None:
     catalog.check_name(options.name)
     catalog.check_free(options.name)
     subject = Identity(options.subject, options.revision)
-    for sentence in collection.import_records(options.files, options.output / options.name, subject):
+    folder = options.output / options.name
+    for sentence in collection.import_records(options.files, folder, subject):
         print(sentence)
+    print(f"next: {collection.command_without_subject(folder)}")
 
 
 def export_task(options: argparse.Namespace) -> None:

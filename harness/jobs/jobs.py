@@ -145,8 +145,16 @@ class PlanJob:
         yield page.render(outcome)
 
 
+@dataclass(frozen=True)
+class CollectOutcome:
+    """A collection that has ended: what there is to say of its task, in sentences, none if other workers go on."""
+
+    plan: CollectionPlan
+    sentences: tuple[str, ...]
+
+
 class CollectJob:
-    """Freezes a task; the outcome is what there is to say of it, in sentences."""
+    """Freezes a task."""
 
     name = "collect"
     config = "collect"
@@ -157,15 +165,19 @@ class CollectJob:
 
         return collection.prepare(composed)
 
-    def run(self, plan: CollectionPlan, overrides: Sequence[str], progress: Progress) -> list[str]:  # noqa: ARG002
+    def run(self, plan: CollectionPlan, overrides: Sequence[str], progress: Progress) -> CollectOutcome:  # noqa: ARG002
         """Collect, and freeze what comes out."""
         from harness.jobs import collection
 
-        return collection.run(plan, progress)
+        return CollectOutcome(plan, tuple(collection.run(plan, progress)))
 
-    def show(self, outcome: Sequence[str]) -> Iterator[RenderableType]:
-        """Yield the sentences."""
-        yield from outcome or ["this worker's share is done; the worker that ends last freezes the task."]
+    def show(self, outcome: CollectOutcome) -> Iterator[RenderableType]:
+        """Yield the sentences, and the command that runs the task."""
+        from harness.jobs import collection
+
+        yield from outcome.sentences or ["this worker's share is done; the worker that ends last freezes the task."]
+        if outcome.sentences:
+            yield f"next: {collection.next_command(outcome.plan)}"
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ def test_no_file_names_a_module() -> None:
 
 def test_every_class_of_the_table_is_used_by_a_config() -> None:
     text = "\n".join(path.read_text() for path in _files())
-    assert not [name for name in CLASSES if f"use: {name}\n" not in text]
+    of_audits = {"subject/reinitialised"}  # an audit puts it in the place of the run's own subject
+    assert {name for name in CLASSES if f"use: {name}\n" not in text} == of_audits
 
 
 @pytest.mark.parametrize("option", ["puzzles-v1", "puzzles"])

@@ -97,7 +97,7 @@ def test_workers_that_end_together_freeze_one_task(
     plans = [collection.prepare(composed("collect", [*words, f"worker={worker}"])) for worker in (0, 1)]
     with ThreadPoolExecutor(2) as pool:
         sentences = list(pool.map(lambda plan: collection.run(plan, lambda *_: None), plans))
-    assert [first for first, _ in sentences] == [f"task: {shared / 'tiny-v1'}"] * 2
+    assert sentences == [[f"task: {shared / 'tiny-v1'}"]] * 2
     assert [path.name for path in shared.iterdir()] == ["tiny-v1"]
     first_digest, second_digest = (frozen.read(where / "tiny-v1")["digest"] for where in (tmp_path / "alone", shared))
     assert first_digest == second_digest
@@ -129,10 +129,10 @@ def test_a_worker_without_a_place_is_refused(
         ("save_every=0", "save_every is 0; write 1 or more"),
         ("sample.spares=-1", "sample.spares is -1; write at least 0"),
         ("sample.per_layer=0", "sample.per_layer is 0; write at least 1"),
-        ("sample=uniform sample.units=0", "sample.units is 0; write at least 1"),
-        ("sample=uniform sample.units=-3", "sample.units is -3; write at least 1"),
-        ("sample=uniform sample.units=1000", "the subject has 192 neurons; lower sample.units to at most that"),
-        ("sample=listed sample.ids=[]", "sample.ids names no neuron"),
+        ("sample=uniform sample.neurons=0", "sample.neurons is 0; write at least 1"),
+        ("sample=uniform sample.neurons=-3", "sample.neurons is -3; write at least 1"),
+        ("sample=uniform sample.neurons=1000", "the subject has 192 neurons; lower sample.neurons to at most that"),
+        ("sample=listed sample.ids=[]", "sample.ids names no unit"),
         ("sample=listed sample.ids=[L9N9]", "there is no neuron L9N9"),
         ("corpus=smollm2_sampled corpus.seed=-1", "corpus.seed is -1; write at least 0"),
     ],
@@ -223,9 +223,9 @@ def test_a_task_whose_corpus_has_changed_is_not_rebuilt(
 @pytest.mark.parametrize(
     ("recipe", "model", "sample"),
     [
-        ("gpt2-small-v1", "tiny_gpt2", "sample.units=4"),
+        ("gpt2-small-v1", "tiny_gpt2", "sample.neurons=4"),
         ("gpt2-xl-paper-v1", "tiny_gpt2", "sample.per_layer=1"),
-        ("pythia-160m-v1", "tiny_neox", "sample.units=4"),
+        ("pythia-160m-v1", "tiny_neox", "sample.neurons=4"),
         ("qwen3-0.6b-v1", "tiny_llama", "sample.per_layer=1"),
     ],
 )
@@ -254,7 +254,9 @@ def test_a_task_is_imported_and_exported(tiny_task: Path, tmp_path: Path, capsys
     assert "6 files of one unit each" in printed(capsys)
     where = ("--subject", "tiny", "--output", str(tmp_path / "tasks"))
     assert command("tasks", "import", "again-v1", str(tmp_path / "out"), *where) == 0
-    assert "6 random excerpts, not 15: calibration, valid and test get 2 each" in printed(capsys)
+    text = printed(capsys)
+    assert "6 random excerpts, not 15: calibration, valid and test get 2 each" in text
+    assert f"next: neurogloss run task.path={tmp_path / 'tasks' / 'again-v1'} scores=panel" in text
     assert command("tasks", "export", str(tmp_path / "tasks" / "again-v1"), str(tmp_path / "out2")) == 0
     for path in (tmp_path / "out").rglob("*.json"):
         assert path.read_text() == (tmp_path / "out2" / path.relative_to(tmp_path / "out")).read_text()

@@ -65,9 +65,10 @@ def test_every_explainer_runs_and_asks_what_it_is_there_to_ask(overrides: list[s
 
 
 def test_a_method_is_shown_with_each_model(overrides: list[str]) -> None:
-    text = page(overrides, "summary", "constant", models=("fake", "smollm2"))
-    assert list(sections(text)) == ["summary · fake", "summary · smollm2", "constant"]
-    assert "| [summary · smollm2](#summary--smollm2) |" in text
+    models = ["explainer_model=[fake]", "+model@explainer_model.other=fake", "explainer_model.other.name=other"]
+    text = page([*overrides, *models], "summary", "constant", models=())
+    assert list(sections(text)) == ["summary · fake", "summary · other", "constant"]
+    assert "| [summary · other](#summary--other) |" in text
 
 
 def test_what_cannot_be_shown_says_why(overrides: list[str]) -> None:
