@@ -12,7 +12,8 @@ import pytest
 
 from harness import weights
 from harness.config.compose import composed
-from harness.jobs import gallery, run
+from harness.files import shipped
+from harness.jobs import run
 from harness.models.local.model import LocalModel
 from harness.results.run import Results, read_run
 from harness.tasks import catalog
@@ -55,7 +56,7 @@ def run_of(chosen: list[str]) -> Results:
 
 
 def test_every_method_explains_every_unit_or_says_why_not(small: list[str], units: list[Unit], tmp_path: Path) -> None:
-    options = gallery.options()
+    options = [path.stem for path in sorted((shipped("conf") / "explainer").glob("*.yaml"))]
     chosen = [*small, f"explainer=[{','.join(options)}]", "units.limit=2"]
     for name, line in LINES.items():
         path = tmp_path / f"{name}.jsonl"

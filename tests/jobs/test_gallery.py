@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import files
-from harness.explainers.shared.asking import PROMPTS
 from harness.jobs import gallery
-from harness.models.prompts import load
 from harness.tasks import units
 from harness.types import NeuroglossError
 from tests.conftest import Command
@@ -125,17 +123,6 @@ KEPT = files.shipped("conf").parent / "leaderboard" / "explainers.md"
 
 def sections(page: str) -> dict[str, str]:
     return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
-
-
-def test_the_page_that_is_kept_has_every_method_and_the_prompts_of_today() -> None:
-    page_of_repository = KEPT.read_text()
-    methods = [name.partition(" · ")[0] for name in sections(page_of_repository)]
-    assert methods == gallery.options(), f"write it again: neurogloss explainers --write {KEPT}"
-    prompts = set(re.findall(r"\b([a-z_]+-v\d+)\+[0-9a-f]{8}\b", page_of_repository))
-    assert {load(PROMPTS, name).version for name in prompts} == set(
-        re.findall(r"\b[a-z_]+-v\d+\+[0-9a-f]{8}\b", page_of_repository)
-    )
-    assert prompts == {path.stem for path in PROMPTS.glob("*.yaml")}
 
 
 @pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
