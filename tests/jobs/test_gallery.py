@@ -117,19 +117,5 @@ def test_methods_of_a_plugin_are_shown_too(overrides: list[str], tmp_path: Path)
     assert "Two. Source: `harness/explainers/controls/constant.py`." in text
 
 
-KEPT = files.shipped("conf").parent / "leaderboard" / "explainers.md"
-"""The page of all methods that the repository keeps."""
-
-
 def sections(page: str) -> dict[str, str]:
     return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
-
-
-@pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
-def test_the_page_that_is_kept_shows_what_is_shown_today(name: str, tmp_path: Path) -> None:
-    ((_, today),) = sections(page([f"store={tmp_path / 's'}"], name)).items()
-    (section,) = [part for row, part in sections(KEPT.read_text()).items() if row.partition(" · ")[0] == name]
-    questions = re.findall(r"user:\n\n(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL)
-    assert questions or "Explanation (ok)" in today
-    for _, question in questions or re.findall(r"(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL):
-        assert question in section
