@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import files
+from harness.config import plugins
+from harness.explainers.shared.asking import PROMPTS
 from harness.jobs import gallery
+from harness.models.prompts import load
 from harness.tasks import units
 from harness.types import NeuroglossError
 from tests.conftest import Command
@@ -26,6 +29,12 @@ ASKS_NO_MODEL = {
     ),
     *("neuronpedia", "openai_file"),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plugins that other tests have loaded bring methods of their own."""
+    monkeypatch.setattr(plugins, "_LOADED", {})
 
 
 @pytest.fixture
@@ -117,5 +126,30 @@ def test_methods_of_a_plugin_are_shown_too(overrides: list[str], tmp_path: Path)
     assert "Two. Source: `harness/explainers/controls/constant.py`." in text
 
 
+KEPT = files.shipped("conf").parent / "leaderboard" / "explainers.md"
+"""The page of all methods that the repository keeps."""
+
+
 def sections(page: str) -> dict[str, str]:
     return dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
+
+
+def test_the_page_that_is_kept_has_every_method_and_the_prompts_of_today() -> None:
+    page_of_repository = KEPT.read_text()
+    methods = [name.partition(" · ")[0] for name in sections(page_of_repository)]
+    assert methods == gallery.options(), f"write it again: neurogloss explainers --write {KEPT}"
+    prompts = set(re.findall(r"\b([a-z_]+-v\d+)\+[0-9a-f]{8}\b", page_of_repository))
+    assert {load(PROMPTS, name).version for name in prompts} == set(
+        re.findall(r"\b[a-z_]+-v\d+\+[0-9a-f]{8}\b", page_of_repository)
+    )
+    assert prompts == {path.stem for path in PROMPTS.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
+def test_the_page_that_is_kept_shows_what_is_shown_today(name: str, tmp_path: Path) -> None:
+    ((_, today),) = sections(page([f"store={tmp_path / 's'}"], name)).items()
+    (section,) = [part for row, part in sections(KEPT.read_text()).items() if row.partition(" · ")[0] == name]
+    questions = re.findall(r"user:\n\n(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL)
+    assert questions or "Explanation (ok)" in today
+    for _, question in questions or re.findall(r"(`{3,})text\n(.*?)\n\1\n", today, re.DOTALL):
+        assert question in section
