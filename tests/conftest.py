@@ -11,6 +11,7 @@ and ``make_results`` those of made-up rows.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,6 +110,12 @@ def pytest_configure() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the commands that tests run
         torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the modules that are imported by now out of garbage collection, which otherwise goes over them all."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -331,10 +331,13 @@ def test_a_run_publishes_where_it_is_told_to(run: Callable[..., Path], small: li
 
 
 @pytest.mark.usefixtures("untracked")
-def test_a_run_is_tracked_where_it_is_told_to(run: Callable[..., Path], small: list[str]) -> None:
+def test_a_run_is_tracked_where_it_is_told_to(neurogloss: Command, run: Callable[..., Path], small: list[str]) -> None:
     """wandb tracks: track=wandb logs a run, offline below its own folder."""
-    folder = run(*small, "scores=panel", "track=wandb", "track.wandb.project=a-project")
+    status, out, err = neurogloss("run", *small, "scores=panel", "track=wandb", "track.wandb.project=a-project")
+    assert status == 0, err
+    folder = Path("runs/latest").resolve()
     (log,) = folder.glob("wandb/offline-run-*/*.wandb")
+    assert f"wandb:   {log.parent}\n" in out, "a reader is told where to find what was logged"
     for text in (folder.name.rpartition("-")[2], "a-project", "max_activation/token_overlap/correlation"):
         assert text.encode() in log.read_bytes()
     assert not list(run(*small, "scores=panel", "seed=1").glob("wandb"))
@@ -447,7 +450,7 @@ def test_a_run_that_is_interrupted_goes_on_and_asks_nothing_twice(
     """
     server.delay = 0.05
     chosen = [*task(), "explainer=max_activation", *READER, *server.at("simulator.one_at_a_time.model")]
-    chosen += ["simulator.model.concurrency=2", "board.resamples=200"]
+    chosen += ["simulator.one_at_a_time.model.concurrency=2", "board.resamples=200"]
     command = [sys.executable, "-c", INTERRUPTIBLE, "run", *chosen]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while len(server.asked) < 10 and process.poll() is None:

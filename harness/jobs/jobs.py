@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a job imports what it works with when it is prepared
 
     from harness.jobs.audit import AuditPlan
     from harness.jobs.collection import CollectionPlan
-    from harness.jobs.run import RunPlan
+    from harness.jobs.run import RunOutcome, RunPlan
     from harness.report.page import Page
     from harness.results.audit import Audit
 
@@ -77,7 +77,7 @@ class RecordingJob(Protocol):
 
 
 class RunJob:
-    """Explains, simulates and scores units; the outcome is the folder of the run."""
+    """Explains, simulates and scores units."""
 
     name = "run"
     config = "run"
@@ -88,29 +88,31 @@ class RunJob:
 
         return run.prepare(composed)
 
-    def run(self, plan: RunPlan, overrides: Sequence[str], progress: Progress) -> Path:
-        """Do the run, and return its folder."""
+    def run(self, plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutcome:
+        """Do the run."""
         from harness.jobs import run
 
-        folder, _ = run.run(plan, overrides, progress)
-        return folder
+        return run.run(plan, overrides, progress)
 
-    def show(self, outcome: Path) -> Iterator[RenderableType]:
+    def show(self, outcome: RunOutcome) -> Iterator[RenderableType]:
         """Yield the board, and where the files of the run are."""
         from harness.jobs.boards import board
         from harness.report import page
 
-        yield page.render(board([outcome]))
+        folder = outcome.folder
+        yield page.render(board([folder]))
         yield ""
-        files = {"results": outcome, "board": outcome / "board.md", "dataset": outcome / "dataset"}
-        yield from (f"{name + ':':9}{path}" for name, path in files.items() if path.exists())
+        files = {"results": folder, "board": folder / "board.md", "dataset": folder / "dataset"}
+        places = {name: path for name, path in files.items() if path.exists()} | dict(outcome.places)
+        width = max(map(len, places)) + 2
+        yield from (f"{name + ':':{width}}{place}" for name, place in places.items())
 
-    def close(self, outcomes: Sequence[Path]) -> Iterator[RenderableType]:
+    def close(self, outcomes: Sequence[RunOutcome]) -> Iterator[RenderableType]:
         """Yield a board over the rows of all runs, one for each task."""
         from harness.jobs.boards import boards_by_task
         from harness.report import page
 
-        for board in boards_by_task(outcomes):
+        for board in boards_by_task([outcome.folder for outcome in outcomes]):
             yield board if isinstance(board, str) else page.render(board)
 
     def record_failure(self, plan: RunPlan, sentence: str) -> Path:

@@ -189,7 +189,7 @@ def _line(end: End[Any], ends: Sequence[End[Any]]) -> str:
     label = _label(end.overrides, [other.overrides for other in ends])
     if end.problem:
         return f"{label}: failed: {end.problem}"
-    return f"{label}: {end.outcome}" if isinstance(end.outcome, Path) else f"{label}: done"
+    return f"{label}: {getattr(end.outcome, 'folder', 'done')}"
 
 
 def _label(overrides: Sequence[str], of_all: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -53,6 +53,19 @@ class RunPlan:
     run_id: str
 
 
+@dataclass(frozen=True, eq=False)
+class RunOutcome:
+    """A run that has ended.
+
+    Attributes:
+        folder: where its files are.
+        places: where else it can be found, by the name of the tracker, or ``published``.
+    """
+
+    folder: Path
+    places: Mapping[str, str]
+
+
 def prepare(composed: DictConfig) -> RunPlan:
     """Refuse whatever can be refused before any work, with a sentence that says what to write instead."""
     values = compose.plain(composed)
@@ -79,22 +92,19 @@ def prepare(composed: DictConfig) -> RunPlan:
             build.check(node, f"{group}.{name}")
             build.assemble(node)
     build.check(settings.subject, "subject")
-    for tracker in trackers_of(settings):
+    for tracker in trackers_of(settings).values():
         tracker.check()
     dataset.check(settings.publish)
     return RunPlan(public, settings, compose.config_hash(values))
 
 
-def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> tuple[Path, Results]:
+def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutcome:
     """Do the work of a plan, and leave its folder.
 
     Args:
         plan: what :func:`prepare` made.
         overrides: the command line's, for the record.
         progress: is told how far each stage is.
-
-    Returns:
-        The run's folder and its results.
 
     Raises:
         NeuroglossError: the task, a model, the budget or the disk stopped the run; every reply so far is stored.
@@ -103,9 +113,9 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> tuple[Pa
     task, records = read_records(settings)
     origin = provenance.provenance(overrides)
     trackers = trackers_of(settings)
-    for tracker in trackers:
+    for tracker in trackers.values():
         tracker.begun(plan.run_id, plan.config)
-    ledger = Ledger(progress, settings.budget, partial(_announce, trackers))
+    ledger = Ledger(progress, settings.budget, partial(_announce, trackers.values()))
     with Store(settings.store) as store:
         tools = build_tools(settings, subject_of(task), records, Remembering(store, ledger.meter))
         scored = pipeline.run(records, tools.tools, tools.rows, fitting_of(settings, task), ledger.begin)
@@ -118,13 +128,12 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> tuple[Pa
         page.markdown_page(page_of_board),
         [lambda draft: dataset.write_dataset(results, settings.publish, draft)],
     )
-    dataset.publish(folder, settings.publish)
-    for tracker in trackers:
-        tracker.ended(results, folder)
-    return folder, results
+    places = {"published": dataset.publish(folder, settings.publish)}
+    places |= {name: tracker.ended(results, folder) for name, tracker in trackers.items()}
+    return RunOutcome(folder, {name: place for name, place in places.items() if place})
 
 
-def _announce(trackers: Sequence[Tracker], stage: str) -> None:
+def _announce(trackers: Iterable[Tracker], stage: str) -> None:
     for tracker in trackers:
         tracker.stage(stage)
 
@@ -153,9 +162,9 @@ def fitting_of(settings: RunSettings, task: Task | PuzzleTask) -> Fitting:
     return Fitting(CalibrationMethod(calibration.method), calibration.top, calibration.random)
 
 
-def trackers_of(settings: RunSettings) -> list[Tracker]:
-    """Build the trackers that a run names."""
-    return [build.assemble(node) for node in settings.track.values()]
+def trackers_of(settings: RunSettings) -> dict[str, Tracker]:
+    """Build the trackers that a run names, by their names."""
+    return {name: build.assemble(node) for name, node in settings.track.items()}
 
 
 def resampling_of(settings: RunSettings) -> Resampling:

@@ -34,6 +34,7 @@ from harness.results.audit import Test
 from harness.studies.by_simulator import BySimulator
 from harness.studies.nulls import Saying, seed_of
 from harness.types import (
+    HIGHEST_LEVEL,
     Excerpt,
     ExcerptKind,
     Explanation,
@@ -52,7 +53,7 @@ from harness.types import (
     content_digest,
 )
 
-HIGHEST = 10.0
+HIGHEST = float(HIGHEST_LEVEL)
 """The level that a labelled token is given; any other gets 0."""
 
 NAME = "labels"

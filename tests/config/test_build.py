@@ -96,7 +96,7 @@ def test_a_plain_value_where_an_object_belongs_is_refused() -> None:
     with pytest.raises(NeuroglossError, match="a node that builds an Explainer is wanted there"):
         check({**SHUFFLED, "explainer": "max_activation"}, "explainer.shuffled")
     with pytest.raises(NeuroglossError, match="a node that builds a LanguageModel is wanted there"):
-        check({"_target_": "harness.explainers.highlight.Highlight", "model": "fake"}, "explainer.highlight")
+        check({"use": "explainer/highlight", "model": "fake"}, "explainer.highlight")
 
 
 def test_unknown_key_lists_what_there_is_when_nothing_is_close() -> None:

@@ -38,11 +38,14 @@ GROUPS = {
     "audit": ["budget"],
     "tune": ["corpus", "subject"],
 }
-OPTIONS = [
-    (name, group, path.stem)
+TAKEN_TOGETHER = ("explainer", "explainer_model", "scores", "track")
+"""Groups of which a run takes several options, so that all are composed at once."""
+CHOICES = [
+    (name, f"{group}={choice}")
     for name, groups in GROUPS.items()
     for group in groups
-    for path in sorted((CONF / group).iterdir())
+    for options in [sorted(path.stem for path in (CONF / group).iterdir())]
+    for choice in ([f"[{','.join(options)}]"] if group in TAKEN_TOGETHER else options)
 ]
 GROUP_OF_CLASSES = {"explainer_model": "model", "scores": "scorer", "track": "tracker", "controls": "simulator"}
 """The group of the classes that nodes under a key name, where it is not the key."""
@@ -53,10 +56,9 @@ def test_every_group_is_tried() -> None:
     assert folders == {group for groups in GROUPS.values() for group in groups} | {"model", "unit"}
 
 
-@pytest.mark.parametrize(("name", "group", "option"), OPTIONS)
-def test_every_option_composes_and_is_taken_by_its_class(name: str, group: str, option: str) -> None:
-    overrides = [*_needed(name), f"{group}={option}"]
-    settings = settings_from(SCHEMAS[name], plain(_filled(name, overrides)))
+@pytest.mark.parametrize(("name", "choice"), CHOICES)
+def test_every_option_composes_and_is_taken_by_its_class(name: str, choice: str) -> None:
+    settings = settings_from(SCHEMAS[name], plain(_filled(name, [*_needed(name), choice])))
     for where, kind, node in _nodes(settings):
         build.check(node, where, kind)
     if isinstance(settings, RunSettings):

@@ -16,7 +16,7 @@ import pytest
 
 from harness.config.compose import composed
 from harness.jobs import audit, run
-from harness.results.run import Results
+from harness.results.run import Results, read_run
 from harness.results.vocabulary import TruthSummary
 from harness.studies import agreement
 from harness.types import Summary
@@ -32,7 +32,8 @@ def silent(*_: object) -> None:
 
 def made(folder: Path, *overrides: str) -> tuple[Path, Results]:
     plan = run.prepare(composed("run", [*overrides, f"output={folder}"]))
-    return run.run(plan, [], silent)
+    path = run.run(plan, [], silent).folder
+    return path, read_run(path)
 
 
 @pytest.fixture(scope="module")

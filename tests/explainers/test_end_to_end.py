@@ -51,8 +51,7 @@ def units(tiny_task: Path) -> list[Unit]:
 
 def run_of(chosen: list[str]) -> Results:
     """Run, and read what the run left."""
-    folder, _ = run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None)
-    return read_run(folder)
+    return read_run(run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None).folder)
 
 
 def test_every_method_explains_every_unit_or_says_why_not(small: list[str], units: list[Unit], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from harness.config.compose import composed
 from harness.explainers.shared.cleaning import VERSION
 from harness.jobs import run
+from harness.results.run import read_run
 from harness.tasks import catalog
 from harness.tasks.units import read_task
 
@@ -18,7 +19,8 @@ METHODS = ["highlight", "token_space", "clusters", "joined", "revision"]
 def test_results_say_on_which_terms_each_explainer_worked(tiny_task: Path, small: list[str]) -> None:
     chosen = [*small, f"explainer=[{','.join(METHODS)},max_activation,oracle]", "units.limit=2"]
     chosen += ["asking.candidates=3", "asking.temperature=0.7"]
-    folder, results = run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None)
+    folder = run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None).folder
+    results = read_run(folder)
 
     assert [info.method for info in results.explainers] == [*METHODS, "max_activation", "oracle"]
     for info in results.explainers:

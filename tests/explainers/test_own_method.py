@@ -13,6 +13,7 @@ from harness.config.compose import composed
 from harness.explainers.shared import asking
 from harness.jobs import gallery, run
 from harness.models.prompts import load
+from harness.results.run import read_run
 from harness.types import NeuroglossError
 
 METHOD = '''
@@ -64,9 +65,9 @@ def test_a_method_with_its_own_prompt_runs_from_a_plugin(
     plugin: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = [*small, f"plugins=[{plugin}]", "explainer=one_excerpt", "units.limit=2"]
-    folder, results = run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None)
+    folder = run.run(run.prepare(composed("run", chosen)), chosen, lambda *_: None).folder
     assert "one_excerpt" in gallery.options()
-    (info,) = results.explainers
+    (info,) = read_run(folder).explainers
     assert (info.name, info.method, info.model) == ("one_excerpt · fake", "one_excerpt", "fake")
     assert info.prompt_version.startswith("one_excerpt-v1+")
     assert [row["outcome"] for row in pq.read_table(folder / "explanations.parquet").to_pylist()] == ["ok", "ok"]

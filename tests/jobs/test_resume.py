@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 3
+KILLS = 2
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
 
 

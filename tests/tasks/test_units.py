@@ -473,10 +473,8 @@ def test_imported_records_are_exported_exactly(tmp_path: Path) -> None:
     for name, text in texts.items():
         (tmp_path / "in" / name).parent.mkdir(parents=True)
         (tmp_path / "in" / name).write_text(text)
-    said = import_records([tmp_path / "in"], tmp_path / "tasks" / "them-v1", Identity("gpt2-xl", "abc"))
-    assert len(said) == 2
-    assert "them-v1, 2 units" in said[0]
-    assert said[1].startswith("next: neurogloss run ")
+    (sentence,) = import_records([tmp_path / "in"], tmp_path / "tasks" / "them-v1", Identity("gpt2-xl", "abc"))
+    assert "them-v1, 2 units" in sentence
     task = read_task(tmp_path / "tasks" / "them-v1")
     assert [str(one.unit) for one in task.records] == ["L2N7", "L11N7"]
     assert task.subject.name == "gpt2-xl"

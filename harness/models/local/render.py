@@ -16,9 +16,9 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from harness.types import Message, NeuroglossError, SlottedPrompt
+from harness.types import HIGHEST_LEVEL, Message, NeuroglossError, SlottedPrompt
 
-MOST_LEVELS = 11
+MOST_LEVELS = HIGHEST_LEVEL + 1
 
 _ANCHORS = ("\n", "|", "0")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from harness.models.prompts import load
 from harness.models.server import slots
 from harness.models.server.wire import Answer, Position
-from harness.types import Message, SlottedPrompt, Usage
+from harness.types import HIGHEST_LEVEL, Message, SlottedPrompt, Usage
 
 NO_ECHO = "this server cannot give prompt log-probabilities; use transport=generated"
 NO_LOGPROBS = "this server gives no log-probabilities of what the model writes; use transport=text"
@@ -16,7 +16,7 @@ NO_SCHEMA = "this server does not hold replies to a JSON schema; use json_schema
 NO_TRIAL = "this model does not answer the trial question; choose another model, or check model.body"
 NO_SLOT = "this model's tokenizer joins the placeholder to the text before it; use transport=generated"
 
-MOST_LEVELS = 11
+MOST_LEVELS = HIGHEST_LEVEL + 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from harness.models.tuned.spelling import Spelling
+from harness.types import HIGHEST_LEVEL
 
-LEVELS = 11
+LEVELS = HIGHEST_LEVEL + 1
 """Levels 0 to 10."""
 
 _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
