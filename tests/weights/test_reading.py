@@ -1,0 +1,59 @@
+"""Models are loaded whole, from safetensors alone, and refused in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import weights
+from harness.types import NeuroglossError
+from tests.weights.damage import broken_config, cut_weights, lost_tensor, no_config, only_pickles
+
+
+def test_a_folder_is_named_by_the_content_that_loading_reads(copy: Path) -> None:
+    name = str(copy)
+    first = weights.identify(name)
+    (copy / "README.md").write_text("notes")
+    assert weights.identify(name) == first == weights.load(name).identity
+    config = (copy / "config.json").read_text()
+    (copy / "config.json").write_text(config.replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 1e-05'))
+    assert weights.identify(name).revision != first.revision
+    assert weights.identify(name, dtype="bfloat16").dtype == "bfloat16"
+
+
+def test_a_loaded_model_is_ready(tiny_gpt2: Path) -> None:
+    loaded = weights.load(str(tiny_gpt2), dtype="bfloat16")
+    assert not loaded.model.training
+    assert {parameter.dtype for parameter in loaded.model.parameters()} == {torch.bfloat16}
+    assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
+    assert loaded.tokenizer("boats").input_ids == weights.load_tokenizer(str(tiny_gpt2))("boats").input_ids
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (no_config, "it has no config.json"),
+        (only_pickles, "no weights in safetensors, and pickles are never read"),
+        (cut_weights, "cannot be read"),
+        (lost_tensor, "layers.1.mlp.down_proj.weight is missing"),
+        (broken_config, "cannot be read"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_sentence(
+    copy: Path, damage: Callable[[Path], None], complaint: str
+) -> None:
+    damage(copy)
+    with pytest.raises(NeuroglossError, match=complaint) as caught:
+        weights.load(str(copy))
+    assert str(copy) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_dtype_or_device_is_refused(tiny_gpt2: Path) -> None:
+    with pytest.raises(NeuroglossError, match="dtype is 'int8'; write one of float32"):
+        weights.load(str(tiny_gpt2), dtype="int8")
+    with pytest.raises(NeuroglossError, match="cannot be put on device 'nowhere'"):
+        weights.load(str(tiny_gpt2), device="nowhere")
