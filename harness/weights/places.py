@@ -48,7 +48,8 @@ class Location:
     """Weights that are located but not read.
 
     Attributes:
-        name: the name as configured; of a GGUF file the publisher's name if its digest is known, else the file's own.
+        name: the name as configured; of a local folder or file its last part, because where it lies is nobody's
+            business and its digest says which weights it holds; of a published GGUF file its publisher's name.
         revision: a content digest (SHA-256 of the GGUF file, or of a folder's files), or the hub's commit.
         folder: the folder that transformers reads; for a GGUF file it may still have to be converted.
         gguf: the file that ``folder`` is converted from; None for other weights, and where the hub need not be asked
@@ -79,7 +80,7 @@ def locate(name: str, revision: str | None = None) -> Location:
     path = Path(name).expanduser()
     if path.is_dir():
         _check_files(name, path)
-        return Location(name, _folder_digest(path), path)
+        return Location(path.resolve().name, _folder_digest(path), path)
     if path.suffix == ".gguf" and ":" not in name:
         return _local_gguf(path)
     if name.endswith(".gguf"):

@@ -84,6 +84,11 @@ def _read_model(location: Location, folder: Path, dtype: str, trust_remote_code:
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
+    except ImportError as error:
+        raise NeuroglossError(
+            f"the model {location.name} needs a package that is not installed ({first_line(error)}); install it, or "
+            "name weights that are not quantised."
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise NeuroglossError(_unreadable(location, folder, error)) from error
     if report["missing_keys"]:
@@ -101,5 +106,9 @@ def _read_tokenizer(location: Location, folder: Path, trust_remote_code: bool) -
 
 
 def _unreadable(location: Location, folder: Path, error: Exception | str) -> str:
+    if "trust_remote_code" in str(error):
+        return f"the model {location.name} brings code of its own, which is not run unless its trust_remote_code=true."
+    if "model type" in str(error) and "does not recognize" in str(error):
+        return f"the model {location.name} is of a type that the installed transformers does not know; update it."
     remedy = f"delete {folder} and run again" if location.gguf else location.remedy
     return f"the model {location.name} cannot be read from {folder} ({first_line(error)}); {remedy}."

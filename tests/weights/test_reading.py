@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -57,3 +60,41 @@ def test_a_wrong_dtype_or_device_is_refused(tiny_gpt2: Path) -> None:
         weights.load(str(tiny_gpt2), dtype="int8")
     with pytest.raises(NeuroglossError, match="cannot be put on device 'nowhere'"):
         weights.load(str(tiny_gpt2), device="nowhere")
+
+
+def quantised(config: dict[str, Any]) -> None:
+    config["quantization_config"] = {"quant_method": "awq", "bits": 4, "group_size": 8}
+
+
+def of_code_of_its_own(config: dict[str, Any]) -> None:
+    config["model_type"] = "nobody_knows"
+    config["auto_map"] = {"AutoConfig": "code.Config", "AutoModelForCausalLM": "code.Model"}
+
+
+def of_another_time(config: dict[str, Any]) -> None:
+    config["model_type"] = "nobody_knows"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (quantised, "needs a package that is not installed"),
+        (of_code_of_its_own, "brings code of its own, which is not run unless its trust_remote_code=true"),
+        (of_another_time, "of a type that the installed transformers does not know"),
+    ],
+)
+def test_what_cannot_be_loaded_here_says_what_it_needs(
+    copy: Path, change: Callable[[dict[str, Any]], None], complaint: str
+) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    change(config)
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(NeuroglossError, match=complaint) as caught:
+        weights.load(str(copy))
+    assert str(copy.parent) not in str(caught.value)
+
+
+def test_equal_weights_in_two_folders_are_one_model_and_no_path_is_its_name(copy: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(copy, tmp_path / "elsewhere" / copy.name)
+    assert weights.identify(str(copy)) == weights.identify(str(other))
+    assert weights.identify(str(copy)).name == copy.name

@@ -45,6 +45,7 @@ class Renderer:
         self._name = name
         self._templated = chat and bool(getattr(tokenizer, "chat_template", None))
         self._scaffold = lru_cache(maxsize=1024)(self._new_scaffold)
+        self._takes = lru_cache(maxsize=1024)(self._takes_roles)
         self._encoded = lru_cache(maxsize=1 << 16)(self._encode)
 
     def completion(self, messages: Sequence[Message]) -> Rendered:
@@ -84,12 +85,22 @@ class Renderer:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _opening(self, messages: Sequence[Message]) -> list[int]:
+        messages = self._taken(messages)
         pieces = self._scaffold(tuple(message.role for message in messages))
         ids = list(pieces[0])
         for message, piece in zip(messages, pieces[1:], strict=True):
             ids += self._text(message.content)
             ids += piece
         return ids
+
+    def _taken(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return a conversation as the chat template takes it: one without a system role gets the system's text at the
+        head of the first user turn, as llama.cpp does."""
+        is_system_first = [message.role for message in messages[:2]] == ["system", "user"]
+        if not is_system_first or self._takes(tuple(message.role for message in messages)):
+            return messages
+        system, user, *others = messages
+        return [Message("user", f"{system.content}\n\n{user.content}"), *others]
 
     def _text(self, text: str) -> list[int]:
         return [token for cell in re.findall(r"[^\t]*\t|[^\t]+", text) for token in self._encoded(cell, False)]
@@ -104,6 +115,16 @@ class Renderer:
         ends = ["\n" if role == "user" else "\n\n" for role in roles]
         return [self._start, *(self._encoded(end, False) for end in ends)]
 
+    def _takes_roles(self, roles: tuple[str, ...]) -> bool:
+        """Return whether the chat template takes a conversation of these roles; without a template any is taken."""
+        if not self._templated:
+            return True
+        try:
+            self._template_pieces(roles)
+        except NeuroglossError:
+            return False
+        return True
+
     def _template_pieces(self, roles: tuple[str, ...]) -> list[str]:
         """Return the pieces of the chat template around the messages [messages + 1]: it is filled with marks and cut.
 
@@ -117,13 +138,13 @@ class Renderer:
         except TemplateError as error:
             raise NeuroglossError(
                 f"the chat template of {self._name} refuses a conversation of {', '.join(roles)} ({error}); "
-                "set chat: false for this model."
+                "set its chat=false."
             ) from error
         pieces = re.split(r"\ue000(\d+)\ue001", text)
         if pieces[1::2] != [str(at) for at in range(len(roles))]:
             raise NeuroglossError(
                 f"the chat template of {self._name} leaves out or repeats a message of {', '.join(roles)}; "
-                "set chat: false for this model."
+                "set its chat=false."
             )
         return pieces[::2]
 

@@ -112,17 +112,41 @@ def test_a_tokenizer_without_digits_cannot_be_read() -> None:
 @pytest.mark.parametrize(
     ("template", "complaint"),
     [
-        ("{{ raise_exception('no system message') }}", "refuses a conversation of system, user"),
+        ("{{ raise_exception('no system message') }}", "refuses a conversation of user"),
         ("{% for message in messages[1:] %}{{ message['content'] }}{% endfor %}", "leaves out or repeats"),
     ],
 )
 def test_a_template_that_cannot_be_used_is_named(tiny_gpt2: Path, template: str, complaint: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
     tokenizer.chat_template = template
-    with pytest.raises(NeuroglossError, match=f"{complaint}.*set chat: false"):
+    with pytest.raises(NeuroglossError, match=f"{complaint}.*set its chat=false"):
         Renderer(tokenizer, "odd").slotted(slotted("a\t"))
     assert Renderer(tokenizer, "odd", chat=False).slotted(slotted("a\t")).slots
 
 
 def test_a_lone_surrogate_is_text_too(templated: Renderer) -> None:
     assert templated.slotted(slotted("\ud800\t")).slots
+
+
+REFUSING = (
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% endif %}[{{ message['role'] }}]{{ message['content'] }}{% endfor %}[assistant]"
+)
+OMITTING = (
+    "{% for message in messages %}{% if message['role'] != 'system' %}[{{ message['role'] }}]{{ message['content'] }}"
+    "{% endif %}{% endfor %}[assistant]"
+)
+
+
+@pytest.mark.parametrize("template", [REFUSING, OMITTING])
+def test_a_template_without_a_system_role_gets_its_text_at_the_head_of_the_first_user_turn(
+    tiny_llama: Path, template: str
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_llama)
+    tokenizer.chat_template = template
+    renderer = Renderer(tokenizer, "tiny")
+    messages = [Message("system", "Be brief."), Message("user", "Name a bird."), Message("assistant", "Rook")]
+    text = tokenizer.decode(renderer.completion([*messages, Message("user", "Another.")]).ids)
+    assert text.startswith("[user]Be brief.\n\nName a bird.")
+    assert text.count("Be brief.") == 1
+    assert text.endswith("[assistant]")
