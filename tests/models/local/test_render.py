@@ -129,7 +129,7 @@ def test_a_lone_surrogate_is_text_too(templated: Renderer) -> None:
 
 
 REFUSING = (
-    "{% for message in messages %}{% if message['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
+    "{% for message in messages %}{% if message['role'] == 'system' %}{{ raise_exception('no system role') }}"
     "{% endif %}[{{ message['role'] }}]{{ message['content'] }}{% endfor %}[assistant]"
 )
 OMITTING = (
