@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 """Exit status: a job of a sweep failed; a mistake that the user can mend; Ctrl-C."""
@@ -66,6 +66,8 @@ _RUN = argument("run", nargs="?", type=Path, default=LATEST, help=f"a run's fold
 _TASK = argument("task", help="a task's name, or its folder")
 METRIC = "correlation"
 """The metric that boards are ranked by: the headline of :mod:`harness.stats`, which is not imported for it."""
+TOKENIZER = "embedded:smollm2-135m-instruct"
+"""The model whose tokenizer planted models have where none is named."""
 _ROOT = argument(
     "--root", type=Path, default=Path("leaderboard"), metavar="FOLDER", help="the leaderboard (leaderboard)"
 )
@@ -78,6 +80,16 @@ COMMANDS = (
         (
             argument("runs", nargs="*", type=Path, default=[LATEST], metavar="RUN", help=f"a run's folder ({LATEST})"),
             argument("--by", default=METRIC, metavar="METRIC", help=f"what to rank by ({METRIC})"),
+        ),
+    ),
+    Command(
+        "show",
+        "print a unit of a run: explanations, scores, heat maps of real and simulated activations",
+        f"{_VIEWS}:show_unit",
+        (
+            _RUN,
+            argument("unit", nargs="?", help="a unit of the run (the one that is explained best)"),
+            argument("--excerpts", type=int, default=3, help="of each kind (3)"),
         ),
     ),
     Command(
@@ -104,6 +116,30 @@ COMMANDS = (
         ),
     ),
     Command(
+        "serve",
+        "serve a model of GGUF weights on loopback, OpenAI-compatible",
+        f"{_VIEWS}:serve",
+        (
+            argument("model", help="an option of conf/model, FOLDER/FILE.gguf, or OWNER/NAME:FILE.gguf on the hub"),
+            argument("--port", type=int, default=0, help="0, the default, takes a free one"),
+            argument("--threads", type=int, help="of the processor (all)"),
+            argument("--context", type=int, help="tokens of a prompt and its reply (4096)"),
+            argument("--parallel", type=int, help="requests that are answered at once (1)"),
+        ),
+    ),
+    Command(
+        "plant",
+        "make a small transformer whose neurons compute known functions",
+        "harness.jobs.planting:plant",
+        (
+            argument("folder", type=Path, help="a new folder, which subject.name can be"),
+            argument("--tokenizer", default=TOKENIZER, metavar="NAME", help=f"of this model ({TOKENIZER})"),
+            argument("--seed", type=int, required=True, help="of all that is planted; a fresh one for each release"),
+            argument("--neurons", type=int, default=128, help="in each of the two layers (128)"),
+            argument("--documents", type=int, default=3000, help="of the corpus that is written beside it (3000)"),
+        ),
+    ),
+    Command(
         "power",
         "print how many units it takes to tell explainers apart",
         f"{_VIEWS}:show_power",
@@ -126,6 +162,15 @@ COMMANDS = (
         (
             argument("task", help="the task's name, its folder, or one that holds puzzles.yaml"),
             argument("--write", type=Path, metavar="FOLDER", help="freeze what comes out in a new folder"),
+            argument("--plugins", nargs="+", default=[], metavar="NAME", help="those that the task needs, repeated"),
+            argument(
+                "--allow",
+                action="extend",
+                nargs="+",
+                default=[],
+                metavar="KEY=VALUE",
+                help="what the task names that reaches a host, a file, a secret or code, repeated",
+            ),
         ),
     ),
     Command(
@@ -172,7 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _complain(sentence: str) -> None:
-    print(f"neurogloss: {sentence}", file=sys.stderr)
+    _imported("harness.progress:complain")(sentence)
 
 
 def _is_mistake(error: Exception) -> bool:
@@ -217,8 +262,16 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose messages repeat no character of an argument that could drive a terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message, and end."""
+        super().error(_imported("harness.guards.printing:harmless")(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="neurogloss", description=DESCRIPTION)
+    parser = _Parser(prog="neurogloss", description=DESCRIPTION)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parsers = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
     for name, summary in JOBS.items():

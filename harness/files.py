@@ -17,6 +17,8 @@ from typing import BinaryIO
 _PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = _PACKAGE.parent
 """The folder that holds the package; the repository's own where it runs from a clone."""
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{2,8}\.tmp")
+"""The names of the files and folders that are being written."""
 STALE_SECONDS = 3600.0
 """The age at which a temporary file can have no writer any more."""
 
@@ -85,11 +87,13 @@ def _sweep_files(path: Path) -> None:
 def unfinished(folder: Path) -> Iterator[Path]:
     """A new folder beside ``folder`` to build in, removed on any failure; remains of killed writers are swept away.
 
-    Each writer holds a lock on its own unfinished folder, which the system lets go when the writer dies.
+    Whatever those writers were building: a name is not always asked for twice. Each writer holds a lock on its own
+    unfinished folder, which the system lets go when the writer dies.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for remains in folder.parent.glob(f".{folder.name}.*.tmp"):
-        _sweep(remains)
+    for remains in folder.parent.iterdir():
+        if _DRAFT.fullmatch(remains.name) and remains.is_dir() and not remains.is_symlink():
+            _sweep(remains, though_empty=remains.name.startswith(f".{folder.name}."))
     draft = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
     draft.mkdir()
     lock = os.open(draft, os.O_RDONLY)
@@ -102,17 +106,18 @@ def unfinished(folder: Path) -> Iterator[Path]:
             shutil.rmtree(draft)
 
 
-def _sweep(remains: Path) -> None:
-    """Remove an unfinished folder whose writer is gone."""
+def _sweep(remains: Path, though_empty: bool) -> None:
+    """Remove an unfinished folder whose writer is gone; one that is new and empty may have a writer without a lock."""
     try:
         lock = os.open(remains, os.O_RDONLY)
     except FileNotFoundError:  # another writer swept it first
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(remains)
-    except BlockingIOError:
-        pass  # its writer is alive
+        if though_empty or any(remains.iterdir()):
+            shutil.rmtree(remains)
+    except (BlockingIOError, FileNotFoundError):
+        pass  # its writer is alive, or has ended
     finally:
         os.close(lock)
 

@@ -284,13 +284,23 @@ def excerpts_used(record: Record, fitting: Fitting) -> tuple[tuple[str, Excerpt]
 
 
 def fitting_excerpts(record: Record, fitting: Fitting) -> tuple[Excerpt, ...]:
-    """Return the calibration excerpts that are used: the first few of each kind, or all if nothing is calibrated."""
+    """Return the calibration excerpts that are used: a few of each kind, or all if nothing is calibrated.
+
+    They are spread evenly over the ranks, for on the strongest excerpts alone the fitted slope is too steep for the
+    others.
+    """
     excerpts = record.splits.calibration
     if not fitting.top + fitting.random:
         return excerpts
     top = [excerpt for excerpt in excerpts if excerpt.kind is ExcerptKind.TOP]
     random = [excerpt for excerpt in excerpts if excerpt.kind is ExcerptKind.RANDOM]
-    return (*top[: fitting.top], *random[: fitting.random])
+    return (*_spread(top, fitting.top), *_spread(random, fitting.random))
+
+
+def _spread(excerpts: Sequence[Excerpt], count: int) -> list[Excerpt]:
+    """Return ``count`` excerpts, or all there are, from the middle of so many equal parts of their ranks."""
+    count = min(count, len(excerpts))
+    return [excerpts[(2 * place + 1) * len(excerpts) // (2 * count)] for place in range(count)]
 
 
 def answers(simulator: Simulator, groups: Sequence[Sequence[Query]]) -> list[list[Simulation]]:

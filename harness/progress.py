@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,15 +18,34 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
+
+from harness.guards.printing import harmless
+from harness.guards.secrets import scrubbed
 
 SECONDS_BETWEEN_LINES = 10.0
 COLUMNS = 110
 """The width of what is printed into a file."""
 
 
+class HarmlessConsole(Console):
+    """A console on which no text of others drives the terminal, turns its lines, or shows a secret."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Yield the segments of what is printed; those by which rich itself moves the cursor stay as they are."""
+        for segment in super().render(renderable, options):
+            is_text = segment.control is None
+            yield segment._replace(text=harmless(scrubbed(segment.text))) if is_text else segment
+
+
 def terminal() -> Console:
     """Return a console on standard output: as wide as the terminal, or :data:`COLUMNS` wide in a file."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
+    return HarmlessConsole(highlight=False, width=None if sys.stdout.isatty() else COLUMNS)
+
+
+def complain(sentence: str) -> None:
+    """Print a sentence on what went wrong, on standard error."""
+    print(f"neurogloss: {harmless(scrubbed(sentence))}", file=sys.stderr)
 
 
 def show(*contents: RenderableType) -> None:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 import re
 
-from harness.types import (
-    Interval,
-)
+from harness.guards.printing import plain
+from harness.types import Interval
 
-
-def plain(text: str) -> str:
-    """``text`` for one line of a terminal or a page: control characters, by which it could drive one, become U+FFFD."""
-    line = re.sub(r"\s+", " ", text).strip()
-    return "".join(character if character.isprintable() else "\ufffd" for character in line)
+__all__ = ["figure", "markdown", "number", "percent", "plain", "span"]
 
 
 _MARKUP = re.compile(

@@ -27,9 +27,13 @@ from pydantic_core import (
     core_schema,
 )
 
+from harness.guards import reading, secrets
+from harness.guards.printing import shortened
 from harness.types import NeuroglossError, Unit, utf8
 
 _DAMAGED = "the file is damaged"
+MOST_BYTES = 1 << 30
+"""Bytes of a file of our own, such as the results of a run, unless its reader allows less."""
 
 
 def to_json(value: object, where: str = "results") -> Any:
@@ -70,27 +74,29 @@ def from_json(kind: Any, value: Any, where: str) -> Any:
         raise NeuroglossError(f"{where} is nested too deeply; {_DAMAGED}.") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read the mapping that a strict JSON file holds.
+def read_json(path: Path, most: int = MOST_BYTES) -> dict[str, Any]:
+    """Read the mapping that a strict JSON file of at most so many bytes holds.
 
     Raises:
-        NeuroglossError: it cannot be read, is not JSON, or holds something else.
+        NeuroglossError: it cannot be read, is too large, is not JSON, or holds something else.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError, RecursionError) as error:
-        raise NeuroglossError(f"{path} cannot be read as JSON ({error}); restore it or make it again.") from error
+        document = reading.json_of(path, most)
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{str(error).rstrip('.')}; restore it or make it again.") from error
     if not isinstance(document, dict):
-        raise NeuroglossError(f"{path} is {document!r:.80}, not a mapping; {_DAMAGED}.")
+        raise NeuroglossError(f"{path} is {shortened(repr(document), 80)}, not a mapping; {_DAMAGED}.")
     return document
 
 
 def dump(document: object, sort_keys: bool = False) -> bytes:
     """Return plain JSON values as the bytes of a file, always the same for the same values.
 
-    They are ASCII, because a reply may hold a lone surrogate, which UTF-8 cannot.
+    They are ASCII, because a reply may hold a lone surrogate, which UTF-8 cannot. A secret of the environment is never
+    among them.
     """
-    return (json.dumps(document, indent=1, allow_nan=False, sort_keys=sort_keys) + "\n").encode("ascii")
+    text = json.dumps(document, indent=1, allow_nan=False, sort_keys=sort_keys)
+    return (secrets.scrubbed(text) + "\n").encode("ascii")
 
 
 def json_schema(*kinds: Any) -> dict[str, Any]:
@@ -165,10 +171,6 @@ def _complaint(error: ErrorDetails, where: str) -> str:
 def _place(where: str, steps: Any) -> str:
     """Return a place below ``where``, such as ``run.json.rows[0].scored``."""
     return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is not JSON")
 
 
 # --------------------------------------------------------------------------------------------------------------- forms
@@ -269,7 +271,9 @@ def _unit(value: object) -> Unit:
 
 
 _UNIT = core_schema.json_or_python_schema(
-    json_schema=core_schema.str_schema(pattern=r"^(L(0|[1-9][0-9]{0,8})[A-Z]+(0|[1-9][0-9]{0,8})|[a-z]+:\S(.*\S)?)$"),
+    json_schema=core_schema.str_schema(
+        pattern=r"^(L(0|[1-9][0-9]{0,8})[A-Z]+(0|[1-9][0-9]{0,8})[+-]?|[a-z]+:\S(.*\S)?)$"
+    ),
     python_schema=core_schema.no_info_plain_validator_function(_unit),
     serialization=core_schema.to_string_ser_schema(when_used="always"),
 )

@@ -68,6 +68,19 @@ def test_an_unfinished_folder_goes_on_any_failure_and_so_do_those_of_killed_writ
     assert names(tmp_path) == []
 
 
+def test_drafts_of_killed_writers_of_another_folder_go_too_and_living_ones_stay(tmp_path: Path) -> None:
+    killed = tmp_path / ".other-v1.0123abcd.tmp"
+    killed.mkdir()
+    (killed / "half").touch()
+    for name in (".notes.tmp", ".other-v1.mine.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").touch()
+    with unfinished(tmp_path / "living") as living:
+        (living / "half").touch()
+        with unfinished(tmp_path / "task-v1") as draft:
+            assert names(tmp_path) == sorted([".notes.tmp", ".other-v1.mine.tmp", living.name, draft.name])
+
+
 def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     for content in ("first", "second"):

@@ -21,7 +21,7 @@ from harness.explainers.max_activation import MaxActivation
 from harness.explainers.told import Told
 from harness.pipeline import Fitting, Tools
 from harness.results import truths
-from harness.results.rows import Resampling, by_unit, standing, summarise
+from harness.results.rows import Resampling, standing, summarise
 from harness.results.vocabulary import ResultRow
 from harness.scorers.ablation import Ablation
 from harness.scorers.panel import Panel
@@ -190,6 +190,17 @@ def test_a_few_calibration_excerpts_and_all_valid_ones_are_used(records: list[Re
     assert set(fitted) <= set(splits.calibration)
 
 
+@pytest.mark.parametrize(
+    ("count", "ranks"), [(1, [2]), (2, [1, 3]), (3, [0, 2, 4]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_calibration_excerpts_are_spread_over_the_ranks(records: list[Record], count: int, ranks: list[int]) -> None:
+    one = records[0].splits.calibration[0]
+    top = [dataclasses.replace(one, source=f"d:{rank}", kind=one.kind) for rank in range(5)]
+    splits = dataclasses.replace(records[0].splits, calibration=tuple(top))
+    used = pipeline.fitting_excerpts(dataclasses.replace(records[0], splits=splits), Fitting(top=count, random=0))
+    assert [excerpt.source for excerpt in used] == [f"d:{rank}" for rank in ranks]
+
+
 def test_a_unit_without_an_explanation_has_no_score(records: list[Record]) -> None:
     scored = scored_by({"silent": Silent(), "naming": Naming()}, Oracle(records), records)
     assert all(not item.scores.values and "correlation" in item.scores.missing for item in scored["silent"])
@@ -249,7 +260,7 @@ def test_a_perfect_simulator_that_fails_at_every_second_call_is_scored_on_no_uni
     row = summarise(key, Role.EXPLAINER, scored, RESAMPLING)
     assert (row.scored, row.coverage) == (0, 0.0)
     assert row.missing_tokens > 0
-    assert standing([row], {key: by_unit(scored)}, "own", 0.9, RESAMPLING).ranks == {}
+    assert standing([ResultRow(row, tuple(scored))], "own", 0.9, RESAMPLING).ranks == {}
 
 
 def test_a_unit_is_resampled_from_neither_valid_nor_test_excerpts(records: list[Record]) -> None:

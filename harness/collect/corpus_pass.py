@@ -32,6 +32,8 @@ Item = TypeVar("Item")
 
 
 DEFAULT = CollectionSettings()
+CHECKED_TOKENS = 4000
+"""Number of tokens at the beginning of a corpus on which a dictionary is tried."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ class ReadableModel(TextModel, Protocol):
     @property
     def start_token(self) -> int:
         """Id of the token that the tokenizer puts before a text."""
+        ...
+
+    @property
+    def can_check_units(self) -> bool:
+        """Whether the units can turn out not to fit the model."""
+        ...
+
+    def check_units(self, sequences: Sequence[tuple[int, ...]]) -> None:
+        """Refuse units that do not fit the model, tried on sequences of one length [sequences, tokens]."""
         ...
 
     def visit(
@@ -188,7 +199,7 @@ def blank(subject: ReadableModel, groups: Sequence[Candidates], settings: Collec
     )
     gigabytes = 16e-9 * len(units) * sketch_settings.vocabulary
     try:
-        return Sketch(units, sketch_settings)
+        return Sketch(units, sketch_settings, subject.units.address)
     except MemoryError as error:
         raise NeuroglossError(
             f"there is no room in memory for {len(units)} {subject.units.noun}s with sums for each of "
@@ -219,7 +230,9 @@ def read(  # noqa: PLR0913  # the arguments of collect, the share, and its state
     columns = sketch.columns
     saving = _Saving(sketch, state)
     corpus_mark = share_mark = 0
-    for number, batch in enumerate(saving.before_failure(_batches(subject, corpus, settings, progress))):
+    batches = _batches(subject, corpus, settings, progress)
+    checked = _checked(batches, subject) if subject.can_check_units else batches
+    for number, batch in enumerate(saving.before_failure(checked)):
         mark = text_mark(number, batch)
         corpus_mark ^= mark
         if number % share.workers == share.worker:
@@ -257,6 +270,19 @@ def _batches(
             f"the corpus ended after {count} of {settings.excerpts} excerpts of {settings.excerpt_tokens} tokens; use "
             "a larger corpus, or lower collect.excerpts (null reads the whole corpus)."
         )
+
+
+def _checked(batches: Iterator[list[Passage]], subject: ReadableModel) -> Iterator[list[Passage]]:
+    """Yield batches, after the first :data:`CHECKED_TOKENS` tokens of them have shown that the units fit the model."""
+    first: list[list[Passage]] = []
+    count = 0
+    while count < CHECKED_TOKENS and (batch := next(batches, None)):
+        first.append(batch)
+        count += sum(len(passage.token_ids) for passage in batch)
+    if first:
+        subject.check_units([passage.token_ids for batch in first for passage in batch])
+    yield from first
+    yield from batches
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 
 from harness import files
+from harness.guards import reading
 from harness.models.server.pace import Backoff, retry_after_seconds
 from harness.tasks import openai_format
 from harness.tasks.frozen import file_digest
@@ -146,7 +147,7 @@ def _check(url: str, name: str, content: bytes, digest: str | None) -> None:
             "a new version of the task if the change is intended."
         )
     try:
-        neuron = openai_format.parsed(json.loads(content)).unit
+        neuron = openai_format.parsed(reading.parsed_json(content.decode(), url)).unit
     except (ValueError, KeyError, TypeError, AttributeError, NeuroglossError) as error:
         raise NeuroglossError(f"{url} holds no neuron record ({error!r}); check released.url.") from error
     if f"{neuron.place}/{neuron.index}.json" != name:
@@ -155,8 +156,8 @@ def _check(url: str, name: str, content: bytes, digest: str | None) -> None:
 
 def _read_lock(path: Path) -> dict[str, str]:
     try:
-        digests: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
+        digests: Any = reading.json_of(path) if path.is_file() else {}
+    except NeuroglossError as error:
         raise NeuroglossError(f"{path} is no file of digests ({error}); restore it: it protects the task.") from error
     if not isinstance(digests, dict):
         raise NeuroglossError(f"{path} is no file of digests; restore it: it protects the task.")

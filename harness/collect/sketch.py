@@ -91,18 +91,26 @@ class Sketch:
     Args:
         neurons: the neurons that are read, in ascending order.
         settings: what is kept of them.
+        address: the layer of a neuron and its index there, in ascending order too.
 
     Attributes:
+        columns: indices of the neurons that are read, by layer.
         passages: passages kept of any neuron, by content key; may include a few that no neuron keeps any more.
         read: number of passages read.
         threads: largest number of CPU threads used for any batch.
         text: marks of the batches read, joined by exclusive or (see :func:`text_mark`).
     """
 
-    def __init__(self, neurons: Sequence[Unit], settings: SketchSettings) -> None:
+    def __init__(
+        self,
+        neurons: Sequence[Unit],
+        settings: SketchSettings,
+        address: Callable[[Unit], tuple[int, int]] = lambda unit: (unit.place, unit.index),
+    ) -> None:
         self.neurons = tuple(neurons)
         if list(self.neurons) != sorted(set(self.neurons)):
             raise ValueError("the neurons of a sketch must be distinct and in ascending order")
+        addresses = list(map(address, self.neurons))
         self.settings = settings
         self.passages: dict[int, Passage] = {}
         self._prune_above = PRUNED_FROM
@@ -110,7 +118,8 @@ class Sketch:
         self.text = 0
         self.threads = 0
         self._batch_bits = 0  # bit n: batch n was read
-        self._columns = dict(_by_layer(self.neurons))
+        self._columns = dict(_by_layer([place for place, _ in addresses]))
+        self.columns = {place: [index for _, index in addresses[columns]] for place, columns in self._columns.items()}
         self._pending: list[_DeviceBatch] = []
         number, tokens = len(self.neurons), settings.tokens
         self._top = Lowest(number, settings.top, tokens)
@@ -127,14 +136,6 @@ class Sketch:
         self._draw_keys = neuron_keys(self.neurons, settings.seed)
 
     # --------------------------------------------------------------------------------------------------------- adding
-
-    @property
-    def columns(self) -> dict[int, list[int]]:
-        """Indices of the neurons that are read, by layer."""
-        return {
-            layer: [self.neurons[place].index for place in range(places.start, places.stop)]
-            for layer, places in self._columns.items()
-        }
 
     def has(self, number: int) -> bool:
         """Return whether the batch with that number was read."""
@@ -459,9 +460,16 @@ def text_mark(number: int, passages: Sequence[Passage]) -> int:
 
 def neuron_keys(neurons: Sequence[Unit], seed: int) -> Keys:
     """Return a key for each neuron that makes its draws independent of those of other neurons [neurons]."""
-    names = np.array([neuron.place << 32 | neuron.index for neuron in neurons], dtype=np.uint64)
+    names = np.array(list(map(_number, neurons)), dtype=np.uint64)
     keys: Keys = kernels.mixed(kernels.mixed(names) + np.uint64(seed % 2**64))
     return keys
+
+
+def _number(unit: Unit) -> int:
+    """Return a 64-bit number of a unit, another one for each unit of its kind."""
+    if not unit.name:
+        return unit.place << 32 | unit.index
+    return int.from_bytes(hashlib.blake2b(unit.name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 # -------------------------------------------------------------------------------------------------------------- helpers
@@ -514,9 +522,8 @@ class _Sorted:
         return totals
 
 
-def _by_layer(neurons: Sequence[Unit]) -> list[tuple[int, slice]]:
-    """Return each layer with the slice of its neurons among all neurons, which are in ascending order."""
-    layers = np.array([neuron.place for neuron in neurons])
+def _by_layer(layers: Sequence[int]) -> list[tuple[int, slice]]:
+    """Return each layer with the slice of its neurons among all neurons, whose layers are in ascending order."""
     distinct, first, counts = np.unique(layers, return_index=True, return_counts=True)
     return [
         (int(layer), slice(int(start), int(start + count)))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from harness.config import registry
+from harness.guards.printing import shortened
 from harness.types import NeuroglossError
 
 USE = "use"
@@ -24,6 +25,20 @@ NO_DEFAULT = inspect.Parameter.empty
 
 PLAIN = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
 """The plain types of arguments, in words."""
+
+GROUPS = {
+    "AskedSubject": "subject",
+    "Explainer": "explainer",
+    "LanguageModel": "model",
+    "OpenSubject": "subject",
+    "ReadSubject": "subject",
+    "Scorer": "scorer",
+    "Simulator": "simulator",
+    "Subject": "subject",
+    "UnitKind": "unit",
+    "Writer": "writer",
+}
+"""The group of the classes that have a protocol."""
 
 
 def is_node(value: object) -> bool:
@@ -44,7 +59,7 @@ def class_of(node: object, where: str, group: str = "") -> type[Any]:
     """
     if not isinstance(node, Mapping):
         raise NeuroglossError(
-            f"{where} is {node!r}, but a mapping with {USE}: {group or 'GROUP'}/NAME is wanted there."
+            f"{where} is {shortened(repr(node))}, but a mapping with {USE}: {group or 'GROUP'}/NAME is wanted there."
         )
     name = node.get(USE)
     if not isinstance(name, str):
@@ -53,7 +68,7 @@ def class_of(node: object, where: str, group: str = "") -> type[Any]:
         )
     if group and name in registry.names() and not name.startswith(f"{group}/"):
         options = ", ".join(registry.names(group))
-        raise NeuroglossError(f"{where}.{USE} is {name!r}, which is no {group}; there are: {options}.")
+        raise NeuroglossError(f"{where}.{USE} is {shortened(repr(name))}, which is no {group}; there are: {options}.")
     return registry.resolve(name, where)
 
 
@@ -78,18 +93,26 @@ def check(node: Mapping[str, Any], where: str, group: str = "") -> None:
     cls = class_of(node, where, group)
     arguments, hints = parameters(cls), _hints(cls, where)
     for key, value in node.items():
-        if key != USE and key not in arguments and not _takes_any(cls):
+        if key != USE and key not in arguments and (str(key).startswith("_") or not _takes_any(cls)):
             raise NeuroglossError(unknown_key(f"{where}.{key}", arguments))
         if key != USE:
-            _check_value(f"{where}.{key}", value, hints.get(key, Any))
+            check_value(f"{where}.{key}", value, hints.get(key, Any))
     for name, parameter in arguments.items():
         if parameter.default is NO_DEFAULT and name not in node:
             raise NeuroglossError(f"{where} needs {name}; add +{where}.{name}=VALUE to the command.")
 
 
 def assemble(node: Mapping[str, Any], wrap: Callable[[Any], Any] = lambda instance: instance) -> Any:
-    """Build the object that a checked node names; ``wrap`` may replace each object as it is built."""
-    arguments = {key: assemble(value, wrap) if is_node(value) else value for key, value in node.items() if key != USE}
+    """Build the object that a node names; ``wrap`` may replace each object as it is built.
+
+    Nothing else in the package builds what a config names, and nothing is built that :func:`check` refuses.
+    """
+    check(node, "the node")
+    return _assembled(node, wrap)
+
+
+def _assembled(node: Mapping[str, Any], wrap: Callable[[Any], Any]) -> Any:
+    arguments = {key: _assembled(value, wrap) if is_node(value) else value for key, value in node.items() if key != USE}
     return wrap(class_of(node, "the node")(**arguments))
 
 
@@ -122,11 +145,29 @@ def _takes_any(cls: type[Any]) -> bool:
     return inspect.Parameter.VAR_KEYWORD in kinds
 
 
-def _check_value(where: str, value: object, hint: Any) -> None:
-    if isinstance(value, Mapping) and is_node(value):
-        check(value, where)
+def check_value(where: str, value: object, hint: Any) -> None:
+    """Refuse a value that has not the annotated type of its argument; a node is checked like any other.
+
+    Raises:
+        NeuroglossError: naming the key, and what is wanted there.
+    """
+    if isinstance(value, Mapping) and is_node(value) and _takes_node(hint):
+        check(value, where, _group_of(hint))
     elif not _fits(value, hint):
-        raise NeuroglossError(f"{where} is {value!r}, but {_words(hint)} is wanted there.")
+        raise NeuroglossError(f"{where} is {shortened(repr(value))}, but {_words(hint)} is wanted there.")
+
+
+def _group_of(hint: Any) -> str:
+    """Return the group that an object must be of by the protocol of its argument; empty if that says nothing."""
+    groups = {GROUPS.get(getattr(option, "__name__", ""), "") for option in typing.get_args(hint) or (hint,)}
+    return max(groups)
+
+
+def _takes_node(hint: Any) -> bool:
+    """Return whether an argument can be an object: one of plain values is never built from a node."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return any(map(_takes_node, typing.get_args(hint)))
+    return hint is Any or not (hint in PLAIN or typing.get_origin(hint) is typing.Literal or _is_container(hint))
 
 
 def _fits(value: object, hint: Any) -> bool:
@@ -137,10 +178,19 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is typing.Literal:
         return value in inner
     if _is_container(hint):
-        return isinstance(value, Mapping if issubclass(origin or hint, Mapping) else list)
+        return isinstance(value, Mapping if issubclass(origin or hint, Mapping) else list) and _all_fit(value, inner)
     if hint is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     return hint is Any or (hint in PLAIN and type(value) is hint)  # of a protocol only a node will do
+
+
+def _all_fit(values: Any, hints: tuple[Any, ...]) -> bool:
+    """Return whether the items of a list, or the keys and values of a mapping, have the types that are annotated."""
+    if isinstance(values, Mapping):
+        return len(hints) != 2 or all(_fits(key, hints[0]) and _fits(item, hints[1]) for key, item in values.items())
+    if not hints or hints[-1] is Ellipsis or len(hints) == 1:
+        return all(_fits(item, hints[0]) for item in values) if hints else True
+    return len(hints) == len(values) and all(map(_fits, values, hints))
 
 
 def _is_container(hint: Any) -> bool:

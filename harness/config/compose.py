@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import plugins, sentences
-from harness.config.build import unknown_key
+from harness.config.build import check_value, unknown_key
 from harness.config.settings import OPEN, AuditSettings, CollectSettings, RunSettings, TuneSettings
 from harness.config.tasks import task_options
 from harness.files import shipped
@@ -109,24 +109,21 @@ def schema(settings: type) -> type:
 
 
 def settings_from(kind: type[Any], values: Mapping[str, Any], where: str = "") -> Any:
-    """Return the frozen settings of ``kind`` from a resolved plain mapping, whose types the schema has checked.
+    """Return the frozen settings of ``kind`` from a resolved plain mapping.
 
     Raises:
-        NeuroglossError: a key does not exist, or a value is out of range.
+        NeuroglossError: a key does not exist, or a value is of another type or out of range.
     """
     hints = typing.get_type_hints(kind)
     names = [item.name for item in dataclasses.fields(kind)]
-    for name in values:
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
         if name not in names:
             raise NeuroglossError(unknown_key(f"{where}{name}", names))
-    return kind(
-        **{
-            name: settings_from(hints[name], value, f"{where}{name}.")
-            if dataclasses.is_dataclass(hints[name])
-            else value
-            for name, value in values.items()
-        }
-    )
+        is_group = dataclasses.is_dataclass(hints[name])
+        check_value(f"{where}{name}", value, dict if is_group else hints[name])
+        arguments[name] = settings_from(hints[name], value, f"{where}{name}.") if is_group else value
+    return kind(**arguments)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -159,8 +156,14 @@ def config_hash(config: Mapping[str, Any]) -> str:
         NeuroglossError: a file cannot be read.
     """
     values = {key: value for key, value in config.items() if key not in NOT_PART_OF_A_RUN}
-    digests = dict(_file_digests(values, ""))
+    digests = {f"{where} {name}": digest for where, name, digest in _file_digests(values, "")}
     return hashlib.sha256(json.dumps([values, digests], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def file_digests(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of each file that a run is fed by its config, by the key that names it."""
+    values = {key: value for key, value in config.items() if key not in NOT_PART_OF_A_RUN}
+    return {where: digest for where, _, digest in _file_digests(values, "")}
 
 
 # ----------------------------------------------------------------------------------------------- the search path
@@ -217,8 +220,8 @@ def _open_keys(value: object, where: str) -> Iterator[str]:
         yield where
 
 
-def _file_digests(value: object, where: str, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the place and the sha256 of each file that a config names under one of the keys that can."""
+def _file_digests(value: object, where: str, key: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the place, the name and the sha256 of each file that a config names under one of the keys that can."""
     if isinstance(value, Mapping):
         for name, item in value.items():
             yield from _file_digests(item, f"{where}.{name}".lstrip("."), name)
@@ -228,7 +231,16 @@ def _file_digests(value: object, where: str, key: str = "") -> Iterator[tuple[st
     elif isinstance(value, str) and key in NAMES_A_FILE:
         path = Path(value).expanduser()
         if path.is_file():
-            yield f"{where} {value}", _digest(path, where)
+            yield where, value, _digest(path, where)
+        elif path.is_dir():
+            yield where, value, _digest_of_folder(path, where)
+
+
+def _digest_of_folder(folder: Path, where: str) -> str:
+    """Return a digest of the names and contents of all files below a folder."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    digests = [[path.relative_to(folder).as_posix(), _digest(path, where)] for path in paths]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
 
 
 def _digest(path: Path, where: str) -> str:

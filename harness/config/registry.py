@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from harness.guards.printing import shortened
 from harness.types import NeuroglossError
 
 Class = TypeVar("Class", bound=type[Any])
@@ -38,6 +39,7 @@ CLASSES = {
     "explainer/openai_file": "harness.explainers.released.openai_file:OpenAIFile",
     "explainer/oracle": "harness.explainers.controls.oracle:Oracle",
     "explainer/people": "harness.explainers.released.people:People",
+    "explainer/planted": "harness.explainers.controls.planted:Planted",
     "explainer/random_words": "harness.explainers.controls.random_words:RandomWords",
     "explainer/revision": "harness.explainers.revision:Revision",
     "explainer/shuffled": "harness.explainers.controls.shuffled:Shuffled",
@@ -60,6 +62,7 @@ CLASSES = {
     "scorer/ablation": "harness.scorers.ablation:Ablation",
     "scorer/detection": "harness.scorers.detection:Detection",
     "scorer/fuzzing": "harness.scorers.fuzzing:Fuzzing",
+    "scorer/generated": "harness.scorers.generated:Generated",
     "scorer/panel": "harness.scorers.panel:Panel",
     "scorer/truths": "harness.scorers.truths:Truths",
     "simulator/all_at_once": "harness.simulators.all_at_once:AllAtOnce",
@@ -74,12 +77,28 @@ CLASSES = {
     "training/judge": "harness.training.judge:JudgeSettings",
     "training/loop": "harness.training.train:Training",
     "training/network": "harness.models.tuned.network:Architecture",
+    "unit/direction": "harness.subjects.directions:Directions",
+    "unit/group": "harness.subjects.groups:Groups",
+    "unit/head": "harness.subjects.heads:Heads",
+    "unit/latent": "harness.subjects.latents:Latents",
     "unit/neuron": "harness.subjects.neurons:Neurons",
+    "unit/neuron_side": "harness.subjects.sides:NeuronSides",
+    "writer/prompted": "harness.scorers.writers.prompted:PromptedWriter",
+    "writer/template": "harness.scorers.writers.template:TemplateWriter",
 }
 """Short name -> ``module:Class``."""
 
 GROUPS = sorted({short_name.partition("/")[0] for short_name in CLASSES})
 """The groups that a short name can begin with."""
+
+REACHES_OUTSIDE = re.compile(
+    r"(^|_)(adapter|base|body|directory|endpoint|env|files?|folder|headers?|host|key|lock|log|name|output|password|paths?|"
+    r"plugins?|port|proxy|remote_code|secret|store|tokenizer|url)$"
+)
+"""Names of arguments by which an object reaches a host, a file, a secret or code: also those of plugins.
+
+An argument that does so has such a name. Configs that come out of data do not set it (:mod:`harness.config.outside`).
+"""
 
 _REGISTERED: dict[str, type[Any]] = {}
 """Short name -> class, of plugins."""
@@ -134,6 +153,11 @@ def names(group: str = "") -> list[str]:
     return sorted(name for name in {*CLASSES, *_REGISTERED} if name.startswith(f"{group}/" if group else ""))
 
 
+def reaches_outside(argument: str) -> bool:
+    """Return whether an argument of this name reaches a host, a file, a secret or code."""
+    return REACHES_OUTSIDE.search(argument.lower()) is not None
+
+
 def meant(name: str, candidates: Iterable[str]) -> str:
     """Return the end of a sentence on a name that does not exist: the nearest one, and the list of all."""
     options = sorted(candidates)
@@ -161,7 +185,7 @@ def _path_of(cls: type[Any] | None) -> str | None:
 
 def _unknown(short_name: str, where: str) -> str:
     group, slash, _ = short_name.partition("/")
-    problem = f"{where}.use is {short_name!r}, which does not exist"
+    problem = f"{where}.use is {shortened(repr(short_name))}, which does not exist"
     if not slash or group not in GROUPS:
         return f"{problem}; write GROUP/NAME, with a group of: {', '.join(GROUPS)}."
     return f"{problem}; {meant(short_name, names(group))}"

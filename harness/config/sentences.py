@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 
 from hydra import compose
@@ -40,6 +41,22 @@ def parsed(text: str) -> Override:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
         raise NeuroglossError(f"cannot read {text!r}; {_unreadable(text)}.") from error
+
+
+def override(key: str, value: object) -> str:
+    """Return the override that sets a key to a value, quoted for Hydra and for the shell."""
+    text = f"{key}={'null' if value is None else str(value).lower() if isinstance(value, bool) else value}"
+    if isinstance(value, str) and not _reads_as(text, value):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        text = f"{key}='{escaped}'"
+    return shlex.quote(text)
+
+
+def _reads_as(text: str, value: str) -> bool:
+    try:
+        return bool(parsed(text).value() == value)
+    except NeuroglossError:
+        return False
 
 
 def check_lists(name: str, overrides: Sequence[Override]) -> None:

@@ -280,8 +280,9 @@ class AuditSettings:
         repeats: times that the simulator is asked again.
         ablation: ask the subject too, if the run did.
         budget: limits of what models may cost.
-        store: the file of replies; the run's where it is None.
+        store: the file of replies; ``store.sqlite`` beside the run's folder where it is None.
         seed: of shuffles, random words, the re-initialised weights and intervals.
+        allow: what of the run's config reaches a host, a file, a secret or code, repeated by the user.
     """
 
     plugins: list[str] = field(default_factory=list)
@@ -295,6 +296,7 @@ class AuditSettings:
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     store: str | None = None
     seed: int = 0
+    allow: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _at_least("nulls", self.nulls, 1)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness.files import shipped
+from harness.guards import reading
+from harness.types import NeuroglossError
 
 DESCRIPTION = "task.yaml"
 PUZZLES = "puzzles"
 """A kind of task, and the file of ``conf/task`` with what its runs need."""
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NAME = re.compile(r"[^\W_][\w.-]*")
+"""The name of a folder that can be that of a task: nothing in it means anything to a config."""
 
 
 def roots() -> list[Path]:
@@ -32,8 +34,9 @@ def task_options(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
     options: dict[str, dict[str, Any]] = {}
     for root in roots():
         for path in sorted(root.glob(f"[!.]*/{DESCRIPTION}")):
-            if path.parent.name not in names_with_file | options.keys():
-                options[path.parent.name] = _option(path)
+            name = path.parent.name
+            if _NAME.fullmatch(name) and name not in names_with_file | options.keys():
+                options[name] = _option(path)
     return options
 
 
@@ -45,7 +48,7 @@ def _option(path: Path) -> dict[str, Any]:
 def _kind(path: Path) -> str:
     """Return what a task is of; nothing where that cannot be read, which is refused when the task is read."""
     try:
-        description = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        description = reading.yaml_of(path)
+    except NeuroglossError:
         return ""
     return str(description.get("kind", "")) if isinstance(description, dict) else ""

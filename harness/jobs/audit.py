@@ -16,8 +16,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from harness import pipeline
-from harness.config import build, compose
+from harness.config import build, compose, outside
 from harness.config.settings import AuditSettings, RunSettings
+from harness.guards.printing import shortened
 from harness.jobs.explainers import MODEL, ExplainerNode, explainer_nodes
 from harness.jobs.ledger import Ledger
 from harness.jobs.run import fitting_of
@@ -58,6 +59,8 @@ from harness.types import (
 
 OWN = "own"
 """The row of the explanations that the run has left."""
+STORE = "store.sqlite"
+"""The file of replies in a folder of runs, unless a config names another."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +73,7 @@ class AuditPlan:
         folder: of the run.
         results: of the run.
         run: the settings of the run, with no more simulators, scorers and explainers than the audit asks.
+        store: the file of replies.
         tests: which to make.
         explainer: whose explanations the nulls are held against; empty where no test needs any.
     """
@@ -79,6 +83,7 @@ class AuditPlan:
     folder: Path
     results: Results
     run: RunSettings
+    store: Path
     tests: tuple[Test, ...]
     explainer: str
 
@@ -95,11 +100,12 @@ def prepare(composed: DictConfig) -> AuditPlan:
             f"{folder} is a run of puzzles, which come from no corpus; audit a run of units: run=FOLDER."
         )
     explainer = _explainer(results, settings.explanations) if set(tests) - set(labels.TESTS) else ""
-    run_settings: RunSettings = compose.settings_from(RunSettings, results.config)
+    run_settings: RunSettings = compose.settings_from(RunSettings, results.config, f"{folder}: config.")
     node = _explainable(results, run_settings, explainer) if Test.REINITIALISED in tests else None
     narrowed = _narrowed(run_settings, results, settings, node)
-    _check(narrowed)
-    return AuditPlan(provenance.redact(values), settings, folder, results, narrowed, tests, explainer)
+    _check(narrowed, folder, settings.allow)
+    store = _store(settings, run_settings, folder)
+    return AuditPlan(provenance.redact(values), settings, folder, results, narrowed, store, tests, explainer)
 
 
 def run(plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> Audit:
@@ -203,12 +209,31 @@ def _narrowed(
     )
 
 
-def _check(run_settings: RunSettings) -> None:
-    """Refuse a config whose classes are not here, such as those of a plugin that is not loaded."""
-    build.check(run_settings.subject, "subject")
-    for group, nodes in (("simulator", run_settings.simulator), ("scores", run_settings.scores)):
+def _check(run_settings: RunSettings, folder: Path, allow: Mapping[str, Any]) -> None:
+    """Refuse a recorded config that reaches outside, or whose classes are not here, such as those of a plugin."""
+    groups = {
+        "simulator": run_settings.simulator,
+        "scores": run_settings.scores,
+        "explainer": run_settings.explainer,
+    }
+    parts = {"task": {"path": run_settings.task.path}, "subject": run_settings.subject, **groups}
+    outside.check(parts, folder, outside.Permission.of(allow))
+    build.check(run_settings.subject, "subject", "subject")
+    for key, nodes in groups.items():
         for name, node in nodes.items():
-            build.check(node, f"{group}.{name}")
+            build.check(node, f"{key}.{name}", {"scores": "scorer"}.get(key, key))
+
+
+def _store(settings: AuditSettings, run_settings: RunSettings, folder: Path) -> Path:
+    """Return the file of replies: the user's, else the one beside the run's folder, never one that a run names."""
+    if settings.store is not None:
+        return Path(settings.store).expanduser()
+    if run_settings.store != f"{run_settings.output}/{STORE}":
+        raise NeuroglossError(
+            f"{folder} kept its replies in {shortened(run_settings.store)}, and an audit opens no file that only a run "
+            "names; add store=FILE to the command, that one or another."
+        )
+    return folder.parent / STORE
 
 
 # ------------------------------------------------------------------------------------------------------------- testing
@@ -274,7 +299,7 @@ def _verdicts(plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress) -
     units = set(plan.results.task.units)
     sources = [source for source in task.records if source.unit in units]
     judged: list[Verdict] = []
-    with Store(Path(plan.settings.store or plan.run.store).expanduser()) as store:
+    with Store(plan.store) as store:
         work = _Work(plan, task, sources, store, ledger, progress)
         if set(plan.tests) & set(labels.TESTS):
             judged += _of_labels(work)
@@ -318,10 +343,26 @@ def _of_explanations(work: _Work) -> Iterator[Verdict]:
     if Test.RETEST in plan.tests:
         seeded = retest.has_seed(plan.run.simulator)
         repeats = [values[OWN], *(values[name] for name in _repeats(plan))]
+        on_test = _values_on_test(work)
         for metric in values[OWN]:
             scores = [by_metric.get(metric, {}) for by_metric in repeats]
             if all(scores):
-                yield verdicts.of_repeats(metric, scores, seeded, work.resampling)
+                yield verdicts.of_repeats(metric, scores, on_test.get(metric, {}), seeded, work.resampling)
+
+
+def _values_on_test(work: _Work) -> dict[str, Values]:
+    """Return the scores of the run's own explanations on the test excerpts of each unit."""
+    records = [
+        dataclasses.replace(
+            record, splits=dataclasses.replace(record.splits, valid=record.splits.test, test=record.splits.valid)
+        )
+        for record in work.records
+    ]
+    explanations = nulls.own(work.plan.results.scored[RowKey(work.plan.explainer, work.simulator)])
+    own = {OWN: Saying(explanations, Role.EXPLAINER)}
+    tools = Tools(own, {work.simulator: work.tools.simulator}, work.tools.scorers)
+    scored = work.score("test excerpts", records, tools, [RowKey(OWN, work.simulator)])
+    return _values([item for items in scored.values() for item in items])
 
 
 def _values_by_row(work: _Work) -> dict[str, dict[str, Values]]:

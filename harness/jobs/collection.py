@@ -7,15 +7,16 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from harness.config import build, compose, plugins
+from harness.config import build, compose, outside, plugins, sentences
 from harness.config.settings import OPEN, CollectSettings
 from harness.files import shipped
+from harness.guards.printing import shortened
 from harness.results import provenance
 from harness.tasks import catalog, compare, frozen, openai_format, splits, units
 from harness.tasks.openai_format import Imported, every_excerpt
@@ -41,29 +42,34 @@ class CollectionPlan:
     folder: Path
 
 
-def prepare(composed: DictConfig, *, rebuilding: bool = False) -> CollectionPlan:
-    """Return the plan of a collection.
-
-    Args:
-        composed: its config.
-        rebuilding: whether the name may be that of a task that ships.
+def prepare(composed: DictConfig) -> CollectionPlan:
+    """Return the plan of a new collection.
 
     Raises:
         NeuroglossError: the collection cannot be made, as far as can be said before any work.
     """
-    values = compose.plain(composed)
+    plan = _plan(compose.plain(composed))
+    catalog.check_free(plan.settings.name)
+    return plan
+
+
+def _plan(values: Mapping[str, Any]) -> CollectionPlan:
+    """Return the plan of a collection out of a resolved config; its name may be that of a task that ships."""
     config = provenance.redact(values)
     settings: CollectSettings = compose.settings_from(CollectSettings, values)
-    for where in ("released",) if settings.released else ("subject", "corpus", "sample", "collect"):
-        build.check(values[where], where, where)
-        build.assemble(values[where])  # a constructor refuses what its types allow
+    for where in _parts(settings):
+        build.check(getattr(settings, where), where, where)
+        build.assemble(getattr(settings, where))  # a constructor refuses what its types allow
     catalog.check_name(settings.name)
-    if not rebuilding:
-        catalog.check_free(settings.name)
     folder = Path(settings.output) / settings.name
     if folder.exists():
         raise NeuroglossError(f"{folder} exists, and a task is never changed; choose a new name.")
     return CollectionPlan(config, settings, folder)
+
+
+def _parts(settings: CollectSettings) -> tuple[str, ...]:
+    """Return the keys of the nodes of a collection."""
+    return ("released",) if settings.released else ("subject", "corpus", "sample", "collect")
 
 
 def run(plan: CollectionPlan, progress: Progress) -> list[str]:
@@ -135,10 +141,20 @@ def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
     """Freeze records that others have published; those that have come are kept until all of them have."""
     released: Released = build.assemble(plan.settings.released)
     place = plan.folder.with_name(f".{plan.folder.name}.state")
-    files = released.fetch(place, plan.folder.with_name(f"{plan.folder.name}.lock"), progress)
-    sentences = import_records(files, plan.folder, released.identity, plan.settings.description)
+    lock = Path(released.lock).expanduser() if released.lock else plan.folder.with_name(f"{plan.folder.name}.lock")
+    sentences = [] if lock.is_file() else [_first_download(lock)]
+    files = released.fetch(place, lock, progress)
+    sentences += import_records(files, plan.folder, released.identity, plan.settings.description)
     shutil.rmtree(place, ignore_errors=True)
     return sentences
+
+
+def _first_download(lock: Path) -> str:
+    """Return what there is to say of files whose digests nobody has stated before."""
+    return (
+        f"nobody has stated the digests of these files before: they are what the server sent today, and {lock} holds "
+        "them from now on; compare it with another person's before you rely on them."
+    )
 
 
 # -------------------------------------------------------------------------------------------------- the next command
@@ -170,17 +186,26 @@ def _task_words(folder: Path) -> list[str]:
 
 def _subject_words(node: Mapping[str, Any]) -> list[str]:
     """Return the overrides of a run that make a subject: none if it is the run's own, else of the nearest option."""
-    if _subject([]) == node:
+    usual = _subject([])
+    if usual == node:
         return []
+    use = (node.get("unit") or {}).get("use", "")
+    kind = use.removeprefix("unit/")
+    unit = [f"unit={kind}"] if kind in _options("unit") and use != usual["unit"]["use"] else []
+    choices = [unit, *([f"subject={name}", *unit] for name in _options("subject"))]
+    return min(filter(None, (_completed(words, node) for words in choices)), key=len, default=[])
+
+
+def _options(group: str) -> list[str]:
+    """Return the options of a group of configs, by their files."""
     folders = [shipped("conf"), *plugins.conf_folders()]
-    names = sorted({path.stem for folder in folders for path in (folder / "subject").glob("*.yaml")})
-    options = {name: _subject([f"subject={name}"]) for name in names}
-    changes = {
-        name: [f"subject={name}", *_changes(option, node, "subject")]
-        for name, option in options.items()
-        if option.get("use") == node.get("use")
-    }
-    return min(changes.values(), key=len, default=[])
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def _completed(overrides: Sequence[str], node: Mapping[str, Any]) -> list[str]:
+    """Return overrides with those that are lacking to make a subject; none if they choose another class."""
+    option = _subject(overrides)
+    return [*overrides, *_changes(option, node, "subject")] if option.get("use") == node.get("use") else []
 
 
 def _subject(overrides: Sequence[str]) -> Any:
@@ -285,13 +310,28 @@ def export_records(name: str, folder: Path) -> list[Path]:
 # ----------------------------------------------------------------------------------------------------------- rebuilding
 
 
-def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str:
+@dataclass(frozen=True)
+class Trust:
+    """What the user has repeated of the config that a task holds: plugins, and values that reach outside."""
+
+    plugins: Sequence[str] = ()
+    allow: Mapping[str, object] = field(default_factory=dict)
+
+
+def trust(names: Sequence[str], overrides: Sequence[str]) -> Trust:
+    """Return what the words of a command line allow: names of plugins, and overrides as ``corpus.path=FILE``."""
+    parsed = map(sentences.parsed, overrides)
+    return Trust(names, {override.key_or_group: override.value() for override in parsed})
+
+
+def rebuild(folder: Path, progress: Progress, target: Path | None = None, trusted: Trust = Trust()) -> str:
     """Collect a frozen task of units again, from the config that it holds, and compare.
 
     Args:
         folder: the task's own.
         progress: told how far it is.
         target: a new folder in which what comes out is frozen; it is kept nowhere if this is None.
+        trusted: what of the config the user has repeated.
 
     Returns:
         A sentence that says how well both agree.
@@ -300,21 +340,40 @@ def rebuild(folder: Path, progress: Progress, target: Path | None = None) -> str
         NeuroglossError: the task does not say how it was made, or says it as an earlier layout did; or something else
             comes out, which ``target`` has then.
     """
+    config = _recorded(folder, trusted)
+    task = units.read_task(folder)
+    with tempfile.TemporaryDirectory(prefix=f"{task.name}-") as scratch:
+        place = target or Path(scratch) / task.name
+        plan = _plan({**config, "output": str(place.parent), "name": place.name})
+        run(plan, progress)
+        return compare.compare(task, units.read_task(plan.folder))
+
+
+def _recorded(folder: Path, trusted: Trust) -> dict[str, Any]:
+    """Return the config of a task's collection, and load the plugins that both it and the user name.
+
+    Raises:
+        NeuroglossError: there is none, or it names what the user has not repeated.
+    """
     config = frozen.read(folder).get("made", {}).get("config")
-    if not config:
+    if not isinstance(config, dict) or not config:
         raise NeuroglossError(f"{folder} does not hold the config of a collection, so it cannot be rebuilt.")
     if "_target_" in _keys(config):
         raise NeuroglossError(
             f"{folder} was frozen by an earlier layout, whose config names classes by _target_ and not by use, so it "
             "cannot be rebuilt; verify it with neurogloss tasks verify."
         )
-    task = units.read_task(folder)
-    plugins.load(config.get("plugins") or ())
-    with tempfile.TemporaryDirectory(prefix=f"{task.name}-") as scratch:
-        place = target or Path(scratch) / task.name
-        plan = prepare(OmegaConf.create({**config, "output": str(place.parent), "name": place.name}), rebuilding=True)
-        run(plan, progress)
-        return compare.compare(task, units.read_task(plan.folder))
+    settings: CollectSettings = compose.settings_from(CollectSettings, config, f"{folder}: made.config.")
+    unnamed = [name for name in settings.plugins if name not in trusted.plugins]
+    if unnamed:
+        raise NeuroglossError(
+            f"{folder} needs the plugin {shortened(unnamed[0])}, which is code; if you trust it, add to the command: "
+            f"--plugins {shortened(shlex.join(settings.plugins), 1000)}"
+        )
+    plugins.load(settings.plugins)
+    nodes = {key: value for key, value in config.items() if key not in ("name", "output", "plugins")}
+    outside.check(nodes, folder, outside.Permission(trusted.allow, option="--allow"))
+    return {key: value for key, value in config.items() if key not in WAYS}
 
 
 def _keys(value: object) -> Iterable[str]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.progress import ProgressReporter, show, terminal
 from harness.types import NeuroglossError
+
+if TYPE_CHECKING:
+    from harness.leaderboard.entries import KnownTask
 
 # ruff: noqa: PLC0415  # a command imports what it works with, so that no other waits for it
 
@@ -17,6 +21,16 @@ def show_board(options: argparse.Namespace) -> None:
     from harness.report import page
 
     show(page.render(board(options.runs, options.by)))
+
+
+def show_unit(options: argparse.Namespace) -> None:
+    """Print what a run says of one unit."""
+    from harness.report import unit_page
+    from harness.results import unit_view
+
+    if options.excerpts < 1:
+        raise NeuroglossError(f"--excerpts is {options.excerpts}; write 1 or more.")
+    show(unit_page.build(unit_view.read(options.run, options.unit), options.excerpts))
 
 
 def show_agreement(options: argparse.Namespace) -> None:
@@ -53,6 +67,15 @@ def show_explainers(options: argparse.Namespace) -> None:
     show(f"page: {options.write}")
 
 
+def serve(options: argparse.Namespace) -> None:
+    """Serve a model until Ctrl-C."""
+    from harness.jobs import serving
+
+    chosen = {name: getattr(options, name) for name in ("threads", "context", "parallel")}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    serving.wait(serving.Serving(options.model, options.port, **given))
+
+
 def show_power(options: argparse.Namespace) -> None:
     """Print how many units it takes to tell explainers apart."""
     from harness.report import page, power
@@ -68,7 +91,7 @@ def add_entry(options: argparse.Namespace) -> None:
     """Make an entry of a run on a task that the leaderboard knows."""
     from harness.leaderboard import entries
 
-    entry = entries.add(options.run, options.root, _digests(options.root))
+    entry = entries.add(options.run, options.root, _digests(options.root), _known_task)
     show(f"entry: {entry}\nnow render it: neurogloss leaderboard build --root {options.root}")
 
 
@@ -83,8 +106,24 @@ def _digests(root: Path) -> dict[str, str]:
     return {name: frozen.read(catalog.find_task(name))["digest"] for name in names}
 
 
+def _known_task(name: str) -> KnownTask | None:
+    """Return what the task of a name is here, if it is."""
+    from harness.leaderboard.entries import KnownTask
+    from harness.tasks import catalog
+    from harness.types import Task
+
+    if name not in catalog.list_tasks():
+        return None
+    task = catalog.read(catalog.find_task(name))
+    if isinstance(task, Task):
+        return KnownTask(task.digest, frozenset(record.unit for record in task.records), task.subject.revision)
+    records = catalog.puzzle_records(task)
+    categories = {str(record.unit): record.category for record in records if record.category}
+    return KnownTask(task.digest, frozenset(record.unit for record in records), None, categories)
+
+
 def build_leaderboard(options: argparse.Namespace) -> None:
     """Render all entries."""
     from harness.leaderboard import pages
 
-    show(*(f"page: {path}" for path in pages.build(options.root)))
+    show(*(f"page: {path}" for path in pages.build(options.root, _known_task)))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.progress import ProgressReporter, show, terminal
 from harness.types import NeuroglossError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def list_tasks(_: argparse.Namespace) -> None:
             folder = catalog.find_task(name)
             description = frozen.read(folder)
             frozen.check_files(folder, description)
-            print(f"{name}  {description['digest'][:12]}  {_contents(description)}")
+            show(f"{name}  {description['digest'][:12]}  {_contents(description)}")
         except NeuroglossError as error:
             problems.append(error)
     if problems:
@@ -47,15 +48,15 @@ def _contents(description: Mapping[str, Any]) -> str:
 def show_task(options: argparse.Namespace) -> None:
     """Print what a task holds."""
     task = _read(options.task)
-    print(f"{task.name}  {task.digest}\n{task.description}\n")
+    show(f"{task.name}  {task.digest}\n{task.description}\n")
     for name, content in task.contents:
-        print(f"{name:>10}  {content}")
+        show(f"{name:>10}  {content}")
 
 
 def verify_task(options: argparse.Namespace) -> None:
     """Check a task's files against its digest, and that it can be read."""
     task = _read(options.task)
-    print(f"{task.name}: whole, {task.size}, digest {task.digest}")
+    show(f"{task.name}: whole, {task.size}, digest {task.digest}")
 
 
 def _read(name: str) -> Task | PuzzleTask:
@@ -76,9 +77,9 @@ def rebuild_task(options: argparse.Namespace) -> None:
 
     folder = _folder(options.task)
     if (folder / puzzles.SOURCE).is_file():
-        print(_compiled(folder, options.write))
+        show(_compiled(folder, options.write))
     else:
-        print(_collected(folder, options.write))
+        show(_collected(folder, options))
 
 
 def _folder(name: str) -> Path:
@@ -107,14 +108,14 @@ def _compiled(folder: Path, target: Path | None) -> str:
     return f"{folder.name}: compiles to the same digest, {published}"
 
 
-def _collected(folder: Path, target: Path | None) -> str:
+def _collected(folder: Path, options: argparse.Namespace) -> str:
     """Collect a task again, and return a sentence on how well both agree."""
     from harness.jobs import collection
-    from harness.progress import ProgressReporter, terminal
     from harness.tasks import catalog
 
+    trusted = collection.trust(options.plugins, options.allow)
     with ProgressReporter(terminal()) as progress:
-        return collection.rebuild(catalog.find_task(folder.name, str(folder)), progress, target)
+        return collection.rebuild(catalog.find_task(folder.name, str(folder)), progress, options.write, trusted)
 
 
 def import_task(options: argparse.Namespace) -> None:
@@ -128,8 +129,8 @@ def import_task(options: argparse.Namespace) -> None:
     subject = Identity(options.subject, options.revision)
     folder = options.output / options.name
     for sentence in collection.import_records(options.files, folder, subject):
-        print(sentence)
-    print(f"next: {collection.command_without_subject(folder)}")
+        show(sentence)
+    show(f"next: {collection.command_without_subject(folder)}")
 
 
 def export_task(options: argparse.Namespace) -> None:
@@ -137,4 +138,4 @@ def export_task(options: argparse.Namespace) -> None:
     from harness.jobs import collection
 
     files = collection.export_records(options.task, options.folder)
-    print(f"{options.folder}: {len(files)} files of one unit each")
+    show(f"{options.folder}: {len(files)} files of one unit each")

@@ -15,6 +15,7 @@ from harness.models.planned import Asked, PlannedModel, Tally
 from harness.models.store import Store
 from harness.report.page import Columns, Page, Table, short
 from harness.scorers.ablation import AskedSubject
+from harness.scorers.generated import Activations, TextReading
 from harness.text import plain
 from harness.types import Effect, Explanation, Identity, LanguageModel, Replacement, Subject, Usage
 
@@ -57,6 +58,10 @@ class SilentSubject:
 
     def effects_of(self, replacements: Sequence[Replacement]) -> list[Effect]:  # noqa: ARG002  # the protocol's
         """Return no effects."""
+        return []
+
+    def activations_of(self, readings: Sequence[TextReading]) -> list[Activations]:  # noqa: ARG002  # as above
+        """Return no activations."""
         return []
 
 

@@ -103,6 +103,7 @@ class RunJob:
         yield page.render(board([folder]))
         yield ""
         files = {"results": folder, "board": folder / "board.md", "dataset": folder / "dataset"}
+        files["site"] = folder / "site" / "index.html"
         places = {name: path for name, path in files.items() if path.exists()} | dict(outcome.places)
         width = max(map(len, places)) + 2
         yield from (f"{name + ':':{width}}{place}" for name, place in places.items())

@@ -32,6 +32,7 @@ _RUN_GROUPS = (
     ("task", "units and their excerpts, or puzzles"),
     ("units", "which of the task's units"),
     ("subject", "the model whose units are explained"),
+    ("unit", "which kind of its parts they are"),
     ("explainer", "methods that explain; a list"),
     ("explainer_model", "models that methods ask; a list: each method has a row for each"),
     ("simulator", "predict activations from explanations; a list: each explainer has a row for each"),
@@ -84,6 +85,7 @@ HELP = {
         (
             ("recipe", "a whole task, pinned"),
             ("subject", "the model whose units are recorded"),
+            ("unit", "which kind of its parts they are"),
             ("corpus", "the text that it reads"),
             ("sample", "which of its units"),
         ),

@@ -31,7 +31,7 @@ from harness.config import plugins, sentences
 from harness.config.compose import composed, jobs, register, schema, searching
 from harness.files import shipped
 from harness.jobs.jobs import JOBS, ClosingJob, Job, Outcome, Plan, RecordingJob
-from harness.progress import ProgressReporter, show, terminal
+from harness.progress import ProgressReporter, complain, show, terminal
 from harness.types import NeuroglossError
 
 FAILED = 1
@@ -177,7 +177,7 @@ def _in_turn(job: Job[Plan, Outcome], members: Sequence[Member[Plan]]) -> list[E
         show(f"job {number} of {len(members)}: {label}")
         end = _attempt(job, member)
         if end.problem:
-            print(f"neurogloss: {label}: {end.problem}", file=sys.stderr)
+            complain(f"{label}: {end.problem}")
         elif not isinstance(job, ClosingJob) and end.outcome is not None:
             show(*job.show(end.outcome), "")
         ends.append(end)

@@ -23,7 +23,7 @@ from harness.jobs.tools import Remembering, RunTools, build_tools
 from harness.leaderboard import trust
 from harness.models.store import Store
 from harness.pipeline import Fitting
-from harness.report import board, page
+from harness.report import board, page, site
 from harness.results import provenance, rows, truths
 from harness.results.rows import Resampling
 from harness.results.run import Results, write_run
@@ -111,7 +111,7 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutco
     """
     settings = plan.settings
     task, records = read_records(settings)
-    origin = provenance.provenance(overrides)
+    origin = {**provenance.provenance(overrides), "files": compose.file_digests(plan.config)}
     trackers = trackers_of(settings)
     for tracker in trackers.values():
         tracker.begun(plan.run_id, plan.config)
@@ -126,7 +126,10 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutco
         Path(settings.output),
         results,
         page.markdown_page(page_of_board),
-        [lambda draft: dataset.write_dataset(results, settings.publish, draft)],
+        [
+            lambda draft: dataset.write_dataset(results, settings.publish, draft),
+            lambda draft: site.write(results, page_of_board, draft, draft / site.FOLDER),
+        ],
     )
     places = {"published": dataset.publish(folder, settings.publish)}
     places |= {name: tracker.ended(results, folder) for name, tracker in trackers.items()}

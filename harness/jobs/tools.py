@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,10 +14,11 @@ from harness.explainers.told import Told
 from harness.jobs.explainers import ExplainerNode, explainer_nodes
 from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
-from harness.models.store import Store, answered, numbers
+from harness.models.store import Kind, Store, answered, numbers
 from harness.pipeline import Tools
 from harness.results.vocabulary import ExplainerInfo
 from harness.scorers.ablation import AskedSubject
+from harness.scorers.generated import Activations, TextReading
 from harness.types import (
     Effect,
     Explainer,
@@ -25,6 +26,7 @@ from harness.types import (
     Knowing,
     LanguageModel,
     NeuroglossError,
+    OpenSubject,
     Record,
     Replacement,
     Role,
@@ -36,10 +38,20 @@ from harness.types import (
     SimulatorInfo,
     Subject,
     Task,
+    Unit,
+    Usage,
     Validity,
 )
 
 _EFFECTS = numbers("ablations", Effect)
+_ACTIVATIONS: Kind[Activations] = Kind(
+    "texts read",
+    encode=list,
+    decode=tuple,
+    usage=lambda _: Usage(),
+    from_store=lambda value: value,
+    final=lambda _: True,
+)
 
 
 class Asking(Protocol):
@@ -72,7 +84,7 @@ class Remembering:
 
 @dataclass(frozen=True, eq=False)
 class StoredSubject:
-    """A subject whose effects are kept in the store."""
+    """A subject whose effects, and whose activations on texts, are kept in the store."""
 
     subject: Subject
     store: Store
@@ -86,6 +98,36 @@ class StoredSubject:
     def effects_of(self, replacements: Sequence[Replacement]) -> list[Effect]:
         """Return the effect of each replacement, in order."""
         return answered(self.store, self.identity, _EFFECTS, replacements, self.subject.effects, meter=self.meter)
+
+    def activations_of(self, readings: Sequence[TextReading]) -> list[Activations]:
+        """Return the activations of a unit on each text, in order."""
+        return answered(self.store, self.identity, _ACTIVATIONS, readings, self._read, meter=self.meter)
+
+    def _read(self, readings: Sequence[TextReading]) -> Iterator[tuple[int, Activations]]:
+        """Yield the index of each text and the activations on its tokens, unit by unit.
+
+        Raises:
+            NeuroglossError: the tokenizer of the subject cannot be used.
+        """
+        if not isinstance(self.subject, OpenSubject):
+            raise NeuroglossError(
+                f"the tokenizer of {self.identity.name} cannot be used, so it reads no texts; leave generated out of "
+                "the scores."
+            )
+        places_by_unit: dict[Unit, list[int]] = {}
+        for place, reading in enumerate(readings):
+            places_by_unit.setdefault(reading.unit, []).append(place)
+        for unit, places in places_by_unit.items():
+            sequences = [_tokens(self.subject, readings[place]) for place in places]
+            activations = self.subject.activations(unit, [opening + text for opening, text in sequences])
+            for place, (opening, _), values in zip(places, sequences, activations, strict=True):
+                yield place, tuple(values[len(opening) :].tolist())
+
+
+def _tokens(subject: OpenSubject, reading: TextReading) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the token ids that stand before a text, and those of the text."""
+    opening = reading.opening or subject.encode("\n")[:1] * reading.leading
+    return opening, subject.encode(reading.text)[: reading.tokens]
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +276,7 @@ def check_subject(task: str, recorded: Identity | None, subject: Identity) -> No
     if recorded is None:
         raise NeuroglossError(
             f"task {task} holds puzzles, which have no subject; leave out what looks into one: explainers, and "
-            "ablation among the scores."
+            "ablation and generated among the scores."
         )
     if subject.revision != recorded.revision:
         raise NeuroglossError(

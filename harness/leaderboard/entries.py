@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import stats
 from harness.files import safe_name, write_whole
+from harness.guards.printing import plain, shortened
 from harness.results import rows, truths
 from harness.results.run import SCHEMA_VERSION, Results, compact, read_results, read_run
 from harness.results.vocabulary import ResultRow, TruthSummary
@@ -23,6 +26,21 @@ from harness.text import figure
 from harness.typed_json import dump, to_json
 from harness.types import Interval, NeuroglossError, Role, RowKey, ScoredExplanation, Summary, Unit, Validity
 
+MOST_BYTES, MOST_ROWS, MOST_PROVENANCE, MOST_OF_A_UNIT = 1 << 26, 1000, 20_000, 20
+"""Bytes of the file of an entry, its rows, characters of its provenance, and explanations of a unit in a row."""
+MOST_NAME = 60
+"""Characters of a name for people."""
+_FLOOR = ("floor", "null")
+_TABLE = ("ceiling", "without words")
+CONTROLS = {
+    "constant": _FLOOR,
+    "next_token_lookup": _TABLE,
+    "oracle": ("ceiling",),
+    "random_words": _FLOOR,
+    "shuffled": _FLOOR,
+    "token_lookup": _TABLE,
+}
+"""Methods of ours that are controls, and the roles that they can have."""
 MINIMUM_SHARE = 0.9
 """Share of a task's units that a run must have asked for to be entered, and a row have scores for to be ranked."""
 PROVENANCE = ("neurogloss", "python", "packages", "git")
@@ -34,13 +52,39 @@ SIGNED = ("correlation", "spearman", "cosine", "truth")
 SHARES = ("auroc", "auprc", "f1")
 
 
-def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
-    """Make an entry of a run; one of the same run is replaced.
+@dataclass(frozen=True, slots=True)
+class KnownTask:
+    """What this place knows of a task by itself, whatever an entry says of it.
+
+    Attributes:
+        digest: of the task.
+        units: all that it has.
+        subject: the revision of the model that it was recorded from; None for puzzles.
+        categories: of its units, if they have any.
+    """
+
+    digest: str
+    units: frozenset[Unit]
+    subject: str | None = None
+    categories: Mapping[str, str] = field(default_factory=dict)
+
+
+Known = Callable[[str], KnownTask | None]
+"""What is known of the task of a name; None if it is not here."""
+
+
+def _nothing_known(_: str) -> None:
+    return None
+
+
+def add(run_folder: Path, root: Path, tasks: Mapping[str, str], known: Known = _nothing_known) -> Path:
+    """Make an entry of a run; one that is there already is never replaced by another.
 
     Args:
         run_folder: a folder under ``runs/``.
         root: the leaderboard's folder.
         tasks: name -> digest of the tasks that this leaderboard knows.
+        known: what else is known of them.
 
     Returns:
         The entry's file.
@@ -50,7 +94,7 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
             not say how it was made.
     """
     entry = entry_of(read_run(run_folder))
-    check(entry, str(run_folder))
+    check(entry, str(run_folder), known)
     digest = tasks.get(entry.task.name)
     if digest != entry.task.digest:
         problem = "is unknown here" if digest is None else f"is another one here (digest {digest[:12]})"
@@ -59,7 +103,13 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str]) -> Path:
             "only a run on a task as it was frozen can be entered."
         )
     path = root / "entries" / safe_name(entry.task.name) / file_name(entry)
-    write(path, dump({"schema_version": SCHEMA_VERSION, **to_json(entry, "entry")}, sort_keys=True))
+    content = dump({"schema_version": SCHEMA_VERSION, **to_json(entry, "entry")}, sort_keys=True)
+    if path.exists() and path.read_bytes() != content:
+        raise NeuroglossError(
+            f"{path} is an entry already, and another one than this run makes; an entry is never replaced: remove that "
+            "file first if it is yours."
+        )
+    write(path, content)
     return path
 
 
@@ -96,14 +146,14 @@ def file_name(entry: Results) -> str:
     return f"{safe_name(entry.run_id)}.json"
 
 
-def validate(path: Path) -> Results:
+def validate(path: Path, known: Known = _nothing_known) -> Results:
     """Read an entry and check all of it: its form, its contents, and that it stands where its contents say.
 
     Raises:
         NeuroglossError: the first thing that is wrong.
     """
-    entry = read_results(path)
-    check(entry, str(path))
+    entry = read_results(path, MOST_BYTES)
+    check(entry, str(path), known)
     place = (safe_name(entry.task.name), file_name(entry))
     if (path.parent.name, path.name) != place:
         raise NeuroglossError(f"{path} holds the entry that belongs at {'/'.join(place)}; move it there.")
@@ -125,18 +175,22 @@ def write(path: Path, content: bytes) -> None:
 # ------------------------------------------------------------------------------------------------------------ checking
 
 
-def check(entry: Results, where: str) -> None:
-    """Refuse an entry whose parts contradict each other, or that leaves out what a reader must know.
+def check(entry: Results, where: str, known: Known = _nothing_known) -> None:
+    """Refuse an entry whose parts contradict each other or its task, or that leaves out what a reader must know.
 
     Raises:
         NeuroglossError: naming ``where`` and the first thing that is wrong.
     """
-    for complaint in _complaints(entry):
-        raise NeuroglossError(f"{where} cannot be an entry of the leaderboard: {complaint}.")
+    for complaint in _complaints(entry, known(entry.task.name)):
+        raise NeuroglossError(f"{where} cannot be an entry of the leaderboard: {plain(complaint)}.")
 
 
-def _complaints(entry: Results) -> Iterator[str]:
+def _complaints(entry: Results, known: KnownTask | None) -> Iterator[str]:
     """Yield what is wrong with an entry, in words that follow "it cannot be an entry:"; the rest may need the first."""
+    yield from _oversized(entry)
+    yield from map(_unreadable, filter(_unreadable, _names(entry)))
+    yield from _unlike_task(entry, known) if known else ()
+    yield from _unlike_controls(entry)
     yield from _unnamed(entry)
     yield from _ambiguous(entry)
     yield from _incomplete(entry)
@@ -149,12 +203,68 @@ def _complaints(entry: Results) -> Iterator[str]:
             yield f"its provenance does not give {name!r}"
 
 
+def _oversized(entry: Results) -> Iterator[str]:
+    """Yield what an entry has too much of for any run."""
+    counts = {
+        "rows": (len(entry.rows), MOST_ROWS),
+        "explainers": (len(entry.explainers), MOST_ROWS),
+        "simulators": (len(entry.simulators), MOST_ROWS),
+        "summaries over known truths": (len(entry.truths), MOST_ROWS),
+        "packages": (len(str(entry.provenance)), MOST_PROVENANCE),
+        "scores of a row": (max((len(row.scored) for row in entry.rows), default=0), MOST_OF_A_UNIT * entry.task.size),
+    }
+    yield from (f"it has too many {name}" for name, (count, most) in counts.items() if count > most)
+
+
+def _names(entry: Results) -> Iterator[str]:
+    """Yield every name that a page shows."""
+    yield from (entry.task.name, entry.run_id, *entry.task.categories.values())
+    for info in entry.explainers:
+        yield from (info.name, info.method, info.model)
+    yield from (simulator.name for simulator in entry.simulators)
+    for row in entry.rows:
+        yield from (row.summary.explainer, row.summary.simulator, *row.summary.metrics)
+
+
+def _unreadable(name: str) -> str:
+    """Return what is wrong with a name for people; empty if nothing is."""
+    if len(name) > MOST_NAME:
+        return f"the name {shortened(name, MOST_NAME)} has more than {MOST_NAME} characters"
+    if not name.isprintable():
+        return f"the name {name} has characters that cannot be printed"
+    scripts = {unicodedata.name(letter, "unknown").partition(" ")[0] for letter in name if letter.isalpha()}
+    return f"the name {name} mixes {' and '.join(sorted(scripts))} letters" if len(scripts) > 1 else ""
+
+
+def _unlike_task(entry: Results, known: KnownTask) -> Iterator[str]:
+    """Yield what an entry says of its task that is not so."""
+    task = entry.task
+    if task.digest != known.digest:
+        yield f"its task has another digest here, {known.digest[:12]}"
+    if task.size != len(known.units):
+        yield f"it gives its task {task.size} units, and that has {len(known.units)}"
+    if not set(task.units) <= known.units:
+        yield "it names a unit that its task has not"
+    if {unit: known.categories.get(unit, "") for unit in task.categories} != dict(task.categories):
+        yield "it puts a unit into another category than its task does"
+    if (entry.subject.revision if entry.subject else None) != known.subject:
+        yield "its subject is another model than its task's"
+
+
+def _unlike_controls(entry: Results) -> Iterator[str]:
+    """Yield which control of ours stands there as something else."""
+    for info in entry.explainers:
+        roles = CONTROLS.get(info.method, ())
+        if roles and info.role.value not in roles:
+            yield f"it has {info.method}, a control, in the role of {info.role.value}"
+
+
 def _unnamed(entry: Results) -> Iterator[str]:
     """Yield what an entry must name and does not."""
     names = {"run id": entry.run_id, "task": entry.task.name, "task digest": entry.task.digest}
     if entry.subject is not None:
         names["subject revision"] = entry.subject.revision
-    elif any(not unit.name for unit in entry.task.units):
+    elif any(not unit.is_puzzle for unit in entry.task.units):
         names["subject"] = ""
     for simulator in entry.simulators:
         names[f"name of simulator {simulator.name!r}"] = simulator.name
@@ -205,7 +315,7 @@ def _contradictions(entry: Results, row: ResultRow) -> Iterator[str]:
     yield from _impossible(row)
     for name in dict.fromkeys([*summary.metrics, *(name for item in row.scored for name in item.scores.values)]):
         values = list(rows.by_unit(row.scored, name).values())
-        if name not in summary.metrics or not stats.is_mean(summary.metrics[name], values):
+        if name not in summary.metrics or not stats.is_mean(summary.metrics[name], values, name):
             mean = figure(summary.metrics[name].mean) if name in summary.metrics else "none"
             yield f"has the mean {mean} of {name} and an interval that its scores cannot have"
 
@@ -314,7 +424,7 @@ def _same(a: float, b: float) -> bool:
 class _NoResampling(rows.Resampling):
     """Makes no intervals: what is compared are counts."""
 
-    def interval(self, scores: Mapping[Unit, float]) -> Interval:
+    def interval(self, scores: Mapping[Unit, float], metric: str = HEADLINE) -> Interval:  # noqa: ARG002  # Resampling's
         """Return no interval."""
         return Interval(math.nan, math.nan, math.nan, len(scores))
 

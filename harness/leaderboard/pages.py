@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from harness.leaderboard.entries import MINIMUM_SHARE, validate, write
+from harness.leaderboard.entries import MINIMUM_SHARE, Known, validate, write
 from harness.leaderboard.tables import Table, tables
 from harness.results.run import SCHEMA_VERSION, Results
 from harness.text import markdown
@@ -26,8 +26,12 @@ INTRODUCTION = (
 )
 
 
-def build(root: Path) -> list[Path]:
+def build(root: Path, known: Known = lambda _: None) -> list[Path]:
     """Check every entry and write ``README.md``, ``index.html`` and ``schema.json``; same entries, same bytes.
+
+    Args:
+        root: the leaderboard's folder.
+        known: what is known here of a task.
 
     Returns:
         The files written.
@@ -35,7 +39,7 @@ def build(root: Path) -> list[Path]:
     Raises:
         NeuroglossError: an entry is wrong; nothing is written then.
     """
-    rankings = tables([validate(path) for path in sorted((root / "entries").glob("*/*.json"))])
+    rankings = tables([validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))])
     pages = {
         root / "README.md": _markdown_page(rankings).encode(),
         root / "index.html": _html_page(rankings).encode(),

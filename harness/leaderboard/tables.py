@@ -209,10 +209,10 @@ def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measure
     for item in sorted(_explained(entries), key=lambda item: (item.group, item.entry.run_id)):
         groups.setdefault(item.group, []).append(item)
 
-    def place(group: tuple[str, ...]) -> tuple[tuple[str, ...], float, tuple[str, ...]]:
+    def place(group: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[float, ...], tuple[str, ...]]:
         """Tables by simulators of which the puzzles say more stand first, those by others last."""
-        score = trust.score(groups[group][0].simulator, measurements)
-        return group[:_SUBJECT], math.inf if score is None else -score, group
+        scores = trust.scores(groups[group][0].simulator, measurements)
+        return group[:_SUBJECT], tuple(-score for score in scores), group
 
     return [_explainer_table(groups[group], measurements) for group in sorted(groups, key=place)]
 

@@ -6,11 +6,14 @@ those that the package was installed with) and among the runs of puzzles in a fo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from harness.files import shipped
+from harness.guards.reading import yaml_of
 from harness.results.run import SCHEMA_VERSION
 from harness.results.vocabulary import TaskInfo, TruthSummary
 from harness.stats import HEADLINE
@@ -18,8 +21,10 @@ from harness.text import figure, percent, span
 from harness.typed_json import from_json, read_json
 from harness.types import NeuroglossError, SimulatorInfo
 
-TASK = "puzzles-v1"
-"""The puzzles by which simulators are compared."""
+AWAY, HOME = "puzzles-away-v1", "puzzles-v1"
+TASKS = (AWAY, HOME)
+"""The puzzles by which simulators are compared. The first are by another hand than the training data of any simulator
+here, and in the words of language models; the second are by the hand that wrote the training data of the tuned ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,22 @@ class Measurement:
         return len(self.task.units) == self.task.size
 
     def of(self, simulator: SimulatorInfo) -> TruthSummary | None:
-        """Return the summary of a simulator over all puzzles; None if it was not measured here."""
-        names = {info.name for info in self.simulators if key(info) == key(simulator)}
+        """Return the summary of a simulator over all puzzles; None if it was not measured here.
+
+        A run measures its own simulator, and the controls beside it that no model answers; it says nothing of others.
+        """
+        subjects = [info for number, info in enumerate(self.simulators) if not number or info.identity is None]
+        names = {info.name for info in subjects if key(info) == key(simulator)}
         return next((truth for truth in self.truths if truth.simulator in names and not truth.category), None)
+
+
+@cache
+def puzzles_digest(task: str) -> str:
+    """Return the digest of the puzzles that ship: a score on others of that name says nothing. Empty without any."""
+    try:
+        return str(yaml_of(shipped("tasks") / task / "task.yaml").get("digest", ""))
+    except NeuroglossError:
+        return ""
 
 
 def key(simulator: SimulatorInfo) -> tuple[str, ...]:
@@ -63,35 +81,45 @@ def sentence(simulator: SimulatorInfo, runs: Path | None = None, leaderboard: Pa
         leaderboard: the leaderboard's folder; None for the one of this package.
     """
     board = shipped("leaderboard") if leaderboard is None else leaderboard
-    paths = sorted((board / "entries" / TASK).glob("*.json"))
-    paths += [] if runs is None else sorted(runs.glob(f"{TASK}-*/results.json"))
+    paths = [path for task in TASKS for path in sorted((board / "entries" / task).glob("*.json"))]
+    paths += [] if runs is None else [path for task in TASKS for path in sorted(runs.glob(f"{task}-*/results.json"))]
     return in_words(simulator, _readable(paths))
 
 
 def in_words(simulator: SimulatorInfo, measurements: Iterable[Measurement]) -> str:
-    """Return the puzzle score of a simulator in words, of what was measured; or that there is none."""
-    match = best(simulator, measurements)
-    return not_measured(simulator) if match is None else _in_words(*match)
+    """Return the puzzle scores of a simulator in words, those of :data:`AWAY` first; or that there is none."""
+    known = list(measurements)
+    matches = {task: match for task in TASKS if (match := best(simulator, known, task)) is not None}
+    if not matches:
+        return not_measured(simulator)
+    missing = [] if AWAY in matches else [not_measured(simulator)]
+    return "; ".join([*(_in_words(*match) for match in matches.values()), *missing])
 
 
-def score(simulator: SimulatorInfo, measurements: Iterable[Measurement]) -> float | None:
-    """Return the mean correlation given the truth; None if it was not measured."""
-    match = best(simulator, measurements)
-    interval = None if match is None else match[1].metrics.get(HEADLINE)
-    return None if interval is None else interval.mean
+def scores(simulator: SimulatorInfo, measurements: Iterable[Measurement]) -> tuple[float, ...]:
+    """Return the mean correlation given the truth on each of :data:`TASKS`; minus infinity where there is none."""
+    known = list(measurements)
+    matches = [best(simulator, known, task) for task in TASKS]
+    intervals = [None if match is None else match[1].metrics.get(HEADLINE) for match in matches]
+    return tuple(-math.inf if interval is None else interval.mean for interval in intervals)
 
 
 def not_measured(simulator: SimulatorInfo) -> str:
     """Return what stands in the place of a puzzle score that nobody has measured."""
-    return f"not measured: neurogloss run task={TASK} simulator={simulator.name}"
+    return f"not measured: neurogloss run task={AWAY} simulator={simulator.name}"
 
 
-def best(simulator: SimulatorInfo, measurements: Iterable[Measurement]) -> tuple[Measurement, TruthSummary] | None:
-    """Return the measurement of a simulator that counts: one over all puzzles before one over some, then the newest."""
+def best(
+    simulator: SimulatorInfo, measurements: Iterable[Measurement], task: str
+) -> tuple[Measurement, TruthSummary] | None:
+    """Return the measurement of a simulator on a task that counts: one over all puzzles before one over some, then the
+    newest."""
     matches = [
         (measurement, summary)
         for measurement in measurements
-        if measurement.task.name == TASK and (summary := measurement.of(simulator)) is not None
+        if measurement.task.name == task
+        and measurement.task.digest == puzzles_digest(task)
+        and (summary := measurement.of(simulator)) is not None
     ]
     return max(matches, key=lambda match: (match[0].is_whole, match[0].created), default=None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import TypeVar
 
 from harness.models.backend import Backend, Probing
 from harness.models.server.capabilities import Capabilities, Probe
-from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Kind, Store, key_of
+from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Kind, Store, key_of, stored_replies
 from harness.types import Completion, CompletionPrompt, Identity, LevelReading, Outcome, SlottedPrompt, Usage
 
 Reply = TypeVar("Reply")
@@ -48,7 +47,7 @@ class Tally:
 
     def stored_replies(self, kind: Kind[Reply], keys: Sequence[str]) -> dict[str, Reply]:
         """Return the stored replies by key; keys without a reply are left out."""
-        return {key: kind.decode(json.loads(text)) for key, text in self.store.get_many(dict.fromkeys(keys))}
+        return stored_replies(self.store, kind, dict.fromkeys(keys))
 
     def count(self, model: Identity, key: str, new_usage: Usage, saved_usage: Usage) -> None:
         """Count a request, unless it was counted earlier."""

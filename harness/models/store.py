@@ -7,19 +7,24 @@ request. A reply is committed before it is used. Several processes may share one
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import math
+import os
 import sqlite3
+import time
+import zlib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, BinaryIO, Generic, Self, TypeVar, cast
 
+from harness.guards.printing import shortened
 from harness.models.meter import Meter
 from harness.models.server.capabilities import Capabilities
 from harness.types import Completion, Identity, LevelReading, NeuroglossError, Outcome, Usage
@@ -32,6 +37,8 @@ Reply = TypeVar("Reply")
 
 _BUSY_SECONDS = 60.0
 _KEYS_PER_QUERY = 500
+_MOMENT = 0.1
+"""Seconds between two looks at what another process is asking for."""
 _FINAL = (Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.EMPTY)  # a second request would give the same outcome
 
 
@@ -41,21 +48,19 @@ _FINAL = (Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.EMPTY)  # a se
 class Store:
     """Replies as JSON in a SQLite file, by key; the file and its folder are created if they are missing.
 
+    Each reply is kept with a checksum, and compressed. Where several processes share a file, each claims the keys that
+    it is about to ask for, and waits for those that another has claimed; claims end with the process. A file that
+    cannot be written is read as it is.
+
     Raises:
-        NeuroglossError: the file cannot be opened, read or written.
+        NeuroglossError: the file cannot be opened, read or written, or a reply in it is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._claims: BinaryIO | None = None
         with self._explained_errors():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
-            for statement in (
-                "PRAGMA journal_mode = WAL",
-                "PRAGMA synchronous = NORMAL",
-                "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID",
-            ):
-                self._connection.execute(statement)
+            self._connection = self._writable() if self._can_write() else self._readable()
 
     def __enter__(self) -> Self:
         return self
@@ -66,8 +71,11 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+        """Close the file, and give up all claims."""
+        try:
+            self.release()
+        finally:
+            self._connection.close()
 
     def __len__(self) -> int:
         with self._explained_errors():
@@ -80,19 +88,133 @@ class Store:
         return (key for (key,) in keys)
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """Yield (key, JSON) for each key that has a reply, in any order."""
-        remaining = iter(keys)
-        while batch := list(islice(remaining, _KEYS_PER_QUERY)):
+        """Yield (key, JSON) for each key that has a reply, in any order.
+
+        Raises:
+            NeuroglossError: a reply is not what was stored.
+        """
+        for batch in _batches(keys):
             marks = ",".join("?" * len(batch))
             with self._explained_errors():
-                query = f"SELECT key, reply FROM replies WHERE key IN ({marks})"
+                query = f"SELECT key, reply, checksum FROM replies WHERE key IN ({marks})"
                 rows = self._connection.execute(query, batch).fetchall()
-            yield from rows
+            yield from ((key, self._opened(key, reply, checksum)) for key, reply, checksum in rows)
 
-    def put(self, key: str, reply: str) -> None:
-        """Commit a reply; if another process has stored one under the key, that one stays."""
+    def put(self, key: str, reply: str) -> str:
+        """Commit a reply, and return the one that the file holds: another process may have stored one before."""
+        packed = zlib.compress(reply.encode("utf-8", "surrogatepass"))
         with self._explained_errors():
-            self._connection.execute("INSERT OR IGNORE INTO replies VALUES (?, ?)", (key, reply))
+            row = (key, packed, _checksum(key, packed))
+            self._connection.execute("INSERT OR IGNORE INTO replies (key, reply, checksum) VALUES (?, ?, ?)", row)
+        return dict(self.get_many([key]))[key]
+
+    # ------------------------------------------------------------------------------------------------------- claims
+
+    def claim(self, keys: Sequence[str]) -> set[str]:
+        """Return those of some keys that nobody has a reply to or asks for, and let nobody else ask for them.
+
+        The claims of processes that have ended, however they did, do not count.
+        """
+        if not self._is_shared:
+            return set(keys)
+        with self._explained_errors(), self._transaction():
+            owner = self._owner()
+            for (name,) in self._connection.execute("SELECT DISTINCT owner FROM claims").fetchall():
+                if name != owner and not self._lives(name):
+                    self._connection.execute("DELETE FROM claims WHERE owner = ?", (name,))
+            self._connection.executemany(
+                "INSERT OR IGNORE INTO claims SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM replies WHERE key = ?)",
+                ((key, owner, key) for key in keys),
+            )
+            rows = self._connection.execute("SELECT key FROM claims WHERE owner = ?", (owner,)).fetchall()
+        return {key for (key,) in rows} & set(keys)
+
+    def release(self) -> None:
+        """Give up all claims; replies stay."""
+        if self._claims is None:
+            return
+        claims, self._claims = self._claims, None
+        with closing(claims), suppress(sqlite3.Error):
+            Path(claims.name).unlink(missing_ok=True)
+            self._connection.execute("DELETE FROM claims WHERE owner = ?", (Path(claims.name).name,))
+
+    @property
+    def _is_shared(self) -> bool:
+        return str(self.path) != ":memory:"
+
+    def _owner(self) -> str:
+        """Return the name of this store among the claims: that of a file on which it holds a lock while it lives."""
+        if self._claims is None:
+            path = self.path.with_name(f"{self.path.name}-claims-{os.urandom(8).hex()}")
+            self._claims = path.open("xb")
+            fcntl.flock(self._claims, fcntl.LOCK_EX)
+        return Path(self._claims.name).name
+
+    def _lives(self, owner: str) -> bool:
+        """Return whether the process of a claim goes on; what it has left is removed where it does not."""
+        path = self.path.with_name(Path(owner).name)
+        try:
+            with path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    # ---------------------------------------------------------------------------------------------------- the file
+
+    def _can_write(self) -> bool:
+        place = self.path if self.path.exists() else self.path.parent
+        return not self._is_shared or not self.path.exists() or os.access(place, os.W_OK)
+
+    def _writable(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", *_TABLES):
+                connection.execute(statement)
+            _migrate(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            if "readonly" not in str(error):
+                raise
+            return self._readable()
+        return connection
+
+    def _readable(self) -> sqlite3.Connection:
+        """Return a connection to a file, or a disk, that cannot be written."""
+        log = self.path.with_name(f"{self.path.name}-wal")
+        is_whole = not log.exists() or not log.stat().st_size
+        options = "mode=ro&immutable=1" if is_whole else "mode=ro"
+        address = f"{self.path.resolve().as_uri()}?{options}"
+        connection = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection.execute("SELECT key, reply, checksum FROM replies LIMIT 1").fetchall()
+        return connection
+
+    def _opened(self, key: str, reply: object, checksum: object) -> str:
+        """Return the JSON of a row, which is what was stored."""
+        try:
+            content = _unpacked(reply) if isinstance(reply, bytes) and checksum == _checksum(key, reply) else None
+        except (ValueError, zlib.error):
+            content = None
+        if content is None:
+            raise NeuroglossError(
+                f"the store {self.path} is damaged: its reply {shortened(str(key), 70)} is not what was stored; move "
+                "the store away, and its requests will be sent again."
+            )
+        return content
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
 
     @contextmanager
     def _explained_errors(self) -> Iterator[None]:
@@ -100,6 +222,45 @@ class Store:
             yield
         except (sqlite3.Error, OSError) as error:
             raise NeuroglossError(f"the store {self.path} cannot be used ({error}); {_remedy(error)}.") from error
+
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS replies (key TEXT PRIMARY KEY, reply BLOB NOT NULL, checksum BLOB) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS claims (key TEXT PRIMARY KEY, owner TEXT NOT NULL) WITHOUT ROWID",
+)
+_MOST_REPLY = 1 << 28
+"""Bytes of a reply as JSON."""
+
+
+def _checksum(key: str, packed: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + packed).digest()[:8]
+
+
+def _unpacked(packed: bytes) -> str | None:
+    """Return the JSON of a packed reply; None if it is cut short, or too large."""
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(packed, _MOST_REPLY)
+    return content.decode("utf-8", "surrogatepass") if unpacking.eof else None
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Compress the replies of an earlier layout, which had no checksums, in a single transaction."""
+    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(replies)")]
+    if "checksum" in columns:
+        return
+    connection.create_function("pack", 1, lambda reply: zlib.compress(reply.encode("utf-8", "surrogatepass")))
+    connection.create_function("checksum_of", 2, _checksum)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ALTER TABLE replies ADD COLUMN checksum BLOB")
+    connection.execute("UPDATE replies SET reply = pack(reply)")
+    connection.execute("UPDATE replies SET checksum = checksum_of(key, reply)")
+    connection.execute("COMMIT")
+
+
+def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    remaining = iter(keys)
+    while batch := list(islice(remaining, _KEYS_PER_QUERY)):
+        yield batch
 
 
 def _remedy(error: Exception) -> str:
@@ -199,39 +360,79 @@ def answered(  # noqa: PLR0913  # the model, the requests, the store and the bud
         places.setdefault(key, index)
     replies = _stored_replies(store, kind, places, meter)
     missing = {key: requests[index] for key, index in places.items() if key not in replies}
-    fresh = set(missing)
+    fresh: set[str] = set()
     meter.show(kind.name, len(replies), len(places))
     if prepare is not None:
         prepare(kind.name, len(replies), meter.reserve)
-    while missing:
-        missing_count = len(missing)
-        for key, reply in _send(kind, _within_budget(kind, missing, meter, cost), ask):
-            meter.spend(kind.usage(reply))
-            if kind.postponed(reply):
-                continue
-            if kind.final(reply):
-                store.put(key, _dumps(kind, reply))
-            replies[key] = reply
-            del missing[key]
-            meter.show(kind.name, len(replies), len(places))
-        if len(missing) == missing_count:
-            raise meter.refuse(kind.name, missing_count)
+    try:
+        while missing:
+            batch = _claimed(store, kind, missing, replies, meter)
+            for key, reply in _send(kind, _within_budget(kind, batch, meter, cost), ask) if batch else ():
+                meter.spend(kind.usage(reply))
+                if kind.postponed(reply):
+                    continue
+                replies[key], is_fresh = _kept(store, kind, key, reply)
+                fresh |= {key} if is_fresh else set()
+                del missing[key]
+                meter.show(kind.name, len(replies), len(places))
+            if batch and all(key in missing for key in batch):
+                raise meter.refuse(kind.name, len(missing))
+    finally:
+        store.release()
     return [
         replies[key] if key in fresh and places[key] == index else kind.from_store(replies[key])
         for index, key in enumerate(keys)
     ]
 
 
+def _claimed(
+    store: Store, kind: Kind[Reply], missing: dict[str, Request], replies: dict[str, Reply], meter: Meter
+) -> dict[str, Request]:
+    """Return the missing requests that are for this process to send; what others have stored moves to ``replies``.
+
+    If others are asking for all of them, it waits a moment first.
+    """
+    claims = store.claim(list(missing))
+    if not claims:
+        time.sleep(_MOMENT)
+    others = [key for key in missing if key not in claims]
+    for key, reply in _stored_replies(store, kind, others, meter).items():
+        replies[key] = reply
+        del missing[key]
+    return {key: request for key, request in missing.items() if key in claims}
+
+
+def _kept(store: Store, kind: Kind[Reply], key: str, reply: Reply) -> tuple[Reply, bool]:
+    """Store a reply that is final; return what the store holds then, and whether it is this one."""
+    if not kind.final(reply):
+        return reply, True
+    text = _dumps(kind, reply)
+    stored = store.put(key, text)
+    return (reply, True) if stored == text else (kind.decode(json.loads(stored)), False)
+
+
 def _stored_replies(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -> dict[str, Reply]:
+    replies = stored_replies(store, kind, keys)
+    for reply in replies.values():
+        meter.save(kind.usage(reply))
+    return replies
+
+
+def stored_replies(store: Store, kind: Kind[Reply], keys: Iterable[str]) -> dict[str, Reply]:
+    """Return the stored replies by key; keys without a reply are left out.
+
+    Raises:
+        NeuroglossError: a reply is damaged, or none of its kind.
+    """
     replies = {}
     for key, text in store.get_many(keys):
         try:
             replies[key] = kind.decode(json.loads(text))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             raise NeuroglossError(
-                f"the store {store.path} holds a {kind.name} reply that cannot be read ({key}); move the store away."
+                f"the store {store.path} holds a {kind.name} reply that cannot be read ({shortened(key, 70)}); move "
+                "the store away."
             ) from error
-        meter.save(kind.usage(replies[key]))
     return replies
 
 
@@ -315,8 +516,24 @@ def _or_null(number: float) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _or_nan(number: float | None) -> float:
-    return math.nan if number is None else number
+def _or_nan(number: object) -> float:
+    if number is None:
+        return math.nan
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(f"{number!r} is no number")
+    return number
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r} is no text")
+    return text
+
+
+def _count(number: object) -> int:
+    if type(number) is not int:
+        raise TypeError(f"{number!r} is no count")
+    return number
 
 
 def _stored_usage(usage: Usage) -> Usage:
@@ -325,7 +542,7 @@ def _stored_usage(usage: Usage) -> Usage:
 
 def _usage(values: Sequence[Any]) -> Usage:
     requests, prompt_tokens, completion_tokens, usd = values
-    return Usage(requests, 0, prompt_tokens, completion_tokens, usd)
+    return Usage(_count(requests), 0, _count(prompt_tokens), _count(completion_tokens), _or_nan(usd))
 
 
 def _usage_values(usage: Usage) -> list[Any]:
@@ -337,7 +554,7 @@ def _encode_completion(reply: Completion) -> dict[str, Any]:
 
 
 def _decode_completion(value: Any) -> Completion:
-    return Completion(value["text"], Outcome(value["outcome"]), _usage(value["usage"]))
+    return Completion(_text(value["text"]), Outcome(value["outcome"]), _usage(value["usage"]))
 
 
 def _encode_reading(reply: LevelReading) -> dict[str, Any]:
@@ -354,7 +571,7 @@ def _decode_reading(value: Any) -> LevelReading:
     return LevelReading(
         tuple([tuple([_or_nan(share) for share in shares]) for shares in value["probabilities"]]),
         tuple([_or_nan(mass) for mass in value["mass"]]),
-        tuple(value["seen"]),
+        tuple(map(_count, value["seen"])),
         Outcome(value["outcome"]),
         _usage(value["usage"]),
     )
@@ -365,7 +582,7 @@ def _encode_capabilities(reply: Capabilities) -> dict[str, Any]:
 
 
 def _decode_capabilities(value: Any) -> Capabilities:
-    return Capabilities(value["levels"], value["problem"], _usage(value["usage"]))
+    return Capabilities(_count(value["levels"]), _text(value["problem"]), _usage(value["usage"]))
 
 
 COMPLETIONS: Kind[Completion] = Kind(

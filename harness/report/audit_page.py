@@ -58,16 +58,17 @@ def _sentences(audit: Audit) -> Iterator[str]:
     """Yield how to read the table, then a sentence on each cell, failures first."""
     yield (
         "Label tests show the share of draws in which the score drops; nulls show by how much a unit's own "
-        "explanation outscores them; the retest shows the reliability of the scores."
+        "explanation outscores them; the retest shows how well scores on two sets of excerpts of a unit agree."
     )
     if set(audit.tests) - set(_LABELS):
         yield (
-            "The p-values of each null are corrected for all metrics of the panel (Holm), so that of many metrics that "
-            "see nothing none passes by chance; intervals are of each metric by itself."
+            "The metrics of a null are one family: their p-values are corrected together by the step-down minimum over "
+            "the same sign flips (Westfall and Young), so that near-copies count as one and of many metrics that see "
+            "nothing none passes by chance. Intervals are of each metric by itself."
         )
     if audit.by_group:
         yield (
-            "Whole groups of units (layers) were drawn and flipped, as on the board of the run, for the units of a "
+            "Whole groups of units (layers) were the sample, and flipped whole, as on the board of the run: units of a "
             "group may be alike."
         )
     for finding in (Finding.FAIL, Finding.PASS, Finding.UNTESTED):

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.leaderboard import trust
-from harness.report import page, truths
+from harness.report import page, standing_words, truths
 from harness.report.page import Columns, Page, Row, Table
+from harness.report.standing_words import Ends, p_text
 from harness.results import audit, merge, rows
 from harness.results.run import Results
 from harness.results.vocabulary import ResultRow
-from harness.stats import HEADLINE, NO_SCORES, NOTHING, SIGNIFICANT, differs, rank
+from harness.stats import HEADLINE, NO_SCORES, NOTHING, rank, unbounded
 from harness.text import figure, plain, span
 from harness.types import (
     Comparison,
@@ -27,7 +28,6 @@ from harness.types import (
     NeuroglossError,
     Outcome,
     Role,
-    Scores,
     SimulatorInfo,
     Standing,
     Summary,
@@ -47,6 +47,22 @@ JUDGES = (
     "Detection: does the judge, told the explanation, say in which excerpts the unit fires? Fuzzing: are the marked "
     "tokens of an excerpt those that it fires on? Both are balanced accuracies: 0.5 for a judge that always says the "
     "same. Compare them with the floor's."
+)
+NATS = frozenset({"divergence", "divergence_mean"})
+"""The metrics that are divergences in nats, which are small."""
+CEILING = "correlation_ceiling"
+"""The metric of a unit's own levels, which is the most that words about them can be worth by the headline."""
+SIGNS = (
+    "Clipped counts nothing below 0 on either side: explainers are shown no negative activation and simulators give "
+    "none, while the score counts both signs. What a unit does below 0 needs an explanation of its own."
+)
+RESAMPLED = (
+    "ablation_resample compares with the unit's activations on other text, which move the output more than its mean "
+    "does: even a floor stands above 0 by it."
+)
+ONE_PERSON = (
+    "people: a unit has the explanation of one person, the first by name unless human.annotator names another; those "
+    "of others on the same unit are not scored."
 )
 COMPARED: Columns = (
     ("explainers", "explainers"),
@@ -94,7 +110,7 @@ def build(
 
 
 def headlined(results: Results, metric: str) -> Results:
-    """Return the results as if ``metric`` were the headline: it stands in its place, in rows as in scores.
+    """Return the results ranked by a metric: rows count the units that have it.
 
     Raises:
         NeuroglossError: the run has no such metric; the sentence names those there are.
@@ -106,28 +122,17 @@ def headlined(results: Results, metric: str) -> Results:
     metrics = dict.fromkeys(name for row in results.summaries for name in row.metrics)
     if metric not in metrics:
         raise NeuroglossError(f"the run has no scores by {metric}; it has: {', '.join(metrics) or 'none'}.")
-    result_rows = tuple(row if row.summary.role is Role.TOLD else _headlined_row(row, metric) for row in results.rows)
-    return merge.ranked(dataclasses.replace(results, rows=result_rows), merge.resampling_of(results))
+    result_rows = tuple(row if row.summary.role is Role.TOLD else _counted_by(row, metric) for row in results.rows)
+    return merge.ranked(dataclasses.replace(results, rows=result_rows), merge.resampling_of(results), metric)
 
 
-def _headlined_row(row: ResultRow, metric: str) -> ResultRow:
+def _counted_by(row: ResultRow, metric: str) -> ResultRow:
     scores = [item for item in row.scored if metric in item.scores.values]
     sound = {item.unit for item in scores if metric not in item.scores.degenerate}
     units = {item.unit for item in scores}
-    summary = dataclasses.replace(
-        row.summary,
-        metrics={**row.summary.metrics, HEADLINE: row.summary.metrics.get(metric, NOTHING)},
-        scored=len(units),
-        degenerate=len(units - sound),
-    )
-    scored = tuple(dataclasses.replace(item, scores=_headlined_scores(item.scores, metric)) for item in row.scored)
-    return ResultRow(summary, scored)
-
-
-def _headlined_scores(scores: Scores, metric: str) -> Scores:
-    values = {name: value for name, value in scores.values.items() if name != HEADLINE}
-    headline = {HEADLINE: scores.values[metric]} if metric in scores.values else {}
-    return dataclasses.replace(scores, values={**headline, **values})
+    silent = rows.abstained(row.scored, metric)
+    summary = dataclasses.replace(row.summary, scored=len(units), abstained=len(silent), degenerate=len(units - sound))
+    return ResultRow(summary, row.scored)
 
 
 # ------------------------------------------------------------------------------------------------- rows of a simulator
@@ -165,12 +170,16 @@ class _Section:
         members = [row for row in self.rows if not self._is_control(row)]
         return sorted(
             members,
-            key=lambda row: (not self._is_whole(row), -_headline(row).mean if row.scored else 0.0, row.explainer),
+            key=lambda row: (not self._is_whole(row), -self.score(row).mean if row.scored else 0.0, row.explainer),
         )
 
     @property
     def controls(self) -> list[Summary]:
         return [row for row in self.rows if self._is_control(row)]
+
+    def score(self, row: Summary) -> Interval:
+        """Return what a row is ranked by; of one without a rank, the mean over the units that it has."""
+        return self.standing.means.get(row.explainer, row.metrics.get(self.by, NOTHING))
 
     def _is_control(self, row: Summary) -> bool:
         return row.role not in rows.COMPARED or row.simulator != self.simulator
@@ -189,7 +198,7 @@ class _Section:
             (
                 ("explainer", "explainer"),
                 ("rank", "rank"),
-                ("score", f"mean {plain(self.by)}"),
+                ("score", f"{'median' if unbounded(self.by) else 'mean'} {plain(self.by)}"),
                 ("95 % interval", "95 % interval"),
                 *((short, long) for short, long, _ in columns),
                 ("cover", "units scored"),
@@ -200,7 +209,7 @@ class _Section:
             tuple(self._row(row, (plain(row.explainer), self._rank(row)), columns) for row in (*self.ranked, *people)),
             tuple(self._row(row, (self._control_name(row), "–"), columns) for row in self.controls),
         )
-        judged = [heading for heading in self._headings() if heading.judged]
+        judged = [heading for heading in self.headings() if heading.judged]
         cases = [row for row in (*self.ranked, *self.controls) if row.judgements]
         if judged and cases:
             yield self._judged(judged, cases)
@@ -208,7 +217,7 @@ class _Section:
             lines = tuple(map(_compared, self.standing.comparisons))
             yield Table(f"Compared on the same units{self._suffix}", COMPARED, lines)
 
-    def _headings(self) -> list[Heading]:
+    def headings(self) -> list[Heading]:
         """Return the headings of the metrics that a row has, each once."""
         metrics = {name for row in self.rows for name in row.metrics}
         headings = {heading.metric: heading for scorer in self.results.scorers for heading in scorer.headings}
@@ -216,10 +225,12 @@ class _Section:
 
     def _columns(self) -> list[tuple[str, str, Cell]]:
         """Return the short and the long heading of each column of scorers, and what makes its cells."""
-        headings = [heading for heading in self._headings() if not heading.judged]
+        headings = [heading for heading in self.headings() if not heading.judged]
         columns: list[tuple[str, str, Cell]] = [
             (heading.short, heading.long, partial(_cell, heading)) for heading in headings
         ]
+        if any(row.abstained for row in self.ranked):
+            columns = [("given", "mean over those given", partial(_cell, Heading(self.by, "", ""))), *columns]
         if any(truths.DIFFERENCE in row.metrics for row in self.rows):
             columns.append((*truths.SHARE, truths.share))
         return columns
@@ -245,7 +256,7 @@ class _Section:
     def _row(self, row: Summary, name: tuple[str, str], columns: Sequence[tuple[str, str, Cell]]) -> Row:
         """Return the cells of a row, ``name`` being the first two."""
         if self._is_whole(row):
-            averages = (figure(_headline(row).mean), span(_headline(row)), *(cell(row) for _, _, cell in columns))
+            averages = (figure(self.score(row).mean), span(self.score(row)), *(cell(row) for _, _, cell in columns))
         else:
             averages = ("–", _why_none(row), *("–" for _ in columns))
         counts = (f"{row.scored}/{row.units}", str(row.degenerate))
@@ -281,6 +292,9 @@ class _Section:
         yield from _how_made(self)
         about = f"By {plain(self.simulator)}: " if self._suffix else ""
         yield from (about + sentence for sentence in _how_they_stand(self))
+        yield from _on_columns(self)
+        if any(row.role is Role.HUMAN and row.scored for row in self.rows):
+            yield ONE_PERSON
         if any(heading.judged for scorer in self.results.scorers for heading in scorer.headings):
             yield JUDGES
         for simulator in self.results.simulators:
@@ -288,10 +302,22 @@ class _Section:
                 yield f"{plain(simulator.name)}: {plain(simulator.note)}"
         yield from (about + sentence for sentence in _partial(self))
 
-    def best(self, role: Role, summaries: Sequence[Summary]) -> Summary | None:
-        """Return the control of this role with the highest score: the hardest floor, the highest ceiling."""
+    @property
+    def ends(self) -> Ends:
+        """The hardest floor by this simulator, and the ceiling: the units' own levels, else a control of that role."""
+        floors = [row for row in self.controls if row.simulator == self.simulator]
+        floor, ceiling = self._best(Role.FLOOR, floors), self._best(Role.CEILING, self.controls)
+        known = [row.metrics[CEILING] for row in self.rows if CEILING in row.metrics]
+        levels = max(known, key=lambda interval: interval.units, default=None)
+        if self.by == HEADLINE and levels is not None:
+            return Ends(floor, ("the units' own activations, rounded to levels", levels.mean))
+        return Ends(floor, ceiling)
+
+    def _best(self, role: Role, summaries: Sequence[Summary]) -> tuple[str, float] | None:
+        """Return the name and the score of the control of this role with the highest one."""
         members = [row for row in summaries if row.role is role and self._is_whole(row)]
-        return max(members, key=lambda row: _headline(row).mean, default=None)
+        best = max(members, key=lambda row: self.score(row).mean, default=None)
+        return None if best is None else (best.explainer, self.score(best).mean)
 
     def whole(self) -> list[Summary]:
         """Return the ranked rows that have enough scores."""
@@ -304,6 +330,8 @@ class _Section:
 
 def _cell(heading: Heading, row: Summary) -> str:
     interval = row.metrics.get(heading.metric, NOTHING)
+    if heading.metric in NATS and not math.isnan(interval.mean):
+        return f"{interval.mean:.1e}"
     return f"{figure(interval.mean)} ({span(interval)})" if heading.with_interval else figure(interval.mean)
 
 
@@ -312,14 +340,10 @@ def _compared(comparison: Comparison) -> Row:
         plain(f"{comparison.first} - {comparison.second}"),
         figure(comparison.difference.mean),
         span(comparison.difference),
-        _p(comparison.p_value),
-        _p(comparison.corrected),
+        p_text(comparison.p_value),
+        p_text(comparison.corrected),
         str(comparison.difference.units),
     )
-
-
-def _headline(row: Summary) -> Interval:
-    return row.metrics.get(HEADLINE, NOTHING)
 
 
 def _why_none(row: Summary) -> str:
@@ -377,7 +401,8 @@ def _how_made(section: _Section) -> Iterator[str]:
     sample = "whole layers" if section.standing.by_group else "units"
     headline = TOLD_HEADLINE_WORDS if section.results.truths else HEADLINE_WORDS
     score = headline if section.by == HEADLINE else plain(section.by)
-    yield f"The score is {score}, averaged over units; the interval is a bootstrap over {sample}."
+    yield f"The score is {score}, {'the median' if unbounded(section.by) else 'averaged'} over units."
+    yield standing_words.intervals(section.by, section.standing.by_group)
     if section.standing.ranks:
         yield (
             f"A rank is a range where another draw of {sample} could have given another: 95 % of draws lie in it, for "
@@ -388,13 +413,24 @@ def _how_made(section: _Section) -> Iterator[str]:
 
 def _how_they_stand(section: _Section) -> Iterator[str]:
     """Yield how many rows can be told apart, and how each stands to the floor and the ceiling."""
-    if section.standing.comparisons:
-        yield _how_compared(section.standing)
-    floors = [row for row in section.controls if row.simulator == section.simulator]
-    floor, ceiling = section.best(Role.FLOOR, floors), section.best(Role.CEILING, section.controls)
-    yield _how_to_read(floor, ceiling)
-    if floor is not None:
-        yield from _against(floor, section.whole(), ceiling, section.standing)
+    summaries = {row.explainer: row for row in section.rows if row.simulator == section.simulator}
+    yield from standing_words.compared(section.standing)
+    yield standing_words.read_from(section.ends)
+    yield from standing_words.charged(section.standing, summaries)
+    yield from standing_words.verdicts(section.ends, [row.explainer for row in section.whole()], section.standing)
+
+
+def _on_columns(section: _Section) -> Iterator[str]:
+    """Yield how to read the columns that are no means, or not of both signs."""
+    metrics = {name for row in section.rows for name in row.metrics}
+    if "correlation_clipped" in metrics:
+        yield SIGNS
+    medians = [heading for heading in section.headings() if unbounded(heading.metric)]
+    if medians and not unbounded(section.by):
+        words = ", ".join(heading.long.partition(" (")[0] for heading in medians)
+        yield f"Medians over units stand in place of means for what has no lower bound: {words}."
+    if section.by.startswith("ablation_resample"):
+        yield RESAMPLED
 
 
 def _partial(section: _Section) -> Iterator[str]:
@@ -404,64 +440,3 @@ def _partial(section: _Section) -> Iterator[str]:
             f"{plain(row.explainer)} has a score for only {row.scored} of {row.units} units, and is not "
             f"averaged; at least {section.results.minimum_coverage:.0%} are needed."
         )
-
-
-def _how_to_read(floor: Summary | None, ceiling: Summary | None) -> str:
-    if floor is None:
-        return (
-            "There is no floor in this run, so nothing says what a meaningless explanation would score here; "
-            "add shuffled to explainer=[...] before concluding anything."
-        )
-    words = (
-        f"Read a score from its floor, {figure(_headline(floor).mean)} ({plain(floor.explainer)}), which explanations "
-        "that have nothing to do with the unit get"
-    )
-    if ceiling is None:
-        return words + ", not from 0."
-    height = figure(_headline(ceiling).mean)
-    return words + f", to its ceiling, {height} ({plain(ceiling.explainer)}), which takes no explanation in words."
-
-
-def _how_compared(standing: Standing) -> str:
-    pairs = len(standing.comparisons)
-    apart = sum(_told_apart(comparison) for comparison in standing.comparisons)
-    flipped = "each layer" if standing.by_group else "each unit"
-    return (
-        f"Explainers are compared on the same units; p is that of a test that flips the sign of the difference on "
-        f"{flipped}, and is corrected for {pairs} comparison{'s' * (pairs > 1)} (Holm). {apart} of {pairs} can be told "
-        f"apart (corrected p below {SIGNIFICANT}, interval without 0)."
-    )
-
-
-def _told_apart(comparison: Comparison) -> bool:
-    return differs(comparison.difference, comparison.corrected)
-
-
-def _against(floor: Summary, rows: list[Summary], ceiling: Summary | None, standing: Standing) -> Iterator[str]:
-    """Yield of each row whether it can be told from the floor, on the same units."""
-    by_row = {
-        comparison.first: comparison for comparison in standing.comparisons if comparison.second == floor.explainer
-    }
-    height = math.nan if ceiling is None else _headline(ceiling).mean - _headline(floor).mean
-    for row in rows:
-        yield f"{plain(row.explainer)} {_verdict(by_row[row.explainer], height)}"
-
-
-def _verdict(comparison: Comparison, height: float) -> str:
-    """Return what a difference from the floor allows to say; ``height`` is that of the ceiling above the floor."""
-    interval, p_value = comparison.difference, _equals(comparison.corrected)
-    figures = f"difference {figure(interval.mean)}, 95 % interval {span(interval)}, corrected p {p_value}"
-    if not _told_apart(comparison):
-        return f"cannot be told from the floor ({figures}): its explanations show no sign of being about their units."
-    if interval.mean < 0:
-        return f"is below the floor ({figures}): its explanations mislead the simulator."
-    share = f"; it goes {interval.mean / height:.0%} of the way to the ceiling" if height > 0 else ""
-    return f"is above the floor ({figures}){share}."
-
-
-def _equals(p_value: float) -> str:
-    return _p(p_value) if p_value < 0.001 else f"= {_p(p_value)}"
-
-
-def _p(p_value: float) -> str:
-    return "< 0.001" if p_value < 0.001 else figure(p_value)

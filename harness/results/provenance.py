@@ -10,11 +10,12 @@ import platform
 import re
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from harness.files import REPOSITORY
+from harness.guards import secrets
 from harness.types import NeuroglossError
 
 DISTRIBUTION = "neurogloss"
@@ -147,12 +148,27 @@ def redact(config: Mapping[str, object]) -> dict[str, object]:
     """Return a copy of ``config`` that may be written, logged, tracked and published: no secret, no home folder.
 
     A config names keys for services and never holds them: an entry whose name ends in ``_env`` holds the name of an
-    environment variable. Paths below the home folder are shortened to ``~``.
+    environment variable. So no value of such a variable may stand in it, nor that of a variable whose name ends in KEY,
+    TOKEN, SECRET or PASSWORD (:mod:`harness.guards.secrets`). Paths below the home folder are shortened to ``~``.
 
     Raises:
         NeuroglossError: an entry looks like a secret; the message names its place and never its value.
     """
+    for variable in _variables(config):
+        secrets.watch(variable)
     return {str(key): _safe(value, str(key)) for key, value in config.items()}
+
+
+def _variables(value: object, key: str = "") -> Iterator[str]:
+    """Yield the names of the environment variables that a config names."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _variables(item, str(name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _variables(item, key)
+    elif isinstance(value, str) and key.endswith("_env"):
+        yield value
 
 
 def _safe(value: object, where: str) -> object:
@@ -161,10 +177,21 @@ def _safe(value: object, where: str) -> object:
         return {str(key): _safe(item, f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_safe(item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        _refuse_value(str(value), where)
     if not isinstance(value, str):
         return value
     _refuse_secret(value, where)
+    _refuse_value(value, where)
     return _without_home(value)
+
+
+def _refuse_value(value: str, where: str) -> None:
+    """Refuse what holds the value of an environment variable for secrets, in the value or in the name of its place."""
+    variable = secrets.variable_in(value) or secrets.variable_in(where)
+    if variable is not None:
+        place = secrets.scrubbed(where)
+        raise NeuroglossError(f"{place} holds the value of the environment variable {variable}, a secret; {_ADVICE}.")
 
 
 def _refuse_secret(value: str, where: str) -> None:

@@ -1,4 +1,9 @@
-"""Rows of a board: summaries over units, ranks and paired comparisons, worked out from scored explanations."""
+"""Rows of a board: summaries over units, ranks and paired comparisons, worked out from scored explanations.
+
+A row is ranked by its mean over all units for which its explainer was asked. Where it gave no explanation
+(:data:`ABSTENTIONS`), the unit has the score of the floor, so that nobody gains by passing over hard units; what failed
+on the way (a request, a simulation) is left out, and counted.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from harness.stats import HEADLINE, RESAMPLES
 from harness.types import (
     Comparison,
     Interval,
+    Outcome,
     Role,
     RowKey,
     ScoredExplanation,
@@ -26,6 +32,10 @@ from harness.types import (
 
 COMPARED = (Role.EXPLAINER, Role.HUMAN)
 """The roles of rows that are ranked, and compared with each other."""
+ABSTENTIONS = frozenset({Outcome.EMPTY, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.COPIED})
+"""The outcomes of explainers that answered and gave no explanation."""
+RANDOM = "_random"
+"""The ending of the metrics of random excerpts, which the top ones of a unit do not carry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +44,23 @@ class Resampling:
 
     Attributes:
         seed: of everything that is drawn.
-        resamples: bootstrap resamples behind each.
-        by_group: whether whole groups of units (layers) are drawn and flipped.
+        resamples: of the bootstrap behind each range of ranks, and of the permutations behind each p-value.
+        by_group: whether whole groups of units (layers) are the sample, and flipped whole.
     """
 
     seed: int = 0
     resamples: int = RESAMPLES
     by_group: bool = False
 
-    def interval(self, scores: Mapping[Unit, float]) -> Interval:
-        """Return the mean over units, with its interval."""
-        return stats.unit_interval(scores, self.seed, self.resamples, self.by_group)
+    def interval(self, scores: Mapping[Unit, float], metric: str = HEADLINE) -> Interval:
+        """Return the mean over units with its interval, or the median of a metric that is unbounded."""
+        return stats.unit_interval(scores, self.by_group, metric)
 
-    def difference(self, first: Mapping[Unit, float], second: Mapping[Unit, float]) -> stats.PairedDifference:
-        """Return how much higher ``first`` is, over the units that both have."""
-        return stats.paired_difference(first, second, self.seed, self.resamples, self.by_group)
+    def differences(
+        self, pairs: Sequence[tuple[Mapping[Unit, float], Mapping[Unit, float]]], metrics: Sequence[str] | None = None
+    ) -> list[stats.PairedDifference]:
+        """Return how much higher the first of each pair is, the pairs being one family of tests."""
+        return stats.paired_differences(pairs, self.seed, self.resamples, self.by_group, metrics)
 
 
 def by_unit(scored: Sequence[ScoredExplanation], metric: str = HEADLINE) -> dict[Unit, float]:
@@ -77,9 +89,10 @@ def summarise(
         explainer=key.explainer,
         role=role,
         simulator=key.simulator,
-        metrics={name: resampling.interval(by_unit(scored, name)) for name in names},
+        metrics={name: resampling.interval(by_unit(scored, name), name) for name in names},
         units=len({explanation.unit for explanation in scored}) if units is None else units,
         scored=len(by_unit(scored)),
+        abstained=len(abstained(scored)),
         degenerate=_degenerate(scored),
         outcomes=dict(sorted(Counter(explanation.explanation.outcome.value for explanation in scored).items())),
         missing_tokens=sum(explanation.scores.missing_tokens for explanation in scored),
@@ -91,6 +104,23 @@ def summarise(
         judgements=sum(explanation.scores.judgements for explanation in scored),
         missing_judgements=sum(explanation.scores.missing_judgements for explanation in scored),
     )
+
+
+def abstained(scored: Sequence[ScoredExplanation], metric: str = HEADLINE) -> set[Unit]:
+    """Return the units without a score of which an explainer answered and gave no explanation."""
+    silent: dict[Unit, bool] = {}
+    for item in scored:
+        gave_none = item.explanation.outcome in ABSTENTIONS and metric not in item.scores.values
+        silent[item.unit] = silent.get(item.unit, True) and gave_none
+    return {unit for unit, is_silent in silent.items() if is_silent}
+
+
+def charged(row: ResultRow, floors: Sequence[ResultRow], metric: str = HEADLINE) -> dict[Unit, float]:
+    """Return the metric of each unit; the mean of the floors' stands for that of a unit that was abstained on."""
+    scores = by_unit(row.scored, metric)
+    floor = by_unit([item for floor_row in floors for item in floor_row.scored], metric)
+    missing = abstained(row.scored, metric) & floor.keys()
+    return dict(sorted((scores | {unit: floor[unit] for unit in missing}).items()))
 
 
 def _degenerate(scored: Sequence[ScoredExplanation]) -> int:
@@ -125,21 +155,18 @@ def standings(
     Args:
         result_rows: the rows of a run, or of several.
         simulators: those of the run, its own first.
-        minimum_coverage: share of the units that must have a score for a row to be ranked.
+        minimum_coverage: share of the units that must count for a row to be ranked.
         resampling: how ranks, intervals and p-values are made.
         metric: what the rows are compared by.
     """
     explained = [row for row in result_rows if row.summary.role is not Role.TOLD]
-    summaries = [row.summary for row in explained]
-    scores = {row.key: by_unit(row.scored, metric) for row in explained}
-    scoring = {simulators[0].name, *(summary.simulator for summary in summaries)}
+    scoring = {simulators[0].name, *(row.summary.simulator for row in explained)}
     names = [info.name for info in simulators if info.name in scoring]
-    return tuple(standing(summaries, scores, name, minimum_coverage, resampling, metric) for name in names if explained)
+    return tuple(standing(explained, name, minimum_coverage, resampling, metric) for name in names if explained)
 
 
-def standing(  # noqa: PLR0913, PLR0917  # what a board is made of
-    summaries: Sequence[Summary],
-    scores: Mapping[RowKey, Mapping[Unit, float]],
+def standing(
+    result_rows: Sequence[ResultRow],
     simulator: str,
     minimum_coverage: float,
     resampling: Resampling,
@@ -147,46 +174,59 @@ def standing(  # noqa: PLR0913, PLR0917  # what a board is made of
 ) -> Standing:
     """Return the ranks that the rows of one simulator can have, and every paired comparison.
 
-    Compared are the ranked rows with each other, and with each floor under the same simulator; the p-values of all of
-    them are corrected together.
+    Compared are the ranked rows with each other, and with each floor under the same simulator, as one family. They are
+    compared with the floors once more on random excerpts alone, as a family of its own: a claim that needs both tests
+    needs no correction for there being two (Berger 1982).
 
     Args:
-        summaries: the rows.
-        scores: of each row, by unit.
+        result_rows: the rows.
         simulator: rows that another one scored are left out.
-        minimum_coverage: share of the units that must have a score for a row to be ranked.
+        minimum_coverage: share of the units that must count for a row to be ranked.
         resampling: how ranks, intervals and p-values are made.
-        metric: what the scores are of.
+        metric: what the rows are compared by.
     """
-    by_name = {row.explainer: scores[RowKey(row.explainer, row.simulator)] for row in summaries
-               if row.simulator == simulator}  # fmt: skip
-    ranked = [row.explainer for row in summaries if is_ranked(row, simulator, minimum_coverage)]
-    floors = [
-        row.explainer
-        for row in summaries
-        if row.role is Role.FLOOR and row.simulator == simulator and is_whole(row, minimum_coverage)
-    ]
-    ranked.sort(key=lambda name: (-_mean(by_name[name]), name))
-    pairs = [*combinations(ranked, 2), *((name, floor) for name in ranked for floor in floors)]
-    differences = [resampling.difference(by_name[first], by_name[second]) for first, second in pairs]
-    corrected = stats.holm([difference.p_value for difference in differences])
+    members = [row for row in result_rows if row.summary.simulator == simulator]
+    floors = [row for row in members if row.summary.role is Role.FLOOR and is_whole(row.summary, minimum_coverage)]
+    ranked = [row for row in members if is_ranked(row.summary, simulator, minimum_coverage)]
+    scores = {row.summary.explainer: charged(row, floors, metric) for row in ranked}
+    means = {name: resampling.interval(values, metric) for name, values in scores.items()}
+    ranked.sort(key=lambda row: (-means[row.summary.explainer].mean, row.summary.explainer))
+    against_floors = [(row, floor) for row in ranked for floor in floors]
     ranges = stats.rank_intervals(
-        [by_name[name] for name in ranked],
+        [scores[row.summary.explainer] for row in ranked],
         resampling.seed,
         resampling.resamples,
         cluster=stats.group if resampling.by_group else None,
+        medians=stats.unbounded(metric),
     )
     return Standing(
         simulator=simulator,
         metric=metric,
         by_group=resampling.by_group,
-        ranks=dict(zip(ranked, ranges, strict=True)),
-        comparisons=tuple(
-            Comparison(first, second, difference.interval, difference.p_value, p_value)
-            for (first, second), difference, p_value in zip(pairs, differences, corrected, strict=True)
-        ),
+        ranks={row.summary.explainer: ranks for row, ranks in zip(ranked, ranges, strict=True)},
+        comparisons=_comparisons([*combinations(ranked, 2), *against_floors], floors, resampling, metric),
+        means={row.summary.explainer: means[row.summary.explainer] for row in ranked},
+        on_random=_comparisons(against_floors, floors, resampling, f"{metric}{RANDOM}"),
     )
 
 
-def _mean(scores: Mapping[Unit, float]) -> float:
-    return math.fsum(scores.values()) / len(scores) if scores else math.nan
+def _comparisons(
+    pairs: Sequence[tuple[ResultRow, ResultRow]], floors: Sequence[ResultRow], resampling: Resampling, metric: str
+) -> tuple[Comparison, ...]:
+    """Return the comparisons of pairs of rows as one family; none if no row has the metric."""
+    if not any(metric in row.summary.metrics for pair in pairs for row in pair):
+        return ()
+    scores = [(charged(first, floors, metric), charged(second, floors, metric)) for first, second in pairs]
+    differences = resampling.differences(scores, [metric] * len(pairs))
+    return tuple(
+        Comparison(
+            first.summary.explainer,
+            second.summary.explainer,
+            difference.interval,
+            difference.p_value,
+            difference.corrected,
+            difference.least,
+            difference.deviation,
+        )
+        for (first, second), difference in zip(pairs, differences, strict=True)
+    )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from pathlib import Path
 from harness.files import point, put, safe_name, set_aside, sync_tree, unfinished, write_whole
 from harness.results.tables import TABLES, tables, write_tables
 from harness.results.vocabulary import ExplainerInfo, ResultRow, StageUsage, TaskInfo, TruthSummary
-from harness.typed_json import dump, from_json, read_json, to_json
+from harness.typed_json import MOST_BYTES, dump, from_json, read_json, to_json
 from harness.types import (
     Identity,
     NeuroglossError,
@@ -130,11 +131,27 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
         write_tables(draft, tables(results.explainers, results.rows))
         for writer in writers:
             writer(draft)
+        _keep_others(folder, draft)
         sync_tree(draft)
         put(draft, folder)
         point(root / "latest", folder.name)
         failure_path(root, results.run_id).unlink(missing_ok=True)
     return folder
+
+
+_OURS = {"results.json", "board.md", "audit.json", "audit.md", "dataset", "wandb", *TABLES, "judgements.parquet"}
+"""What a run may have written into its folder, which a new one of the same run replaces."""
+
+
+def _keep_others(folder: Path, draft: Path) -> None:
+    """Copy into the folder that takes its place what somebody else has put into the folder of a run."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name in _OURS or (draft / path.name).exists():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, draft / path.name, symlinks=True)
+        else:
+            shutil.copy2(path, draft / path.name, follow_symlinks=False)
 
 
 def write_report(folder: Path, name: str, document: Mapping[str, object], page: str) -> None:
@@ -161,13 +178,13 @@ def read_run(folder: Path) -> Results:
     return read_results(folder / "results.json")
 
 
-def read_results(path: Path) -> Results:
-    """Read the ``results.json`` of a run.
+def read_results(path: Path, most: int = MOST_BYTES) -> Results:
+    """Read the ``results.json`` of a run, of at most so many bytes.
 
     Raises:
         NeuroglossError: it is damaged, or another version of this package wrote it.
     """
-    document = read_json(path)
+    document = read_json(path, most)
     version = document.pop("schema_version", None)
     if version != SCHEMA_VERSION:
         raise NeuroglossError(

@@ -70,6 +70,7 @@ _EXPLANATIONS = columns(
     usd=FLOAT,
     calibration=TEXT,
     slope=FLOAT,
+    slope_error=FLOAT,
     intercept=FLOAT,
     clipped=BOOL,
     candidates=pa.list_(pa.struct({"text": TEXT, "outcome": TEXT, "score": FLOAT})),
@@ -166,6 +167,7 @@ def _explanation_row(explainer: ExplainerInfo, item: ScoredExplanation) -> dict[
         "usd": usage.usd,
         "calibration": line and line.method.value,
         "slope": line and number(line.slope),
+        "slope_error": line and number(line.error),
         "intercept": line and number(line.intercept),
         "clipped": line and line.clipped,
         "candidates": [

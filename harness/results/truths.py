@@ -97,10 +97,8 @@ def _summary(simulator: str, category: str, units: Sequence[Truth], resampling: 
         simulator=simulator,
         category=category,
         metrics={
-            name: stats.mean_interval(
-                [values[name] for values in figures if name in values],
-                resampling.seed,
-                resamples=resampling.resamples,
+            name: resampling.interval(
+                {truth.unit: values[name] for truth, values in zip(units, figures, strict=True) if name in values}, name
             )
             for name in names
         },

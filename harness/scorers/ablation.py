@@ -2,8 +2,10 @@
 
 ``ablation``, ``ablation_zero`` and ``ablation_resample`` compare the divergence of its output with that of a unit that
 is silenced in each way, ``ablation_loss`` its change in next-token loss with that of mean-ablation. Each is 1 at most,
-0 for silence, and missing if silence changes nothing. ``loss_change`` is that change itself, in nats a token; it is no
-score, for it is best at 0.
+0 for silence, and missing if silence changes nothing. None has a lower bound, so that boards show medians over units.
+
+``divergence`` and ``divergence_mean`` are the divergences behind the first, with the simulation and with the unit at
+its mean, and ``loss_change`` is the change in loss itself, all in nats a token. They are no scores, being best at 0.
 """
 
 from __future__ import annotations
@@ -32,8 +34,13 @@ from harness.types import (
 )
 from harness.types.grouping import regrouped
 
-FIGURES = (*AGAINST, "ablation_loss", "loss_change")
+FIGURES = (*AGAINST, "ablation_loss", "loss_change", "divergence", "divergence_mean")
 """The names of its scores."""
+HEADINGS = (
+    Heading("ablation", "ablat.", "ablation (median)"),
+    Heading("divergence", "JSD", "divergence, simulated (nats)"),
+    Heading("divergence_mean", "JSD mean", "divergence, at its mean (nats)"),
+)
 
 
 @runtime_checkable
@@ -75,7 +82,7 @@ class Ablation:
 
     def describe(self) -> ScorerInfo:
         """Return which scorer this is, and the model that it asks."""
-        return ScorerInfo("ablation", self.subject.identity, headings=(Heading("ablation", "ablat.", "ablation"),))
+        return ScorerInfo("ablation", self.subject.identity, headings=HEADINGS)
 
     def score(self, explanations: Sequence[SimulatedExplanation]) -> list[Scored]:
         """Score each explanation, in order; the subject is asked about all of them in one call."""
@@ -118,9 +125,9 @@ class Ablation:
 
 def figures(effects: Mapping[Way, Sequence[Effect]]) -> Scores:
     """Return the scores that follow from the effects of one explanation's replacements, by the way of replacing."""
-    values: dict[str, float] = {}
     missing: dict[str, str] = {}
     simulated = effects[Way.SIMULATION]
+    values = {"divergence": _divergence(simulated), "divergence_mean": _divergence(effects[Way.MEAN])}
     for name, way in AGAINST.items():
         if way in effects:
             divergences = [[effect.divergence for effect in answers] for answers in (simulated, effects[way])]
@@ -134,6 +141,10 @@ def figures(effects: Mapping[Way, Sequence[Effect]]) -> Scores:
     _attempt("ablation_loss", partial(ablation.loss_score, *changes), values, missing)
     values["loss_change"] = math.fsum(changes[0]) / len(changes[0])
     return Scores(values, missing=missing)
+
+
+def _divergence(effects: Sequence[Effect]) -> float:
+    return math.fsum(effect.divergence for effect in effects) / len(effects)
 
 
 def _attempt(name: str, compute: Callable[[], float], values: dict[str, float], missing: dict[str, str]) -> None:

@@ -12,7 +12,8 @@ from harness.types import Heading, Scored, ScorerInfo, SimulatedExplanation
 HEADINGS = (
     Heading("correlation_random", "random", "random only"),
     Heading("correlation_top", "top", "top only"),
-    Heading("explained_variance", "expl.v.", "explained variance"),
+    Heading("correlation_clipped", "clipped", "clipped at 0"),
+    Heading("explained_variance", "expl.v.", "explained variance (median)"),
 )
 
 

@@ -13,7 +13,7 @@ from harness.scores.metrics import (
     r2_uncentred,
     spearman,
 )
-from harness.scores.ranking import auprc, auroc, f1
+from harness.scores.ranking import auprc, auprc_balanced, auroc, f1
 from harness.scores.reliability import reliability
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "UndefinedScoreError",
     "abs_dev",
     "auprc",
+    "auprc_balanced",
     "auroc",
     "correlation",
     "cosine",

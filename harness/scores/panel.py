@@ -4,10 +4,12 @@
 metric              computed from                                                   range, worth nothing  of a constant
 ==================  ==============================================================  ===================  ============
 correlation         simulated values as the simulator gave them                     -1 to 1, 0           0, flagged
+correlation_clipped the same, both sides clipped at 0: of what is explained alone    -1 to 1, 0           0, flagged
 spearman            their ranks                                                     -1 to 1, 0           0, flagged
 cosine              simulated values; 0 is silence                                  -1 to 1              0 if silent
 auroc               how they rank active tokens                                     0 to 1, 0.5          0.5
 auprc               how they rank active tokens                                     0 to 1, share active  share active
+auprc_balanced      the same, were half of the tokens active                        0 to 1, 0.5          0.5
 f1                  calibrated values above the threshold of active tokens          0 to 1               all or none
 r2_uncentred        calibrated values, in the unit of the activations               up to 1, 0           up to 1
 abs_dev             calibrated values                                               up to 1, 0           up to 1
@@ -17,6 +19,10 @@ explained_variance  calibrated values                                           
 Each is computed over four sets of tokens, and named by them: ``correlation`` (the headline) over top and random
 excerpts together, ``correlation_random`` and ``correlation_top`` over one half, ``correlation_population`` over both,
 each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text.
+
+Explainers are shown levels, in which a negative activation is 0, while the headline counts both signs: what a unit does
+below 0 nobody was shown. ``correlation_clipped`` leaves it out. ``correlation_ceiling`` is the headline of the levels
+themselves, which is the most that words about them can be worth.
 
 A token is *active* if its real level is ``active_level`` or more: if its activation is at least that many tenths of the
 unit's largest over the valid excerpts.
@@ -39,13 +45,15 @@ import numpy.typing as npt
 from harness.scores import metrics, ranking
 from harness.types import HIGHEST_LEVEL, ExcerptKind, FloatArray, Scores, SimulatedExcerpt
 
-AS_SIMULATED = ("correlation", "spearman", "cosine", "auroc", "auprc")
+AS_SIMULATED = ("correlation", "correlation_clipped", "spearman", "cosine", "auroc", "auprc", "auprc_balanced")
 """The metrics of values as the simulator gave them."""
 AS_CALIBRATED = ("f1", "r2_uncentred", "abs_dev", "explained_variance")
 """The metrics of values in activation units."""
 SAMPLES = ("", "_random", "_top", "_population")
 """The endings of names of metrics, by the tokens that a metric is computed from."""
-METRICS = tuple(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES)
+CEILING = "correlation_ceiling"
+"""The headline of the real activations' own levels; a property of the unit, and no score."""
+METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), CEILING)
 
 
 def score(simulated: Sequence[SimulatedExcerpt], active_level: int = 1, maximum_missing: float = 0.05) -> Scores:
@@ -68,8 +76,10 @@ def score(simulated: Sequence[SimulatedExcerpt], active_level: int = 1, maximum_
     pool = _pool([item for item in simulated if item.split == "valid"], active_level)
     present = ~np.isnan(pool.simulated)
     panel = _Panel(tokens=int(present.sum()), missing_tokens=missing_tokens)
-    for suffix, sample in _samples(pool.only(present)).items():
+    samples = _samples(pool.only(present))
+    for suffix, sample in samples.items():
         panel.add(suffix, sample)
+    panel.add_ceiling(samples[""])
     return Scores(panel.values, tuple(panel.degenerate), panel.missing, panel.tokens, panel.missing_tokens)
 
 
@@ -118,6 +128,17 @@ class _Pool:
     def predicted(self) -> npt.NDArray[np.bool_]:
         """Whether the calibrated simulation takes each token for active [tokens]."""
         return self._reaches(self.calibrated)
+
+    @property
+    def clipped(self) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Real and simulated activations without what is below 0, and the weights."""
+        return np.maximum(self.real, 0.0), np.maximum(self.simulated, 0.0), self.weights
+
+    @property
+    def levels(self) -> FloatArray:
+        """The level of each real activation, on the scale of the largest [tokens]; all 0 if none is above 0."""
+        largest = float(self.real.max())
+        return np.floor(HIGHEST_LEVEL * np.maximum(self.real, 0.0) / largest) if largest > 0 else 0.0 * self.real
 
     def _reaches(self, values: FloatArray) -> npt.NDArray[np.bool_]:
         return (values >= self.threshold) & (self.threshold > 0)
@@ -201,6 +222,15 @@ class _Panel:
                 self.attempt(name + suffix, partial(compute, sample))
         sides = sample.real, sample.simulated, sample.weights
         self.degenerate += [name + suffix for name, undefined in _BY_CONVENTION.items() if undefined(*sides)]
+        if metrics.is_degenerate(*sample.clipped):
+            self.degenerate.append(f"correlation_clipped{suffix}")
+
+    def add_ceiling(self, sample: _Pool | str) -> None:
+        """Record the score of the real levels, over all tokens."""
+        if isinstance(sample, str):
+            self.missing[CEILING] = sample
+        else:
+            self.values[CEILING] = metrics.correlation(sample.real, sample.levels)
 
     def attempt(self, name: str, compute: Callable[[], float]) -> None:
         """Record what ``compute`` returns, or why it is undefined."""
@@ -212,10 +242,12 @@ class _Panel:
 
 _COMPUTE: Mapping[str, Callable[[_Pool], float]] = {
     "correlation": lambda pool: metrics.correlation(pool.real, pool.simulated, pool.weights),
+    "correlation_clipped": lambda pool: metrics.correlation(*pool.clipped),
     "spearman": lambda pool: metrics.spearman(pool.real, pool.simulated, pool.weights),
     "cosine": lambda pool: metrics.cosine(pool.real, pool.simulated, pool.weights),
     "auroc": lambda pool: ranking.auroc(pool.active, pool.simulated, pool.weights),
     "auprc": lambda pool: ranking.auprc(pool.active, pool.simulated, pool.weights),
+    "auprc_balanced": lambda pool: ranking.auprc_balanced(pool.active, pool.simulated, pool.weights),
     "f1": lambda pool: ranking.f1(pool.active, pool.predicted, pool.weights),
     "r2_uncentred": lambda pool: metrics.r2_uncentred(pool.real, pool.calibrated, pool.weights),
     "abs_dev": lambda pool: metrics.abs_dev(pool.real, pool.calibrated, pool.weights),

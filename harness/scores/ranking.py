@@ -60,6 +60,32 @@ def auprc(active: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLik
     """
     fires, s, w = _sides("auprc", active, simulated, weights)
     _check_both("auprc", fires)
+    return _average_precision(fires, s, w)
+
+
+def auprc_balanced(active: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
+    """Return the :func:`auprc` that there would be if half of the tokens were active: both halves weigh the same.
+
+    Chance level is one half whatever the share of tokens that fire, so that units, and subjects, can be compared.
+
+    Args:
+        active: whether each token fires [tokens].
+        simulated: simulated activations [tokens], in any unit.
+        weights: weight of each token [tokens].
+
+    Returns:
+        A number in (0, 1]; 0.5 for a constant simulation.
+
+    Raises:
+        UndefinedScoreError: no token fires, or all do.
+        ScoreInputError: as for :func:`auroc`.
+    """
+    fires, s, w = _sides("auprc_balanced", active, simulated, weights)
+    _check_both("auprc_balanced", fires)
+    return _average_precision(fires, s, np.where(fires, w / w[fires].sum(), w / w[~fires].sum()))
+
+
+def _average_precision(fires: BoolArray, s: FloatArray, w: FloatArray) -> float:
     order = np.argsort(-s, kind="stable")
     hits, totals = np.cumsum((w * fires)[order]), np.cumsum(w[order])
     ends = np.flatnonzero(np.append(np.diff(s[order]) != 0, True))  # the last token of each distinct value

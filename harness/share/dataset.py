@@ -7,13 +7,14 @@ what they are not good for. People who explained are numbered, not named.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pyarrow as pa
@@ -22,14 +23,17 @@ import yaml
 
 from harness.config.settings import PublishSettings
 from harness.files import put, sync_tree, unfinished
+from harness.guards import secrets
 from harness.results.provenance import redact
 from harness.results.run import Results
 from harness.stats import HEADLINE
 from harness.text import figure, markdown, span
-from harness.typed_json import to_json
+from harness.typed_json import dump, read_json, to_json
 from harness.types import NeuroglossError, Role, Summary
 
 FOLDER = "dataset"
+MANIFEST = "run.json"
+"""What a dataset says of its run, and the digests of the files beside it, by which it is known again."""
 SUBSETS = ("explanations", "simulations", "scores")
 SPLIT = "results"
 """The split of each subset: train, valid and test are words for a unit's excerpts here."""
@@ -54,7 +58,10 @@ def _check_folder(settings: PublishSettings) -> None:
         raise NeuroglossError("publish=local needs a folder; add publish.folder=FOLDER to the command.")
     folder = _target(settings)
     if folder.exists() and not _is_ours(folder):
-        raise NeuroglossError(f"publish.folder {folder} holds something else; give a new folder, or remove that one.")
+        raise NeuroglossError(
+            f"publish.folder {folder} holds something else, or files that were changed; give a new folder, or remove "
+            "that one."
+        )
 
 
 def _check_hub(settings: PublishSettings) -> None:
@@ -98,7 +105,12 @@ def write_dataset(results: Results, settings: PublishSettings, folder: Path) -> 
     tables = {subset: _without_names(table, numbers) for subset, table in tables.items()}
     files = {f"data/{subset}/{SPLIT}.parquet": _parquet(table) for subset, table in tables.items()}
     files["README.md"] = card(results, tables, settings.license, len(numbers)).encode()
-    files["run.json"] = json.dumps(_about(results, numbers), indent=1, allow_nan=False).encode()
+    files = {
+        name: secrets.scrubbed(content.decode()).encode() if name.endswith(".md") else content
+        for name, content in files.items()
+    }
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[MANIFEST] = dump({**_about(results, numbers), "files": digests})
     _write_folder(folder / FOLDER, files)
 
 
@@ -130,17 +142,17 @@ def _parquet(table: pa.Table) -> bytes:
     return buffer.getvalue()
 
 
-def _about(results: Results, numbers: Mapping[str, str]) -> object:
+def _about(results: Results, numbers: Mapping[str, str]) -> dict[str, object]:
     """Return all that ``results.json`` says of the run but its explanations, which are in the tables.
 
     Of each row there is its summary.
     """
     rows = tuple(dataclasses.replace(row, scored=()) for row in results.rows)
     about = dataclasses.replace(results, rows=rows, config=redact(results.config))
-    return _numbered(to_json(about), numbers)
+    return dict(_numbered(to_json(about), numbers))
 
 
-def _numbered(value: object, numbers: Mapping[str, str]) -> object:
+def _numbered(value: Any, numbers: Mapping[str, str]) -> Any:
     """Return a JSON value with numbers for people, where the config or an override of it names them."""
     if isinstance(value, Mapping):
         return {
@@ -202,14 +214,14 @@ def _metrics(summaries: tuple[Summary, ...]) -> list[str]:
 def units_in_words(results: Results) -> str:
     """Return how many units of what a run asked for."""
     count = len(results.task.units)
-    noun = "puzzles" if all(unit.name for unit in results.task.units) else "units"
+    noun = "puzzles" if all(unit.is_puzzle for unit in results.task.units) else "units"
     return f"{count} {noun} of {results.task.name if results.subject is None else results.subject.name}"
 
 
 _KINDS = (
     ((Role.EXPLAINER,), "method", "methods"),
     ((Role.HUMAN,), "set of explanations by people", "sets of explanations by people"),
-    ((Role.FLOOR, Role.CEILING, Role.NULL), "control", "controls"),
+    ((Role.FLOOR, Role.CEILING, Role.TABLE, Role.NULL), "control", "controls"),
 )
 """Roles of explainers that are counted together, and what they are called."""
 
@@ -344,4 +356,28 @@ def _target(settings: PublishSettings) -> Path:
 
 
 def _is_ours(folder: Path) -> bool:
-    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "run.json").is_file())
+    """Return whether a folder holds nothing but a dataset as we wrote it, or nothing: such a folder may be replaced."""
+    if not folder.is_dir():
+        return False
+    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    if not files:
+        return not any(folder.iterdir())
+    if any(path.is_symlink() or not path.is_file() for path in paths) or MANIFEST not in files:
+        return False
+    digests = _manifest(files.pop(MANIFEST))
+    return bool(digests) and digests == {name: _digest(path) for name, path in files.items()}
+
+
+def _manifest(path: Path) -> dict[str, str]:
+    """Return the digest of each file that we have written beside a manifest; none if it is no manifest."""
+    try:
+        digests = read_json(path).get("files")
+    except NeuroglossError:
+        return {}
+    return digests if isinstance(digests, dict) else {}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

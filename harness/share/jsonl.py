@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.guards.secrets import scrubbed
 from harness.results.provenance import redact
 from harness.results.run import Results
 from harness.typed_json import to_json
@@ -66,7 +67,7 @@ class JsonlTracker:
             with path.open("ab", buffering=0) as lines:
                 for event in events:
                     line = {"time": now, "run_id": self._run_id, **event}
-                    lines.write((json.dumps(line, allow_nan=False) + "\n").encode("ascii"))
+                    lines.write((scrubbed(json.dumps(line, allow_nan=False)) + "\n").encode("ascii"))
         except OSError as error:
             raise NeuroglossError(
                 f"{self.file} cannot be written ({error.strerror or error}); set track.jsonl.file to another file."

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from harness.guards.secrets import scrubbed
 from harness.results.provenance import redact
 from harness.results.run import Results
 from harness.typed_json import to_json
@@ -99,7 +100,7 @@ class WandbTracker:
         with tempfile.TemporaryDirectory(prefix="neurogloss-wandb-", ignore_cleanup_errors=True) as cache:
             process = subprocess.run(
                 [sys.executable, "-P", "-m", __name__],
-                input=json.dumps(payload(results, self, folder), allow_nan=False),
+                input=scrubbed(json.dumps(payload(results, self, folder), allow_nan=False)),
                 env=_environment(self, folder, cache),
                 capture_output=True,
                 text=True,

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from scipy.stats import kendalltau, spearmanr
 
 from harness import stats
+from harness.guards.parquet import check_size
 from harness.report.truths import seconds_of
 from harness.results import rows
 from harness.results.agreement import Agreement, BoardAgreement, Difference, RowAgreement, Side, TokenAgreement
@@ -27,6 +28,8 @@ from harness.results.run import Results, read_run
 from harness.results.vocabulary import ResultRow
 from harness.types import HIGHEST_LEVEL, FloatArray, NeuroglossError, SimulatorInfo, Unit, Usage
 
+MOST_BYTES = 1 << 32
+"""Bytes of the decoded simulations of a run."""
 LARGEST = 10
 """The number of tokens, and of units, that are named for differing most."""
 _KEY = ("explainer", "unit", "annotator", "split", "source")
@@ -191,6 +194,7 @@ def _pairs(sides: _Sides, explainers: Sequence[str]) -> list[SimulatedPair]:
 def _simulations(side: _Simulated, explainers: Sequence[str]) -> Iterator[tuple[tuple[object, ...], dict[str, Any]]]:
     path = side.folder / "simulations.parquet"
     where = [("explainer", "in", list(explainers)), ("simulator", "==", side.simulator.name)]
+    check_size(path, MOST_BYTES)
     try:
         lines = pq.read_table(path, columns=[*_KEY, "leading", "tokens", "simulated"], filters=where).to_pylist()
     except (OSError, pa.ArrowException) as error:
@@ -265,12 +269,11 @@ def _row(explainer: str, pairs: Sequence[SimulatedPair], sides: _Sides) -> RowAg
         by_unit.setdefault(pair.unit, []).append(pair)
     within = [token_agreement(members).correlation for members in by_unit.values()]
     first, second = _scores(explainer, sides)
-    seed = sides[0].run.seed
-    difference = stats.paired_difference(first, second, seed)
+    (difference,) = stats.paired_differences([(first, second)], sides[0].run.seed)
     return RowAgreement(
         explainer=explainer,
         tokens=token_agreement(pairs),
-        within=stats.mean_interval([value for value in within if not math.isnan(value)], seed),
+        within=stats.mean_interval([value for value in within if not math.isnan(value)]),
         first=_mean(first),
         second=_mean(second),
         difference=difference.interval,

@@ -1,7 +1,8 @@
 """The missing-labels and extra-labels tests: labels made of the real activations stand for a simulation.
 
 Oikarinen et al. 2025 (arXiv 2506.05774) give a metric the labels of a concept that fits the unit, then labels that are
-wrong in a known way. A metric that can be trusted drops:
+wrong in a known way. A draw that corrupted none of the valid excerpts is no trial. A metric that can be trusted
+drops:
 
 * *missing labels*: half of the labels are taken away, as an explanation does that is too narrow;
 * *extra labels*: tokens drawn from the whole corpus are labelled too, until there are twice as many, as an explanation
@@ -252,7 +253,8 @@ class Drops:
     Attributes:
         shares: of each unit's draws, the share in which the score dropped.
         changes: the mean change of each unit's score.
-        untested: units that the metric gives no sound score under their true labels.
+        untested: units that the metric gives no sound score under their true labels, or that no draw corrupted.
+        idle: share of the draws that corrupted no label of the valid excerpts; they are no trials, and are left out.
         labels: number of labels in the valid excerpts of a unit, on average.
         corrupted: the same of its corrupted labels.
     """
@@ -262,6 +264,7 @@ class Drops:
     untested: int
     labels: float
     corrupted: float
+    idle: float = 0.0
 
 
 def drops(metric: str, draws: Sequence[Drawn], test: Test, least: float) -> Drops:
@@ -273,7 +276,9 @@ def drops(metric: str, draws: Sequence[Drawn], test: Test, least: float) -> Drop
         test: which corruption.
         least: the least drop.
     """
-    changes = {item.unit: _changes(metric, item, test) for item in draws}
+    trials = {item.unit: _trials(item, test) for item in draws}
+    draws_of_test = sum(len(item.corrupted[test]) for item in draws)
+    changes = {item.unit: _changes(metric, item.true.scores, trials[item.unit]) for item in draws}
     by_unit = {unit: differences for unit, differences in changes.items() if differences}
     return Drops(
         shares={unit: sum(change < -least for change in changes) / len(changes) for unit, changes in by_unit.items()},
@@ -281,15 +286,20 @@ def drops(metric: str, draws: Sequence[Drawn], test: Test, least: float) -> Drop
         untested=len(draws) - len(by_unit),
         labels=_mean([item.true.labels for item in draws]),
         corrupted=_mean([labels.labels for item in draws for labels in item.corrupted[test]]),
+        idle=1.0 - sum(map(len, trials.values())) / draws_of_test if draws_of_test else 0.0,
     )
 
 
-def _changes(metric: str, item: Drawn, test: Test) -> list[float]:
-    """Return the change of a unit's score in each draw that has one; none without a sound score to begin with."""
-    true = item.true.scores
+def _trials(item: Drawn, test: Test) -> list[Labelled]:
+    """Return the draws that corrupted a label of the valid excerpts."""
+    return [labels for labels in item.corrupted[test] if labels.labels != item.true.labels]
+
+
+def _changes(metric: str, true: Scores, trials: Sequence[Labelled]) -> list[float]:
+    """Return the change of a unit's score in each trial that has one; none without a sound score to begin with."""
     if metric not in true.values or metric in true.degenerate:
         return []
-    values = [labels.scores.values for labels in item.corrupted[test]]
+    values = [labels.scores.values for labels in trials]
     return [scores[metric] - true.values[metric] for scores in values if metric in scores]
 
 

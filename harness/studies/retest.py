@@ -1,4 +1,4 @@
-"""The test-retest spread: how far the scores of one explanation move when the simulator is asked again.
+"""Reliability: how far the scores of one explanation move when the simulator is asked again, or on other excerpts.
 
 A repeat is a further simulator: the run's own with another seed wherever its config has one, and with a store of its
 own, so that it asks afresh. Scorers that ask a model are asked afresh too. A simulator that reads probabilities has no
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from harness.models.store import Store
 from harness.types import (
     FloatArray,
+    Interval,
     Query,
     Scored,
     Scorer,
@@ -110,6 +112,22 @@ def reliability(scores: FloatArray) -> float:
     within = float(np.square(scores - means[:, None]).sum()) / (units * (repeats - 1))
     total = between + (repeats - 1) * within
     return (between - within) / total if total > 0 else math.nan
+
+
+def reliability_interval(scores: FloatArray) -> Interval:
+    """Return :func:`reliability` with its 95 % interval by the F distribution (Shrout & Fleiss 1979).
+
+    Its ends are NaN where the reliability is; scores are assumed normal.
+    """
+    units, repeats = scores.shape
+    value = reliability(scores)
+    if math.isnan(value):
+        return Interval(math.nan, math.nan, math.nan, units)
+    ratio = (1 + (repeats - 1) * value) / (1 - value) if value < 1 else math.inf  # B / W
+    free = units - 1, units * (repeats - 1)
+    ratios = ratio / stats.f.ppf(0.975, *free), ratio * stats.f.ppf(0.975, *free[::-1])
+    low, high = (1.0 if math.isinf(end) else float((end - 1) / (end + repeats - 1)) for end in ratios)
+    return Interval(value, low, high, units)
 
 
 def spread(scores: FloatArray) -> float:

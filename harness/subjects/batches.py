@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from harness.types import NeuroglossError, Unit
+from harness.types import NeuroglossError
 
 Tokens = tuple[int, ...]
+Address = tuple[int, int]
+"""The place of a unit, and its index there."""
 Item = TypeVar("Item")
 
 
@@ -31,9 +33,9 @@ def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     yield from (items[first : first + size] for first in range(0, len(items), size))
 
 
-def by_place(units: Sequence[Unit]) -> dict[int, list[int]]:
-    """Return place -> positions of its units in ``units``."""
+def by_place(addresses: Sequence[Address]) -> dict[int, list[int]]:
+    """Return place -> positions, in ``addresses``, of the units of that place."""
     groups: dict[int, list[int]] = defaultdict(list)
-    for position, unit in enumerate(units):
-        groups[unit.place].append(position)
+    for position, (place, _) in enumerate(addresses):
+        groups[place].append(position)
     return groups

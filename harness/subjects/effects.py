@@ -53,6 +53,7 @@ class Replacer:
         self.model = model
         self.kind = kind
         self.batch_size = batch_size
+        self._address = kind.units(model).address
         self._straight: dict[int, bool] = {}
 
     def effects(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, Effect]]:
@@ -80,7 +81,7 @@ class Replacer:
         by_sequence: dict[Tokens, list[Replacement]] = defaultdict(list)
         for replacement in replacements:
             by_sequence[replacement.token_ids].append(replacement)
-        lowest = {sequence: min(member.unit.place for member in group) for sequence, group in by_sequence.items()}
+        lowest = {sequence: min(map(self._first_layer, members)) for sequence, members in by_sequence.items()}
         ordered = sorted(by_sequence, key=lowest.__getitem__)
         for members in by_length(ordered):
             at_once = max(1, min(self.batch_size, LOGITS_KEPT // (len(ordered[members[0]]) * self.model.vocabulary)))
@@ -88,15 +89,16 @@ class Replacer:
                 yield [replacement for index in batch for replacement in by_sequence[ordered[index]]]
 
     def _group_effects(self, group: Sequence[Replacement]) -> Iterator[tuple[Replacement, Effect]]:
-        positions = by_place([replacement.unit for replacement in group])
+        addresses = [self._address(replacement.unit) for replacement in group]
+        positions = by_place(addresses)
         columns = {
-            place: sorted({group[position].unit.index for position in members}) for place, members in positions.items()
+            place: sorted({addresses[position][1] for position in members}) for place, members in positions.items()
         }
         originals = self._originals(list(dict.fromkeys(replacement.token_ids for replacement in group)), columns)
-        for same_place in positions.values():
+        for place, same_place in positions.items():
             for members in batches(same_place, self.batch_size):
                 batch = [group[position] for position in members]
-                final = self._final(batch, originals, columns[batch[0].unit.place])
+                final = self._final(batch, originals, place, columns[place])
                 yield from zip(batch, self._effects(batch, originals, final), strict=True)
 
     @torch.inference_mode()
@@ -123,19 +125,22 @@ class Replacer:
         return Originals(rows, log_probabilities, residuals, activations)
 
     @torch.inference_mode()
-    def _final(self, batch: Sequence[Replacement], originals: Originals, columns: list[int]) -> torch.Tensor:
+    def _final(
+        self, batch: Sequence[Replacement], originals: Originals, place: int, columns: list[int]
+    ) -> torch.Tensor:
         """Return the output of the last layer under replacements at one place.
 
         Args:
             batch: replacements at one place, on sequences of one length.
             originals: results of these sequences without a replacement.
+            place: that one.
             columns: indices of the place's units in ``originals.activations``.
 
         Returns:
             Hidden states [batch, tokens, hidden].
         """
-        model, place = self.model, batch[0].unit.place
-        start, indices = self._start(place), [replacement.unit.index for replacement in batch]
+        model = self.model
+        start, indices = self._start(place), [self._address(replacement.unit)[1] for replacement in batch]
         rows = [originals.row[replacement.token_ids] for replacement in batch]
         ids = model.ids([replacement.token_ids for replacement in batch])
         residual = originals.residuals[start][rows]
@@ -179,6 +184,9 @@ class Replacer:
 
     # ------------------------------------------------------------------------------------------- the layers that run
 
+    def _first_layer(self, replacement: Replacement) -> int:
+        return self.kind.layers(self.model, self._address(replacement.unit)[0]).start
+
     def _start(self, place: int) -> int:
         """Return the lowest layer that must run again after a unit of ``place`` is replaced."""
         layers = self.kind.layers(self.model, place)
@@ -188,10 +196,11 @@ class Replacer:
         """Return whether what the units of a place write reaches the residual stream above their layers unchanged.
 
         For neurons this holds in most model families, except those that normalise or scale what a layer writes. It is
-        tried once on one token: the first unit is changed by as much as the residual is long.
+        tried once on one token: the first unit is changed by as much as the residual is long. What the units of several
+        layers write goes through all but the last of these.
         """
         if place not in self._straight:
-            self._straight[place] = self._try_writing(place)
+            self._straight[place] = len(self.kind.layers(self.model, place)) == 1 and self._try_writing(place)
         return self._straight[place]
 
     @torch.inference_mode()

@@ -32,7 +32,7 @@ class Located:
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """Return the model's own list of decoder layers: each has attention, and a linear back to the residual stream.
+    """Return the model's own list of decoder layers: some attend, and each has a linear back to the residual stream.
 
     Raises:
         NeuroglossError: the model has no such list.
@@ -42,13 +42,14 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
         if (
             isinstance(layers, nn.ModuleList)
             and len(layers) == depth
-            and all(_decodes(layer, hidden) for layer in layers)
+            and any(map(_attends, layers))  # in some models only every fourth one does
+            and all(_writes(layer, hidden) for layer in layers)
         ):
             return layers
     raise NeuroglossError(
-        f"{type(model).__name__} has no decoder layers that are recognised: looked for a list of {depth} modules, each "
-        f"with attention and a linear (nn.Linear or Conv1D) back to the hidden size {hidden}; use a causal language "
-        "model of transformers."
+        f"{type(model).__name__} has no decoder layers that are recognised: looked for a list of {depth} modules, some "
+        f"with attention, each with a linear (nn.Linear or Conv1D) back to the hidden size {hidden}; use a causal "
+        "language model of transformers that has attention."
     )
 
 
@@ -92,6 +93,12 @@ def down_projections(layer: nn.Module, hidden: int | None) -> list[nn.Module]:
     return projections
 
 
+def linears_into(layer: nn.Module, projection: nn.Module) -> list[nn.Module]:
+    """Return the linears beside a layer's down projection, which read what its MLP reads: up, or gate and up."""
+    block = next(block for block in layer.modules() if any(child is projection for child in block.children()))
+    return [child for child in block.children() if child is not projection and _sizes(child) is not None]
+
+
 def _outside_attention(module: nn.Module) -> list[nn.Module]:
     """Return ``module`` and all modules below it, without attention blocks and what is below these."""
     blocks = [module]
@@ -101,10 +108,14 @@ def _outside_attention(module: nn.Module) -> list[nn.Module]:
     return blocks
 
 
-def _decodes(layer: nn.Module, hidden: int | None) -> bool:
-    """Return whether a layer has an attention block, which experts do not, and a linear back to the hidden size."""
-    attends = any(_is_attention(name, child) for name, child in layer.named_children())
-    return attends and any((sizes := _sizes(module)) is not None and sizes[1] == hidden for module in layer.modules())
+def _attends(layer: nn.Module) -> bool:
+    """Return whether a layer has an attention block, which experts do not."""
+    return any(_is_attention(name, child) for name, child in layer.named_children())
+
+
+def _writes(layer: nn.Module, hidden: int | None) -> bool:
+    """Return whether a layer has a linear back to the hidden size."""
+    return any((sizes := _sizes(module)) is not None and sizes[1] == hidden for module in layer.modules())
 
 
 def _is_attention(name: str, module: nn.Module) -> bool:

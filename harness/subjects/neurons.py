@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from harness.subjects.locate import locate
-from harness.subjects.partial import Inputs, PartialModel, hooked
+from harness.subjects.partial import Inputs, PartialModel, hooked, replaced
+from harness.types import UnitLayout
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Neurons:
         """Nothing: the model alone defines its neurons."""
         return ""
 
-    def units(self, model: PartialModel) -> tuple[int, ...]:
-        """Return the number of neurons of each layer.
+    def units(self, model: PartialModel) -> UnitLayout:
+        """Return the neurons of each layer.
 
         Raises:
             NeuroglossError: see :func:`harness.subjects.locate.locate`.
         """
-        return (model.part(locate).neurons,) * model.depth
+        return UnitLayout(self.letters, self.noun, (model.part(locate).neurons,) * model.depth)
 
     def layers(self, model: PartialModel, place: int) -> range:  # noqa: ARG002  # the same in every model
         """Return the layer of the neurons."""
@@ -73,16 +74,30 @@ class Neurons:
             values: its activations [batch, tokens].
             leading: number of first positions that keep the real activation [batch].
         """
+        with self.change(model, place, indices, values.shape, lambda real: replaced(real, values, leading)):
+            yield
+
+    @contextmanager
+    def change(
+        self,
+        model: PartialModel,
+        place: int,
+        indices: torch.Tensor,
+        shape: torch.Size,
+        changed: Callable[[torch.Tensor], torch.Tensor],
+    ) -> Iterator[None]:
+        """Within the context, one neuron of each sequence is what ``changed`` makes of its real activation.
+
+        The activations are [batch, tokens], which is ``shape``, in the number format of the model.
+        """
         rows = torch.arange(len(indices), device=indices.device)
-        replaced = torch.arange(values.shape[1], device=values.device) >= leading[:, None]
 
         def hook(_: nn.Module, inputs: Inputs) -> Inputs:
-            changed = inputs[0].reshape(*values.shape, -1).clone()
-            real = changed[rows, :, indices]
-            changed[rows, :, indices] = torch.where(replaced, values.to(real.dtype), real)
-            return (changed.reshape(inputs[0].shape), *inputs[1:])
+            states = inputs[0].reshape(*shape, -1).clone()
+            states[rows, :, indices] = changed(states[rows, :, indices])
+            return (states.reshape(inputs[0].shape), *inputs[1:])
 
-        with hooked(self._projection(model, place).register_forward_pre_hook(hook)):
+        with hooked(self._projection(model, place).register_forward_pre_hook(hook, prepend=True)):
             yield
 
     def direction(self, model: PartialModel, place: int, indices: Sequence[int]) -> torch.Tensor:

@@ -72,6 +72,7 @@ class PartialModel:
         self.vocabulary = int(module.get_input_embeddings().num_embeddings)
         self.context = int(getattr(module.config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
         self._module = module
+        self._rehearsals: list[Callable[[Callable[[], torch.Tensor]], object]] = []
         self._parts: dict[Callable[[Any], Any], Any] = {}
         self._extras = self._extra_outputs()
 
@@ -120,11 +121,29 @@ class PartialModel:
         Returns:
             The output of the last layer that runs [batch, tokens, hidden].
         """
-        outputs: list[Any] = []
         stop = self.depth if stop is None else stop
-        with self._between(start, stop, residual), _keeping_output(self.layers, outputs):
-            self._module.base_model(input_ids=ids, use_cache=False)
-        return _hidden(outputs[0])
+
+        def run() -> torch.Tensor:
+            outputs: list[Any] = []
+            with self._between(start, stop, residual), _keeping_output(self.layers, outputs):
+                self._module.base_model(input_ids=ids, use_cache=False)
+            return _hidden(outputs[0])
+
+        for rehearse in self._rehearsals:
+            rehearse(run)
+        return run()
+
+    @contextmanager
+    def rehearsing(self, rehearse: Callable[[Callable[[], torch.Tensor]], object]) -> Iterator[None]:
+        """Within this context, call ``rehearse`` before each run, with a function that makes this run beforehand.
+
+        For units of several layers, whose activation is known at the end of a run only.
+        """
+        self._rehearsals.append(rehearse)
+        try:
+            yield
+        finally:
+            self._rehearsals.remove(rehearse)
 
     def log_probabilities(self, final: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
         """Yield next-token log-probabilities for the last layer's output ``final`` [tokens, hidden].
@@ -188,6 +207,18 @@ def hooked(handle: RemovableHandle) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def replaced(real: torch.Tensor, values: torch.Tensor, leading: torch.Tensor) -> torch.Tensor:
+    """Return ``values`` [batch, tokens] in the number format of the real ones, which the first positions keep.
+
+    Args:
+        real: the real activations [batch, tokens].
+        values: the activations in their place [batch, tokens].
+        leading: number of first positions of each sequence that keep the real activation [batch].
+    """
+    is_replaced = torch.arange(values.shape[1], device=values.device) >= leading[:, None]
+    return torch.where(is_replaced, values.to(real.dtype), real)
 
 
 @contextmanager

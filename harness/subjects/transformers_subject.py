@@ -21,6 +21,7 @@ from harness.subjects.partial import PartialModel
 from harness.subjects.sampling import Sampling, sample
 from harness.subjects.token_text import token_text
 from harness.types import (
+    CheckedKind,
     Effect,
     FloatArray,
     Identity,
@@ -120,13 +121,14 @@ class TransformersSubject:
             NeuroglossError: the model has no such unit or token, or an activation is not a finite number.
         """
         self._check(units)
-        positions = by_place(units)
+        addresses = list(map(self.units.address, units))
+        positions = by_place(addresses)
         activations = np.empty((len(sequences), len(sequences[0]), len(units)), dtype=np.float32)
 
         def see(place: int, values: torch.Tensor) -> None:
             activations[..., positions[place]] = values.cpu().numpy()
 
-        columns = {place: [units[position].index for position in members] for place, members in positions.items()}
+        columns = {place: [addresses[position][1] for position in members] for place, members in positions.items()}
         self.visit(columns, sequences, see)
         _check_finite(units, activations)
         return activations
@@ -159,6 +161,23 @@ class TransformersSubject:
             for place, indices in columns.items():
                 hooks.enter_context(kind.read(model, place, indices, ids.shape, partial(see, place)))
             model.run(ids, stop=max(kind.layers(model, place).stop for place in columns))
+
+    @property
+    def can_check_units(self) -> bool:
+        """Whether the kind of the units can turn out not to fit the model."""
+        return isinstance(self.unit, CheckedKind)
+
+    def check_units(self, sequences: Sequence[Tokens]) -> None:
+        """Refuse units that do not fit the model, as far as their kind can tell it from some text.
+
+        Args:
+            sequences: token ids, all of one length.
+
+        Raises:
+            NeuroglossError: they do not fit, or the model has no such token.
+        """
+        if isinstance(self.unit, CheckedKind):
+            self.unit.check(self._model, self._model.ids(sequences))
 
     # ------------------------------------------------------------------------------------------------------ replacing
 
@@ -240,7 +259,7 @@ class TransformersSubject:
 
     @cached_property
     def _units(self) -> UnitLayout:
-        return UnitLayout(self.unit.letters, self.unit.noun, self.unit.units(self._model))
+        return self.unit.units(self._model)
 
     @cached_property
     def _replacer(self) -> Replacer:

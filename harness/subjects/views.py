@@ -23,11 +23,12 @@ def activations(model: PartialModel, kind: UnitKind, unit: Unit) -> torch.Tensor
     Layers below are skipped, so the result depends on the embeddings and on one layer, without any context.
     """
     out = torch.empty(model.vocabulary, 1, 1)
-    layers = kind.layers(model, unit.place)
+    place, index = kind.units(model).address(unit)
+    layers = kind.layers(model, place)
     for first in range(0, model.vocabulary, TOKENS_AT_ONCE):
         chunk = out[first : first + TOKENS_AT_ONCE]
         ids = torch.arange(first, first + len(chunk), device=model.device)[:, None]
-        with kind.read(model, unit.place, [unit.index], ids.shape, chunk.copy_):
+        with kind.read(model, place, [index], ids.shape, chunk.copy_):
             model.run(ids, start=layers.start, stop=layers.stop)
     return out[:, 0, 0]
 
@@ -42,7 +43,8 @@ def lens(model: PartialModel, kind: UnitKind, unit: Unit) -> torch.Tensor:
     Raises:
         NeuroglossError: units of this kind write in no fixed direction.
     """
-    directions = kind.direction(model, unit.place, [unit.index])
+    place, index = kind.units(model).address(unit)
+    directions = kind.direction(model, place, [index])
     if directions is None:
         raise NeuroglossError(
             f"{unit} writes in no fixed direction, like every {kind.noun}; leave out explainers that look at one."
@@ -59,12 +61,12 @@ def changes(model: PartialModel, kind: UnitKind, replacements: Sequence[Replacem
     """Return the change of each token's log-probability (nats), averaged over all replaced positions [vocabulary]."""
     total, positions = torch.zeros(model.vocabulary, dtype=torch.float64), 0
     for replacement in replacements:
-        unit = replacement.unit
+        place, index = kind.units(model).address(replacement.unit)
         ids = torch.tensor([replacement.token_ids], device=model.device)
         original = model.run(ids)[0, replacement.leading :]
         values = torch.tensor([replacement.values], device=model.device)
-        indices, leading = (torch.tensor([n], device=model.device) for n in (unit.index, replacement.leading))
-        with kind.replace(model, unit.place, indices, values, leading):
+        indices, leading = (torch.tensor([n], device=model.device) for n in (index, replacement.leading))
+        with kind.replace(model, place, indices, values, leading):
             changed = model.run(ids)[0, replacement.leading :]
         pairs = zip(model.log_probabilities(original), model.log_probabilities(changed), strict=True)
         for (_, original_chunk), (_, changed_chunk) in pairs:

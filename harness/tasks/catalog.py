@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from harness.files import shipped
+from harness.guards.printing import shortened
 from harness.tasks import frozen
 from harness.tasks.frozen import DESCRIPTION
 from harness.tasks.splits import deal
@@ -18,6 +19,9 @@ UNITS = "neurons"
 """The kind of a task of units, as its ``task.yaml`` says it or leaves it out."""
 PUZZLES = "puzzles"
 """The kind of a task of puzzles."""
+
+_NAME = re.compile(r"[^\W_][\w.-]*")
+"""A name by which a task is found in a folder of tasks, and nothing outside it."""
 
 
 def tasks_folder() -> Path:
@@ -46,6 +50,8 @@ def find_task(name: str, path: str | None = None) -> Path:
     Raises:
         NeuroglossError: there is none; the sentence names those there are.
     """
+    if path is None and not _NAME.fullmatch(name):
+        raise NeuroglossError(f"{shortened(repr(name))} is no name of a task; give a folder elsewhere by task.path.")
     places = [root / name for root in roots()] if path is None else [Path(path).expanduser()]
     for place in places:
         if (place / DESCRIPTION).is_file() or (path is not None and place.suffix == ".json" and place.is_file()):
@@ -91,10 +97,7 @@ def kind(place: Path) -> str:
     Raises:
         NeuroglossError: its description is damaged, or names a kind that this version does not know.
     """
-    name = PUZZLES if place.is_file() else frozen.read(place).get("kind", UNITS)
-    if name not in (UNITS, PUZZLES):
-        raise NeuroglossError(f"{place} holds {name}, and this version reads {UNITS}, {PUZZLES}; update neurogloss.")
-    return str(name)
+    return PUZZLES if place.is_file() else str(frozen.read(place).get("kind", UNITS))
 
 
 def records(

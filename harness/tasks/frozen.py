@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harness import files
+from harness.guards import reading
+from harness.guards.printing import shortened
+from harness.typed_json import from_json
 from harness.types import NeuroglossError
 
 SCHEMA = 1
@@ -35,16 +40,61 @@ def read(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     try:
-        described = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"{path} cannot be read; {restore(path)}") from error
+        described = reading.yaml_of(path)
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{str(error).rstrip('.')}; {restore(path)}") from error
     if not isinstance(described, dict) or described.get("digest") != digest(described):
         raise NeuroglossError(f"{path} is not as it was published: its digest differs; {restore(path)}")
     if described.get("schema") != SCHEMA:
         raise NeuroglossError(
-            f"{path} has layout {described.get('schema')}, and this version reads layout {SCHEMA}; update neurogloss."
+            f"{path} has layout {shortened(str(described.get('schema')))}, and this version reads layout {SCHEMA}; "
+            "update neurogloss."
         )
+    _check(from_json(Description, described, str(path)), bool(described.get("quantile_boundaries")), path)
     return described
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``task.yaml`` says of any task.
+
+    Attributes:
+        name: of the task.
+        description: a sentence for people.
+        files: name -> digest of each file of the folder but ``task.yaml``.
+        digest: of the rest.
+        kind: ``neurons`` or ``puzzles``.
+    """
+
+    name: str
+    description: str
+    files: Mapping[str, str]
+    digest: str
+    kind: str = "neurons"
+
+
+FILES = {
+    "neurons": ("records.parquet", "tokens.parquet", "sums.parquet", "README.md"),
+    "puzzles": ("puzzles.json", "puzzles.yaml", "README.md"),
+}
+"""The files of each kind of task."""
+QUANTILES = "quantiles.parquet"
+"""A further file of a task of units that has excerpts by quantile."""
+_NAME = re.compile(r"[^\W_][\w.-]{0,79}")
+
+
+def _check(description: Description, has_quantiles: bool, path: Path) -> None:
+    """Refuse a description of an unknown kind, or one that leaves out a file that is opened or names another."""
+    if description.kind not in FILES:
+        kind = shortened(description.kind)
+        raise NeuroglossError(f"{path} holds {kind}, and this version reads {', '.join(FILES)}; update neurogloss.")
+    if not _NAME.fullmatch(description.name):
+        raise NeuroglossError(f"{path} gives the name {shortened(repr(description.name))}, which no task has.")
+    needed = {*FILES[description.kind], *([QUANTILES] if has_quantiles else [])}
+    differing = sorted(needed ^ set(description.files))
+    if differing:
+        problem = "lacks the digest of" if differing[0] in needed else "names a file that no task has:"
+        raise NeuroglossError(f"{path} {problem} {shortened(differing[0])}; {restore(path)}")
 
 
 def check_files(folder: Path, described: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.guards import reading
 from harness.types import (
     Excerpt,
     ExcerptKind,
@@ -109,8 +110,11 @@ def write(records: Sequence[UnitRecord], folder: Path, decimals: Decimals) -> li
     """Write each record as ``<layer>/<neuron>.json`` to a new folder, and return the paths.
 
     Raises:
-        NeuroglossError: the folder exists, or cannot be written.
+        NeuroglossError: a record is of no neuron, or the folder exists, or cannot be written.
     """
+    others = [str(record.unit) for record in records if record.unit.kind != "N"]
+    if others:
+        raise NeuroglossError(f"{others[0]} is no neuron, and the files of OpenAI's format hold neurons alone.")
     try:
         folder.mkdir(parents=True)
         paths = [folder / str(record.unit.place) / f"{record.unit.index}.json" for record in records]
@@ -127,16 +131,16 @@ def write(records: Sequence[UnitRecord], folder: Path, decimals: Decimals) -> li
 
 def _read_file(path: Path) -> UnitRecord:
     try:
-        return parsed(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise NeuroglossError(
-            f"{path} cannot be read ({error.strerror or error}); check it and import again."
-        ) from error
+        document = reading.json_of(path)
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{str(error).rstrip('.')}; check it, or fetch it again.") from error
+    try:
+        return parsed(document)
     except KeyError as error:
         raise NeuroglossError(f"{path} lacks the key {error}, which a neuron record needs; fetch it again.") from error
     except NeuroglossError as error:
         raise NeuroglossError(f"{path}: {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise NeuroglossError(f"{path} is no neuron record in JSON ({error}); fetch it again.") from error
 
 

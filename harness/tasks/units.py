@@ -9,7 +9,10 @@ puzzles (:mod:`harness.tasks.puzzles.task`); :func:`harness.tasks.catalog.read` 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +21,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.tasks import frozen
-from harness.tasks.frozen import restore
+from harness.guards.parquet import table_of
+from harness.guards.printing import shortened
+from harness.tasks import frozen, kinds
+from harness.tasks.frozen import QUANTILES, restore
 from harness.tasks.openai_format import every_excerpt
+from harness.typed_json import from_json
 from harness.types import (
     Excerpt,
     ExcerptKind,
@@ -38,8 +44,85 @@ if TYPE_CHECKING:  # reading a task needs no model
 
 
 RECORDS, TOKENS, SUMS, PAGE = "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
-QUANTILES = "quantiles.parquet"
 _PAGE = Path(__file__).with_name("readme.md")
+
+
+@dataclass(frozen=True)
+class Described:
+    """What ``task.yaml`` says of a task of units, beyond :class:`harness.tasks.frozen.Description`.
+
+    Attributes:
+        name, description, digest: of the task.
+        subject: the model that was read.
+        excerpt_tokens: tokens of each excerpt.
+        leading: of these, first ones that no score counts.
+        neurons: unit -> moments of its activation.
+        quantile_boundaries: unit -> the boundaries between its strata.
+        strata: unit -> the number of its strata, where the boundaries do not tell.
+        imported: where records come from that were not collected.
+    """
+
+    name: str
+    description: str
+    digest: str
+    subject: Identity
+    excerpt_tokens: int
+    leading: int
+    neurons: Mapping[Unit, Moments]
+    quantile_boundaries: Mapping[Unit, tuple[float, ...]] = field(default_factory=dict)
+    strata: Mapping[Unit, int] = field(default_factory=dict)
+    imported: Mapping[str, object] | None = None
+
+    def check(self) -> None:
+        """Refuse numbers that no task has.
+
+        Raises:
+            NeuroglossError: naming the key.
+        """
+        if not (0 <= self.leading < self.excerpt_tokens <= MOST_TOKENS):
+            raise NeuroglossError(
+                f"it says excerpt_tokens {self.excerpt_tokens} and leading {self.leading}, of which the first must be "
+                f"the larger and the second at least 0."
+            )
+        for unit, moments in self.neurons.items():
+            self._check_moments(unit, moments)
+        for unit, number in self.strata.items():
+            if not 0 <= number <= MOST_STRATA:
+                raise NeuroglossError(f"it says {number} strata of {unit}.")
+        for unit, cuts in self.quantile_boundaries.items():
+            if len(cuts) >= MOST_STRATA or (self.imported is None and not _rise(cuts)):
+                raise NeuroglossError(f"its boundaries of {unit} do not rise.")
+
+    def _check_moments(self, unit: Unit, moments: Moments) -> None:
+        """Refuse moments that no activation has; those of imported records may be missing."""
+        missing_allowed = self.imported is not None
+        values = dataclasses.astuple(moments)
+        if moments.count < 0 or not all(math.isfinite(value) or missing_allowed for value in values):
+            raise NeuroglossError(f"its moments of {unit} are no numbers.")
+        if moments.variance < 0 or moments.fraction_active < 0 or moments.fraction_active > 1:
+            raise NeuroglossError(f"its moments of {unit} are those of no activation.")
+
+
+MOST_TOKENS, MOST_STRATA = 1 << 20, 1000
+"""Tokens of an excerpt, and strata of a unit, that a task can have."""
+
+
+def _described(contents: Mapping[str, Any], where: str) -> Described:
+    """Return what a description says; boundaries may be infinite, which nothing else may, so they are read apart."""
+    boundaries = contents.get("quantile_boundaries") or {}
+    is_well_formed = isinstance(boundaries, dict) and all(
+        isinstance(cuts, list) and all(type(cut) in (int, float) for cut in cuts) for cuts in boundaries.values()
+    )
+    if not is_well_formed:
+        raise NeuroglossError(f"{where}.quantile_boundaries is not a mapping of lists of numbers; the file is damaged.")
+    rest = {key: value for key, value in contents.items() if key != "quantile_boundaries"}
+    described: Described = from_json(Described, rest, where)
+    cuts_by_unit = {Unit.parse(name): tuple(map(float, cuts)) for name, cuts in boundaries.items()}
+    return dataclasses.replace(described, quantile_boundaries=cuts_by_unit)
+
+
+def _rise(values: Sequence[float]) -> bool:
+    return not any(map(math.isnan, values)) and all(low <= high for low, high in pairwise(values))
 
 
 def read_task(folder: Path) -> Task:
@@ -49,71 +132,90 @@ def read_task(folder: Path) -> Task:
         NeuroglossError: a file is missing, cut short or changed, or a record is not what the task says it is; the
             sentence names the file, or the unit, and what to do.
     """
-    described = frozen.read(folder)
+    contents = frozen.read(folder)
+    described = _described(contents, str(folder / frozen.DESCRIPTION))
+    frozen.check_files(folder, contents)
     try:
-        frozen.check_files(folder, described)
-        texts = dict(zip(*_columns(folder / TOKENS, "id", "text"), strict=True))
-        rows = pq.read_table(folder / RECORDS).to_pylist()
-        sums = pq.read_table(folder / SUMS)
-        quantiles = _quantiles(folder, described, texts)
-        records = tuple(_records(described, rows, texts, sums, quantiles))
-        if "imported" in described:  # then token ids are numbers of the task's own
-            records = tuple(
-                _changed(record, lambda excerpt: dataclasses.replace(excerpt, token_ids=())) for record in records
-            )
-        identity = Identity(**described["subject"])
-    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
-        raise NeuroglossError(f"{folder} is not laid out as a task ({error!r}); {restore(folder)}") from error
+        described.check()
+        texts = _texts(folder)
+        columns = {"text": pa.string(), "count": pa.int64(), **{str(unit): pa.float32() for unit in described.neurons}}
+        rows = table_of(folder / RECORDS, _COLUMNS).to_pylist()
+        records = tuple(
+            _records(described, rows, texts, table_of(folder / SUMS, columns), _quantiles(folder, described, texts))
+        )
+    except (LookupError, TypeError, ValueError, ArithmeticError, NeuroglossError) as error:
+        reason = str(error) if isinstance(error, NeuroglossError) else repr(error)
+        raise NeuroglossError(
+            f"{folder} is not laid out as a task ({shortened(reason, 300)}); {restore(folder)}"
+        ) from error
+    if described.imported is not None:  # then token ids are numbers of the task's own
+        records = tuple(
+            _changed(record, lambda excerpt: dataclasses.replace(excerpt, token_ids=())) for record in records
+        )
     return Task(
-        name=described["name"],
-        digest=described["digest"],
-        subject=identity,
+        name=described.name,
+        digest=described.digest,
+        subject=described.subject,
         records=records,
-        excerpt_tokens=described["excerpt_tokens"],
-        leading=described["leading"],
-        description=described["description"],
+        excerpt_tokens=described.excerpt_tokens,
+        leading=described.leading,
+        description=described.description,
     )
 
 
 Strata = dict[str, list[list[Excerpt]]]
 
 
-def _quantiles(folder: Path, described: Mapping[str, Any], texts: Mapping[int, str]) -> Strata:
+def _texts(folder: Path) -> dict[int, str]:
+    """Return the text of each token id."""
+    table = table_of(folder / TOKENS, {"id": pa.int32(), "text": pa.string()})
+    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+
+
+def _quantiles(folder: Path, described: Described, texts: Mapping[int, str]) -> Strata:
     """Return unit -> excerpts of each stratum, for a task that has such."""
-    boundaries = described.get("quantile_boundaries", {})
-    numbers = {name: len(cuts) + 1 for name, cuts in boundaries.items()} | described.get("strata", {})
-    strata: Strata = {name: [[] for _ in range(number)] for name, number in numbers.items()}
-    for row in pq.read_table(folder / QUANTILES).to_pylist() if boundaries else []:
-        _check_row(row, described["excerpt_tokens"])
-        strata[row["neuron"]][row["stratum"]].append(_excerpt(row, texts, described["leading"]))
+    numbers = {unit: len(cuts) + 1 for unit, cuts in described.quantile_boundaries.items()} | dict(described.strata)
+    strata: Strata = {str(unit): [[] for _ in range(number)] for unit, number in numbers.items()}
+    columns = {**_COLUMNS, "stratum": pa.int32()}
+    for row in table_of(folder / QUANTILES, columns).to_pylist() if described.quantile_boundaries else []:
+        excerpts = strata[row["neuron"]]
+        if not 0 <= row["stratum"] < len(excerpts):
+            raise NeuroglossError(f"excerpt {row['source']} of unit {row['neuron']} is of no stratum.")
+        excerpts[row["stratum"]].append(_excerpt(row, texts, described))
     return strata
 
 
 def _records(
-    described: Mapping[str, Any],
+    described: Described,
     rows: Iterable[Mapping[str, Any]],
     texts: Mapping[int, str],
     sums: pa.Table,
     quantiles: Strata,
 ) -> Iterator[UnitRecord]:
-    excerpts: dict[str, list[Excerpt]] = {}
+    excerpts: dict[str, list[Excerpt]] = {str(unit): [] for unit in described.neurons}
     for row in rows:
-        _check_row(row, described["excerpt_tokens"])
-        excerpts.setdefault(row["neuron"], []).append(_excerpt(row, texts, described["leading"]))
+        excerpts[row["neuron"]].append(_excerpt(row, texts, described))
     tokens, counts = tuple(sums["text"].to_pylist()), sums["count"].to_numpy()
-    for name, moments in described["neurons"].items():
+    for unit, moments in described.neurons.items():
+        values = sums[str(unit)].to_numpy().astype(np.float64)
+        if not np.isfinite(values).all() or (counts < 0).any() or None in tokens:
+            raise NeuroglossError(f"its sums by token of {unit} are no numbers.")
         yield UnitRecord(
-            unit=Unit.parse(name),
-            top=tuple(excerpt for excerpt in excerpts[name] if excerpt.kind is ExcerptKind.TOP),
-            random=tuple(excerpt for excerpt in excerpts[name] if excerpt.kind is ExcerptKind.RANDOM),
-            moments=Moments(**moments),
-            token_sums=TokenSums(tokens, counts, sums[name].to_numpy().astype(np.float64)),
-            by_quantile=tuple(map(tuple, quantiles.get(name, []))),
-            quantile_boundaries=tuple(described.get("quantile_boundaries", {}).get(name, [])),
+            unit=unit,
+            top=tuple(excerpt for excerpt in excerpts[str(unit)] if excerpt.kind is ExcerptKind.TOP),
+            random=tuple(excerpt for excerpt in excerpts[str(unit)] if excerpt.kind is ExcerptKind.RANDOM),
+            moments=moments,
+            token_sums=TokenSums(tokens, counts, values),
+            by_quantile=tuple(map(tuple, quantiles.get(str(unit), []))),
+            quantile_boundaries=tuple(described.quantile_boundaries.get(unit, ())),
         )
 
 
-def _excerpt(row: Mapping[str, Any], texts: Mapping[int, str], leading: int) -> Excerpt:
+def _excerpt(row: Mapping[str, Any], texts: Mapping[int, str], described: Described) -> Excerpt:
+    """Return an excerpt, checked: of a text without characters that a file cannot hold, and of a weight that counts."""
+    _check_row(row, described.excerpt_tokens)
+    if not (math.isfinite(row["weight"]) and row["weight"] >= 0 and isinstance(row["source"], str)):
+        raise NeuroglossError(f"excerpt {row['source']} of unit {row['neuron']} has the weight {row['weight']}.")
     return Excerpt(
         tokens=tuple(texts[token_id] for token_id in row["token_ids"]),
         token_ids=tuple(row["token_ids"]),
@@ -121,7 +223,7 @@ def _excerpt(row: Mapping[str, Any], texts: Mapping[int, str], leading: int) -> 
         kind=ExcerptKind(row["kind"]),
         weight=row["weight"],
         source=row["source"],
-        leading=leading,
+        leading=described.leading,
     )
 
 
@@ -138,11 +240,6 @@ def _check_row(row: Mapping[str, Any], length: int) -> None:
             f"excerpt {row['source']} of unit {unit} holds an activation that is not a finite number; collect it again "
             "with the subject in float32."
         )
-
-
-def _columns(path: Path, *names: str) -> list[list[Any]]:
-    table = pq.read_table(path, columns=list(names))
-    return [table[name].to_pylist() for name in names]
 
 
 def write_task(
@@ -304,7 +401,9 @@ def _write_parquet(path: Path, table: pa.Table) -> None:
 
 
 def _page(described: Mapping[str, Any]) -> str:
-    layers = sorted({Unit.parse(name).place for name in described["neurons"]})
+    units = list(map(Unit.parse, described["neurons"]))
+    kind = kinds.words(units)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
     page = environment.from_string(_PAGE.read_text(encoding="utf-8"))
-    return page.render(task=described, layers=f"{layers[0]} to {layers[-1]}") + "\n"
+    shown = {"noun": kind.noun, "definition": kind.definition, "where": kinds.whereabouts(units)}
+    return page.render(task=described, **shown) + "\n"

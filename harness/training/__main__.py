@@ -12,32 +12,32 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
-from safetensors.torch import save
 
 from harness import files, weights
+from harness.collect.corpora import Sampled
+from harness.collect.written import WrittenText
 from harness.config import build, compose
 from harness.config.settings import TuneSettings
 from harness.jobs.tools import Remembering, wrap_models
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.models.tuned.model import read_adapter, restore
-from harness.models.tuned.network import Architecture, TunedNetwork
+from harness.models.tuned.network import TunedNetwork
 from harness.models.tuned.text import Tokenizer
 from harness.progress import ProgressReporter
 from harness.report import page
-from harness.training import calibrate, judge, sources
-from harness.training.examples import Examples, Pool, windows
-from harness.training.families import Makers
+from harness.training import calibrate, judge, making, robust, sources
+from harness.training.examples import Examples
+from harness.training.scenes import Scenes
 from harness.training.train import Batches, Trainer, Training
-from harness.training.wordnet import WordNet
+from harness.training.voices import Voices
 from harness.types import NeuroglossError, Progress
 
-SHORT, LONG = 34, 64
-"""The most tokens of a text, in the two pools."""
+TRIED, TEXTS = 1, 3
+"""Concepts of each held-out family, and texts of a concept, that are judged at each checkpoint."""
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 110)
 
@@ -65,38 +65,68 @@ def make(settings: TuneSettings, progress: Progress) -> None:
     Raises:
         NeuroglossError: a setting is invalid, or the folder holds the texts or checkpoints of other settings.
     """
+    _check(settings)
     folder = Path(settings.folder)
+    texts = write_texts(settings, folder / "texts", progress)
+    training = _training(settings)
+    tokenizer = Tokenizer.of(weights.load_tokenizer(training.base))
+    examples = making.examples_from(texts, tokenizer, settings.seed, training.workers)
+    network = _trained(settings, training, examples)
+    calibration = calibrate.fit(network, examples, training.seed, voices=Voices(examples, Scenes()))
+    base = weights.identify(training.base).name
+    making.write_adapter(network, network.architecture, calibration, base, Path(settings.adapter))
+    _judge(settings, examples)
+
+
+def _check(settings: TuneSettings) -> None:
     for key in ("network", "training", "judge"):
         build.check(getattr(settings, key), key, "training")
     for name, node in settings.judged.items():
         build.check(node, f"judged.{name}", "simulator")
-    texts = write_texts(settings, folder / "texts", progress)
-    tokenizer = Tokenizer.of(weights.load_tokenizer(weights.EMBEDDED))
-    examples = examples_from(texts, tokenizer, settings.seed)
-    architecture, training = build.assemble(settings.network), _training(settings)
+
+
+def _trained(settings: TuneSettings, training: Training, examples: Examples) -> TunedNetwork:
+    """Return the network after its training, with figures of held-out hands in the log at each checkpoint."""
     torch.manual_seed(training.seed)
-    base = weights.load(weights.EMBEDDED, dtype=settings.dtype).model.model
-    network = TunedNetwork(base, architecture, tokenizer.pieces)
+    base = weights.load(training.base, dtype=settings.dtype).model.model
+    architecture = build.assemble(settings.network)
+    pieces = examples.tokenizer.pieces if architecture.spelled else ()
+    network = TunedNetwork(base, architecture, pieces).to(training.device)
     start = read_adapter(settings.start) if settings.start else None
     if start:
         restore(network, start, strict=False)
     inputs = (settings.network, settings.training, start and start.digest, settings.dtype, _texts_origin(settings))
-    trainer = Trainer(network, training, folder, _origin(inputs))
-    trainer.run(Batches(examples, training))
-    calibration = calibrate.fit(network, examples, training.seed)
-    write_adapter(network, architecture, calibration, Path(settings.adapter))
+    trainer = Trainer(network, training, Path(settings.folder), _origin(inputs))
+    read = making.network_reader(network, examples.tokenizer)
+    trials = list(robust.trials(Voices(examples, Scenes(), held=True), TRIED, TEXTS, training.seed))
+    trainer.run(
+        Batches(examples, training, network.pieces, Voices(examples, Scenes())),
+        watch=lambda _: dataclasses.asdict(robust.figures(robust.judged(trials, read))),
+    )
+    return network
+
+
+def _judge(settings: TuneSettings, examples: Examples) -> None:
+    """Write the figures of the judged simulators on held-out families and hands, and print those in short."""
+    folder, judging = Path(settings.folder), build.assemble(settings.judge)
+    trials = list(robust.trials(Voices(examples, Scenes(), held=True), TRIED, judging.texts // 2, judging.seed))
     with Store(folder / "readings.sqlite") as store:
         wrap = wrap_models(Remembering(store, Meter()))
         simulators = {name: build.assemble(node, wrap) for name, node in settings.judged.items()}
-        verdicts = judge.verdicts(simulators, examples, build.assemble(settings.judge))
-    files.write_whole(folder / "judge.json", json.dumps(verdicts, indent=1).encode())
+        verdicts = judge.verdicts(simulators, examples, judging)
+        hands = {
+            name: robust.plain(robust.judged(trials, judge.reader(simulator))) for name, simulator in simulators.items()
+        }
+    files.write_whole(folder / "judge.json", json.dumps({"families": verdicts, "hands": hands}, indent=1).encode())
     report = judge.page_of(verdicts)
-    files.write_whole(folder / "judge.md", page.markdown_page(report).encode())
+    tables = (*report.tables, robust.table(hands))
+    files.write_whole(folder / "judge.md", page.markdown_page(dataclasses.replace(report, tables=tables)).encode())
     console.print(page.terminal_table(report.tables[0]))
+    console.print(page.terminal_table(tables[-1]))
 
 
 def write_texts(settings: TuneSettings, folder: Path, progress: Progress) -> list[str]:
-    """Return the texts that the subject writes for the corpus; a finished file of them is read, never a partial one.
+    """Return the texts that the subject writes for the corpus; writing goes on where it was stopped.
 
     Args:
         settings: ``subject``, ``corpus`` and ``seed`` decide the texts.
@@ -114,6 +144,8 @@ def write_texts(settings: TuneSettings, folder: Path, progress: Progress) -> lis
             build.check(getattr(settings, key), key)
         folder.mkdir(parents=True, exist_ok=True)
         subject, corpus = build.assemble(settings.subject), build.assemble(settings.corpus)
+        if isinstance(corpus, Sampled):
+            corpus.written = WrittenText(folder / "begun", _texts_origin(settings))
         decode = weights.load_tokenizer(weights.EMBEDDED).decode
         with files.whole_file(path) as file:
             for document in corpus.documents(subject, progress):
@@ -130,27 +162,6 @@ def _texts_origin(settings: TuneSettings) -> str:
 
 def _origin(values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def examples_from(texts: Sequence[str], tokenizer: Tokenizer, seed: int) -> Examples:
-    """Return the examples over texts of the subject, sentences of WordNet and pieces of code."""
-    wordnet = WordNet()
-    documents = [*texts, *sources.examples(wordnet, seed), *sources.code()]
-    makers = Makers(wordnet, sources.counts(documents))
-    pools = [Pool(list(windows(documents, tokenizer, limit, seed)), limit) for limit in (SHORT, LONG)]
-    return Examples(pools, makers, tokenizer)
-
-
-def write_adapter(network: TunedNetwork, architecture: Architecture, calibration: calibrate.Fitted, path: Path) -> None:
-    """Write the trained tensors in half precision, with the architecture and calibration as metadata."""
-    metadata: dict[str, Any] = {
-        "base": weights.EMBEDDED,
-        "architecture": dataclasses.asdict(architecture),
-        "temperature": calibration.temperature,
-        "bias": list(calibration.bias),
-    }
-    tensors = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in network.trained().items()}
-    files.write_whole(path, save(tensors, metadata={"neurogloss": json.dumps(metadata), "format": "pt"}))
 
 
 def _training(settings: TuneSettings) -> Training:

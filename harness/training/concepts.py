@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from harness.tasks.puzzles.rules import Rule
+from harness.training.scenes import Kind
 
 Near = Callable[[random.Random], "Concept"]
 """Makes a near miss of a concept: one that is easily confused with it."""
@@ -31,6 +32,7 @@ class Concept:
         retold: changes a text so that the concept may apply in it, for a concept that seldom applies in prose.
         list_share: share of its texts that are lists of words, if it has ``members``.
         tokens: the level of each exact token text, for a concept about tokens of the model in place of words.
+        kind: what is marked in scenes, for a concept that is read on scenes alone; its rule is not used.
     """
 
     family: str
@@ -44,6 +46,7 @@ class Concept:
     retold: Retold | None = None
     list_share: float = 0.22
     tokens: dict[str, float] = field(default_factory=dict)
+    kind: Kind | None = None
 
     def named(self, family: str) -> Concept:
         """Return the concept as a member of another family."""

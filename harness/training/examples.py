@@ -21,6 +21,8 @@ from harness.tasks.puzzles import rules
 from harness.tasks.puzzles.rules import HIGHEST, PARTIAL, Text
 from harness.training.concepts import Concept, worded
 from harness.training.families import HELD_OUT, TRAINED, Maker, Makers
+from harness.training.scenes import Kind, Scene
+from harness.training.scenes import levels as levels_of_scene
 
 IGNORED = -1
 """Level of a token that is not asked about: its word is unfinished, or its meaning is open."""
@@ -73,13 +75,14 @@ _RETOLD = 0.7  # share of the texts that are changed, for a concept that has suc
 class Window:
     """A stretch of text: its words, the ids and the ends (in characters) of its tokens, and where it begins.
 
-    ``sentence_start`` says whether its first word begins a sentence.
+    ``sentence_start`` says whether its first word begins a sentence. The text of a scene has marks.
     """
 
     text: Text
     ids: tuple[int, ...]
     ends: tuple[int, ...]
     sentence_start: bool
+    scene: Scene | None = None
 
     @property
     def pieces(self) -> tuple[str, ...]:
@@ -192,17 +195,18 @@ class Examples:
             growth: from 0 to 1; scales the weights of families beyond :data:`FIRST` and the share of near misses, since
                 meanings of words have to be learned before combinations of conditions.
         """
-        concept = self._any(chance, growth)
-        decoy = self._decoy(concept, chance, growth)
+        concept = self.any(chance, growth)
+        decoy = self.decoy(concept, chance, growth)
         texts = self.texts(concept, decoy, chance, pool, count)
         return [self.group(drawn, worded(drawn, chance), texts) for drawn in (concept, decoy)]
 
-    def _decoy(self, concept: Concept, chance: random.Random, growth: float) -> Concept:
+    def decoy(self, concept: Concept, chance: random.Random, growth: float) -> Concept:
+        """Return a near miss of a concept, or an unrelated concept of a trained family."""
         if concept.near and chance.random() < 0.25 + 0.4 * growth:
             return chance.choice(concept.near)(chance)
-        return self._any(chance, growth)
+        return self.any(chance, growth)
 
-    def _any(self, chance: random.Random, growth: float) -> Concept:
+    def any(self, chance: random.Random, growth: float) -> Concept:
         """Return a concept of a trained family, drawn by the families' weights."""
         weights = [weight * (1.0 if family in FIRST else growth) for family, weight in WEIGHTS.items()]
         return self.trained[chance.choices(list(WEIGHTS), weights)[0]](chance)
@@ -271,6 +275,8 @@ class Examples:
         """Return the level of each token [tokens] as whole numbers, :data:`IGNORED` if it is not asked about."""
         if concept.tokens:
             return self._by_token(concept.tokens, window)
+        if concept.kind:
+            return _by_mark(concept.kind, window)
         levels = rules.on_tokens(window.text, concept.rule(window.text), window.ends)
         return np.where(levels == PARTIAL, IGNORED, np.rint(levels)).astype(np.int64)
 
@@ -305,6 +311,14 @@ class Examples:
             ],
             dtype=np.int64,
         )
+
+
+def _by_mark(kind: Kind, window: Window) -> np.ndarray[Any, Any]:
+    """Return the levels of a kind that is marked in scenes [tokens]; other texts are not asked about."""
+    if window.scene is None:
+        return np.full(len(window.ids), IGNORED, dtype=np.int64)
+    marked = levels_of_scene(window.scene, kind, window.ends, full=int(HIGHEST), unknown=IGNORED)
+    return np.fromiter(marked, dtype=np.int64, count=len(window.ends))
 
 
 def _joined(words: Sequence[str], chance: random.Random) -> str:

@@ -101,18 +101,19 @@ def _groups(
     while len(strangers) < _STRANGERS:
         stranger = chance.choice(list(families.values()))(chance)
         group = examples.group(stranger, chance.choice(stranger.wordings), windows)
-        strangers += [group] if abs(_between(group, truth)) <= _RELATED else []
-    return [truth, *(miss for miss in misses if _differs(miss, truth)), *strangers]
+        strangers += [group] if abs(between(group, truth)) <= _RELATED else []
+    return [truth, *(miss for miss in misses if differs(miss, truth)), *strangers]
 
 
-def _differs(group: Group, truth: Group) -> bool:
+def differs(group: Group, truth: Group) -> bool:
+    """Return whether two groups on the same texts have different levels."""
     return any((a != b).any() for a, b in zip(group.levels, truth.levels, strict=True))
 
 
-def _between(group: Group, truth: Group) -> float:
+def between(group: Group, truth: Group) -> float:
     """Return the correlation of the levels of two groups on the same texts, over tokens that both ask about."""
     first, second = (np.concatenate(levels) for levels in (group.levels, truth.levels))
-    return _agreement(first, np.where(second == IGNORED, np.nan, second))
+    return agreement(first, np.where(second == IGNORED, np.nan, second))
 
 
 def judged(questions: Sequence[tuple[str, Sequence[Group]]], read: Reader) -> list[Verdict]:
@@ -125,13 +126,13 @@ def judged(questions: Sequence[tuple[str, Sequence[Group]]], read: Reader) -> li
     for family, groups in questions:
         real = np.concatenate(groups[0].levels)
         simulated = [np.concatenate([next(answers) for _ in group.windows]) for group in groups]
-        truth, *correlations = (_agreement(real, levels) for levels in simulated)
+        truth, *correlations = (agreement(real, levels) for levels in simulated)
         near, unrelated = tuple(correlations[:-_STRANGERS]), tuple(correlations[-_STRANGERS:])
         verdicts.append(Verdict(family, groups[0].explanation, truth, near, unrelated))
     return verdicts
 
 
-def _agreement(real: np.ndarray[Any, Any], simulated: FloatArray) -> float:
+def agreement(real: np.ndarray[Any, Any], simulated: FloatArray) -> float:
     """Return the correlation over the tokens that are asked about and answered."""
     mask = (real != IGNORED) & np.isfinite(simulated)
     return correlation(real[mask].astype(np.float64), simulated[mask])

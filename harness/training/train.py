@@ -7,8 +7,10 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +20,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 
 from harness import files
-from harness.models.tuned.network import LEVELS, Pairs, TunedNetwork
+from harness.models.tuned.network import LEVELS, Sequences, TunedNetwork
 from harness.training.examples import IGNORED, Examples, Group
+from harness.training.voices import Voices
 from harness.types import NeuroglossError
 
 
@@ -42,6 +45,13 @@ class Training:
         clip: largest norm of the gradient.
         checkpoint_every: steps between checkpoints.
         seed: decides every batch and the initial values of the trained tensors.
+        voiced: share of the units in the voices of many hands (:mod:`harness.training.voices`).
+        block: batches that are drawn together, and sorted by the length of their explanations.
+        workers: processes that draw batches.
+        device: ``cpu`` or ``cuda``.
+        seconds: time after which training has ended even if steps remain; the learning rate falls by whichever of
+            time and steps is further. None for no limit.
+        base: name of the weights that are trained on.
     """
 
     steps: int = 760
@@ -58,20 +68,32 @@ class Training:
     clip: float = 1.0
     checkpoint_every: int = 50
     seed: int = 0
+    voiced: float = 0.0
+    block: int = 1
+    workers: int = 1
+    device: str = "cpu"
+    seconds: float | None = None
+    base: str = "embedded:smollm2-135m-instruct"
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Input of one step; ``levels`` [pairs, longest text] are :data:`IGNORED` for tokens that are not asked about."""
 
-    explanations: Sequence[tuple[int, ...]]
-    texts: Sequence[tuple[int, ...]]
-    pairs: Pairs
+    explanations: Sequences
+    texts: Sequences
+    pairs: torch.Tensor
     levels: torch.Tensor
 
 
-def batch_of(groups: Sequence[Group], examples: Examples) -> Batch:
-    """Return the batch of some groups; a text that several groups share is held once."""
+def batch_of(groups: Sequence[Group], examples: Examples, pieces: Sequence[str] | None = None) -> Batch:
+    """Return the batch of some groups; a text that several groups share is held once.
+
+    Args:
+        groups: explanations and the texts that each is read on.
+        examples: whose tokenizer encodes the explanations.
+        pieces: texts of the base model's tokens, for a network that reads spelling.
+    """
     tokenizer = examples.tokenizer
     windows = list({id(window): window for group in groups for window in group.windows}.values())
     number = {id(window): index for index, window in enumerate(windows)}
@@ -84,32 +106,48 @@ def batch_of(groups: Sequence[Group], examples: Examples) -> Batch:
     for place, (*_, reading) in enumerate(readings):
         levels[place, : len(reading)] = reading
     return Batch(
-        [tokenizer.explanation(group.explanation) for group in groups],
-        [tokenizer.text(window.ids) for window in windows],
-        [(row, column) for row, column, _ in readings],
+        Sequences.of([tokenizer.explanation(group.explanation) for group in groups], pieces),
+        Sequences.of([tokenizer.text(window.ids) for window in windows], pieces),
+        torch.tensor([(row, column) for row, column, _ in readings]),
         torch.from_numpy(levels),
     )
 
 
-class Batches(Dataset[Batch]):
-    """Batches by number of the step."""
+class Batches(Dataset[list[Batch]]):
+    """Batches by number of their block, a block being as many steps as ``training.block``."""
 
-    def __init__(self, examples: Examples, training: Training) -> None:
+    def __init__(
+        self,
+        examples: Examples,
+        training: Training,
+        pieces: Sequence[str] | None = None,
+        voices: Voices | None = None,
+    ) -> None:
         self.examples = examples
         self.training = training
+        self.pieces = pieces
+        self.voices = voices
 
     def __len__(self) -> int:
-        return self.training.steps
+        return math.ceil(self.training.steps / self.training.block)
 
-    def __getitem__(self, step: int) -> Batch:
-        chance = random.Random(f"{self.training.seed} {step}")
-        long = int(chance.random() < self.training.long_share)
+    def __getitem__(self, block: int) -> list[Batch]:
+        training = self.training
+        chance = random.Random(f"{training.seed} {block}")
+        long = int(chance.random() < training.long_share)
+        growth = min(1.0, block * training.block / (training.growth * training.steps))
+        units = [self._unit(chance, long, growth) for _ in range(training.block * training.units)]
+        if training.block > 1:  # long explanations pad short ones if they are in one batch
+            units.sort(key=lambda unit: max(len(group.explanation) for group in unit))
+        parts = [units[first : first + training.units] for first in range(0, len(units), training.units)]
+        chance.shuffle(parts)
+        return [batch_of([group for unit in part for group in unit], self.examples, self.pieces) for part in parts]
+
+    def _unit(self, chance: random.Random, long: int, growth: float) -> list[Group]:
         pool, texts = self.examples.pools[long], self.training.each[long]
-        growth = min(1.0, step / (self.training.growth * self.training.steps))
-        groups = [
-            group for _ in range(self.training.units) for group in self.examples.unit(chance, pool, texts, growth)
-        ]
-        return batch_of(groups, self.examples)
+        if self.voices is not None and chance.random() < self.training.voiced:
+            return self.voices.unit(chance, pool, texts, growth)
+        return self.examples.unit(chance, pool, texts, growth)
 
 
 def expected(logits: torch.Tensor) -> torch.Tensor:
@@ -133,7 +171,7 @@ def loss_of(logits: torch.Tensor, levels: torch.Tensor, positive_weight: float =
     return (losses * weights).sum() / weights.sum()
 
 
-def rate(step: int, training: Training) -> float:
+def rate(step: float, training: Training) -> float:
     """Return the factor of the learning rates at a step: a linear warmup, then a cosine down to 0.05."""
     if step < training.warmup:
         return (step + 1) / training.warmup
@@ -157,6 +195,8 @@ class Trainer:
         self.training = training
         self.folder = folder
         self.step = 0
+        self.seconds = 0.0
+        self._begun = 0.0
         ratios = {".down": 1.0, ".up": training.up_ratio, "": training.head_ratio}
         groups: dict[str, list[torch.Tensor]] = {ending: [] for ending in ratios}
         for name, tensor in network.trained().items():
@@ -180,34 +220,55 @@ class Trainer:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._resume()
-        start, tokens, recent = time.monotonic(), 0, []
+        self._begun, tokens, recent = time.monotonic() - self.seconds, 0, list[dict[str, torch.Tensor]]()
+        start = self.seconds
         for batch in self._remaining(batches):
             recent.append(self._take(batch))
             tokens += batch.levels.numel()
-            if self.step % 10 == 0 or self.step == self.training.steps:
-                figures = {name: float(np.mean([step[name] for step in recent])) for name in recent[0]}
-                if self.step % self.training.checkpoint_every == 0 or self.step == self.training.steps:
+            ended = self._place() >= self.training.steps
+            if self.step % 10 == 0 or ended:
+                figures = {name: float(torch.stack([step[name] for step in recent]).mean()) for name in recent[0]}
+                self.seconds = time.monotonic() - self._begun
+                figures |= {"seconds": self.seconds, "tokens_per_second": tokens / (self.seconds - start)}
+                if self.step % self.training.checkpoint_every == 0 or ended:
                     self._save()
                     figures |= watch(self.step)
-                self._log(figures | {"tokens_per_second": tokens / (time.monotonic() - start)})
+                self._log(figures)
                 recent = []
+            if ended:
+                break
 
     def _remaining(self, batches: Batches) -> Iterator[Batch]:
-        numbers = range(self.step, self.training.steps)
-        return iter(DataLoader(batches, batch_size=None, sampler=numbers, num_workers=1, prefetch_factor=4))
+        numbers = range(self.step // self.training.block, len(batches))
+        workers = self.training.workers
+        loader = DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, prefetch_factor=4)
+        skipped = self.step % self.training.block
+        for block in loader:
+            yield from block[skipped:]
+            skipped = 0
 
-    def _take(self, batch: Batch) -> dict[str, float]:
+    def _place(self) -> float:
+        """Return the step at which training is, or the later one at which it should be by its time."""
+        limit, steps = self.training.seconds, self.training.steps
+        return max(float(self.step), steps * (time.monotonic() - self._begun) / limit) if limit else float(self.step)
+
+    def _take(self, batch: Batch) -> dict[str, torch.Tensor]:
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * rate(self.step, self.training)
-        with sdpa_kernel(SDPBackend.MATH):  # on a processor the fused kernel's backward pass takes six times as long
+            group["lr"] = group["peak"] * rate(self._place(), self.training)
+        levels = batch.levels.to(self.training.device)
+        with self._kernel():
             logits = self.network(batch.explanations, batch.texts, batch.pairs)[:, 1:]
-        loss = loss_of(logits, batch.levels, self.training.positive_weight)
+        loss = loss_of(logits, levels, self.training.positive_weight)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(list(self.network.trained().values()), self.training.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
-        return {"loss": loss.item(), "correlation": _correlation(expected(logits.detach()), batch.levels)}
+        return {"loss": loss.detach(), "correlation": _correlation(expected(logits.detach()), levels)}
+
+    def _kernel(self) -> AbstractContextManager[Any]:
+        """Return the choice of the attention kernel; the fused one is slow backwards on a processor."""
+        return sdpa_kernel(SDPBackend.MATH) if self.training.device == "cpu" else nullcontext()
 
     # ---------------------------------------------------------------------------------------------------- checkpoints
 
@@ -217,7 +278,8 @@ class Trainer:
         tensors = {f"value/{name}": tensor.detach() for name, tensor in self.network.trained().items()}
         for tensor, state in self.optimizer.state.items():
             tensors |= {f"{key}/{names[id(tensor)]}": torch.as_tensor(value) for key, value in state.items()}
-        content = save(tensors, metadata={"step": str(self.step), "origin": self.origin})
+        metadata = {"step": str(self.step), "origin": self.origin, "seconds": str(self.seconds)}
+        content = save({name: tensor.cpu() for name, tensor in tensors.items()}, metadata=metadata)
         files.write_whole(self.folder / "checkpoint.safetensors", content)
 
     def _resume(self) -> None:
@@ -225,7 +287,8 @@ class Trainer:
         if not path.is_file():
             return
         with safe_open(path, "pt") as file:
-            origin = (file.metadata() or {}).get("origin")
+            metadata = file.metadata() or {}
+        origin = metadata.get("origin")
         if origin != self.origin:
             raise NeuroglossError(
                 f"{path} was made by a training with other settings; name another folder, or delete it to begin anew."
@@ -234,9 +297,12 @@ class Trainer:
         self.network.restore(_under("value", tensors))
         for name, tensor in self.network.trained().items():
             self.optimizer.state[tensor] = {
-                key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors
+                key: tensors[f"{key}/{name}"].to("cpu" if key == "step" else tensor.device)
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"{key}/{name}" in tensors
             }
         self.step = round(float(next(iter(_under("step", tensors).values()))))
+        self.seconds = float(metadata.get("seconds", 0.0))
 
     def _log(self, figures: Mapping[str, float]) -> None:
         line = json.dumps({"step": self.step, **{name: round(value, 4) for name, value in figures.items()}})
@@ -251,8 +317,8 @@ def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.
     }
 
 
-def _correlation(predicted: torch.Tensor, levels: torch.Tensor) -> float:
+def _correlation(predicted: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     """Return Pearson's correlation over all tokens of a batch that are asked about."""
     mask = levels != IGNORED
     pair = torch.stack([predicted[mask].double(), levels[mask].double()])
-    return float(torch.corrcoef(pair)[0, 1].nan_to_num())
+    return torch.corrcoef(pair)[0, 1].nan_to_num()

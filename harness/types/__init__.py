@@ -41,7 +41,16 @@ from harness.types.methods import (
     Usage,
 )
 from harness.types.models import Completion, CompletionPrompt, LanguageModel, LevelReading, Message, SlottedPrompt
-from harness.types.subjects import Effect, OpenSubject, Replacement, Subject, TokenEffects, UnitKind, UnitLayout
+from harness.types.subjects import (
+    CheckedKind,
+    Effect,
+    OpenSubject,
+    Replacement,
+    Subject,
+    TokenEffects,
+    UnitKind,
+    UnitLayout,
+)
 from harness.types.units import (
     HIGHEST_LEVEL,
     Excerpt,
@@ -69,6 +78,7 @@ __all__ = [
     "Calibration",
     "CalibrationMethod",
     "Candidate",
+    "CheckedKind",
     "Comparison",
     "Completion",
     "CompletionPrompt",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +11,8 @@ from harness.types.methods import Role, Usage
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over units, with the ends of its 95 % bootstrap interval and their number."""
+    """A mean over units, with the ends of its 95 % interval and their number; a metric that is unbounded below has the
+    median in its place (:func:`harness.stats.unbounded`)."""
 
     mean: float
     low: float
@@ -27,7 +29,8 @@ class Summary:
         role: what the row stands for.
         simulator: the simulator that scored it (a table is always scored by ``lookup``).
         metrics: metric name -> interval over the units that have it.
-        units: units asked for; ``scored`` of them have the headline score; coverage = scored / units.
+        units: units asked for; ``scored`` of them have the headline score, and of ``abstained`` the explainer answered
+            and gave no explanation, for which a floor's score stands in ranked means.
         degenerate: units whose headline is 0 by convention because an input was constant.
         outcomes: explanations by outcome.
         missing_tokens: scored positions for which the simulator gave nothing.
@@ -49,6 +52,7 @@ class Summary:
     judge_usage: Usage = field(default_factory=Usage)
     judgements: int = 0
     missing_judgements: int = 0
+    abstained: int = 0
 
     @property
     def usage(self) -> Usage:
@@ -57,8 +61,8 @@ class Summary:
 
     @property
     def coverage(self) -> float:
-        """Share of the units asked for that have a headline score."""
-        return self.scored / self.units if self.units else 0.0
+        """Share of the units asked for that have a headline score, or an answer that was no explanation."""
+        return (self.scored + self.abstained) / self.units if self.units else 0.0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,8 +88,10 @@ class Comparison:
     Attributes:
         first, second: the names of two explainers.
         difference: the mean paired difference and its interval; ``units`` counts those that both have.
-        p_value: of no difference, two-sided, by flipping signs; NaN with fewer than two units.
-        corrected: the same, corrected for the number of comparisons on the board (Holm).
+        p_value: of exchangeable rows, two-sided, by flipping signs; NaN with fewer than two units.
+        corrected: the same, corrected for all comparisons of the board (:func:`harness.stats.sign_flips`).
+        least: the least corrected p-value that differences of these sizes can have; from 0.05 on nothing can be told.
+        deviation: standard deviation of the differences over units, by which a number of units is planned.
     """
 
     first: str
@@ -93,6 +99,8 @@ class Comparison:
     difference: Interval
     p_value: float
     corrected: float
+    least: float = math.nan
+    deviation: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,8 @@ class Standing:
         by_group: whether resamples drew whole groups of units (layers).
         ranks: explainer -> the ranks that it can have, of those that are ranked, best first.
         comparisons: the ranked rows with each other, best first, then with the floors.
+        means: explainer -> the mean that it is ranked by, in which a floor's score stands for a missing explanation.
+        on_random: the ranked rows with the floors, by the same metric over random excerpts alone.
     """
 
     simulator: str
@@ -112,3 +122,5 @@ class Standing:
     by_group: bool
     ranks: Mapping[str, RankRange]
     comparisons: tuple[Comparison, ...]
+    means: Mapping[str, Interval] = field(default_factory=dict)
+    on_random: tuple[Comparison, ...] = ()

@@ -12,7 +12,10 @@ from harness.types.units import Excerpt, Identity, Record, TokenSums, ToldExplan
 
 
 class Outcome(StrEnum):
-    """What became of a request. Anything but ``ok`` is counted as missing, by name, and is never a zero."""
+    """What became of a request. Anything but ``ok`` is counted as missing, by name, and is never a zero.
+
+    ``copied`` is a reply that repeats an example of its own prompt.
+    """
 
     OK = "ok"
     EMPTY = "empty"
@@ -20,6 +23,7 @@ class Outcome(StrEnum):
     TRUNCATED = "truncated"
     FAILED = "failed"
     NOT_COLLECTED = "not collected"
+    COPIED = "copied"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +206,7 @@ class Calibration:
         method: how it was fitted.
         knots: of another map than a line, its corners (simulated, real) from left to right, by straight lines between
             them and flat beyond the outer ones.
+        error: standard error over excerpts of a line's slope, by which that was shrunk; NaN if it was not.
     """
 
     slope: float = math.nan
@@ -209,6 +214,7 @@ class Calibration:
     clipped: bool = False
     method: CalibrationMethod = CalibrationMethod.LINEAR
     knots: tuple[tuple[float, ...], ...] = ()
+    error: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,13 +294,14 @@ class ScoredExplanation:
 
 
 class Role(StrEnum):
-    """What a row of the board stands for: a method under test, a person, a control to read the others against, or the
-    explanations that come with a unit."""
+    """What a row of the board stands for: a method under test, a person, a control to read the others against (a table
+    is a method without words), or the explanations that come with a unit."""
 
     EXPLAINER = "explainer"
     HUMAN = "human"
     FLOOR = "floor"
     CEILING = "ceiling"
+    TABLE = "without words"
     NULL = "null"
     TOLD = "told"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.types.errors import NeuroglossError
 from harness.types.units import FloatArray, Identity, Unit
@@ -16,35 +16,58 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnitLayout:
-    """The units of one kind that a model has: at each place (layer), those from index 0 on.
+    """The units of one kind that a model has: at each place (a layer, for most kinds), those from index 0 on.
 
     Attributes:
-        letters: of the kind, as they stand between place and index in ``L12N345``.
+        letters: the kind of the units, as :attr:`Unit.kind` has it.
         noun: what one of them is called.
         widths: how many there are at each place [places]; a place can have none.
+        names: of units that are written by a name, place by place, in ascending order; empty for all others.
     """
 
     letters: str
     noun: str
     widths: tuple[int, ...]
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            unit = Unit(self.letters, name=name)
+            try:
+                is_written = Unit.parse(str(unit)) == unit
+            except NeuroglossError:
+                is_written = False
+            if not is_written:
+                raise NeuroglossError(
+                    f"{name!r} is no name of a {self.noun}; write one line that begins and ends with a "
+                    "letter, a digit or a mark."
+                )
 
     def __contains__(self, unit: Unit) -> bool:
-        exists = 0 <= unit.place < len(self.widths) and 0 <= unit.index < self.widths[unit.place]
-        return exists and unit.kind == self.letters and not unit.name
+        if unit.kind != self.letters or bool(unit.name) != bool(self.names):
+            return False
+        if self.names:
+            return unit.name in self.names
+        return 0 <= unit.place < len(self.widths) and 0 <= unit.index < self.widths[unit.place]
 
     def __len__(self) -> int:
         return sum(self.widths)
 
     def at(self, position: int) -> Unit:
         """Return the unit at a position among all of them, counted from 0, place by place."""
-        for place, width in enumerate(self.widths):
-            if position < width:
-                return Unit(self.letters, place, position)
-            position -= width
-        raise IndexError(position)
+        if self.names:
+            return Unit(self.letters, name=self.names[position])
+        return Unit(self.letters, *self._address(position))
+
+    def address(self, unit: Unit) -> tuple[int, int]:
+        """Return the place of one of the units and its index there; a named unit says neither itself."""
+        return self._address(self.names.index(unit.name)) if self.names else (unit.place, unit.index)
 
     def of_place(self, place: int, indices: Sequence[int]) -> tuple[Unit, ...]:
         """Return the units of a place with these indices."""
+        if self.names:
+            first = sum(self.widths[:place])
+            return tuple(map(self.at, (first + index for index in indices)))
         return tuple(Unit(self.letters, place, index) for index in indices)
 
     def check(self, units: Sequence[Unit], name: str) -> None:
@@ -61,9 +84,16 @@ class UnitLayout:
         """Return how many there are, with the first and the last of them."""
         if not len(self):
             return f"no {self.noun}s"
-        alike = len(set(self.widths)) == 1
+        alike = not self.names and len(set(self.widths)) == 1
         size = f"{len(self.widths)} layers of {self.widths[0]}" if alike else str(len(self))
         return f"{size} {self.noun}s: {self.at(0)} to {self.at(len(self) - 1)}"
+
+    def _address(self, position: int) -> tuple[int, int]:
+        for place, width in enumerate(self.widths):
+            if position < width:
+                return place, position
+            position -= width
+        raise IndexError(position)
 
 
 class UnitKind(Protocol):
@@ -71,22 +101,25 @@ class UnitKind(Protocol):
 
     ``model`` is always a :class:`harness.subjects.partial.PartialModel`. The context managers hook into the forward
     pass of the model that runs within them.
-
-    Attributes:
-        letters: written between place and index, ``N`` in ``L12N345``; no other kind of a subject has them.
-        noun: what one unit is called.
     """
 
-    letters: ClassVar[str]
-    noun: ClassVar[str]
+    @property
+    def letters(self) -> str:
+        """The kind as units have it, ``N`` in ``L12N345``; no other kind of a subject has it."""
+        ...
+
+    @property
+    def noun(self) -> str:
+        """What one unit is called."""
+        ...
 
     @property
     def digest(self) -> str:
         """A hash of all that defines the units beside the model, such as a dictionary; empty where nothing does."""
         ...
 
-    def units(self, model: Any) -> tuple[int, ...]:
-        """Return how many units there are at each place [places].
+    def units(self, model: Any) -> UnitLayout:
+        """Return the units that a model has.
 
         Raises:
             NeuroglossError: the model has no units of this kind.
@@ -100,7 +133,7 @@ class UnitKind(Protocol):
     def read(
         self, model: Any, place: int, indices: Sequence[int], shape: torch.Size, see: Callable[[torch.Tensor], object]
     ) -> AbstractContextManager[None]:
-        """Within the context, call ``see`` once with activations, float32 [batch, tokens, indices].
+        """Within the context, call ``see`` once in each run with activations, float32 [batch, tokens, indices].
 
         They may be the model's own memory, and are valid during the call only. ``shape`` is (batch, tokens).
         """
@@ -110,6 +143,8 @@ class UnitKind(Protocol):
         self, model: Any, place: int, indices: torch.Tensor, values: torch.Tensor, leading: torch.Tensor
     ) -> AbstractContextManager[None]:
         """Within the context, replace the activation of one unit of a place in each sequence of the batch.
+
+        What reads a unit within the same context reads it replaced, whichever of the two was entered first.
 
         Args:
             model: which runs.
@@ -125,6 +160,23 @@ class UnitKind(Protocol):
 
         None for a kind whose units write in no fixed direction; then the layers of a place run again for each
         replacement.
+        """
+        ...
+
+
+@runtime_checkable
+class CheckedKind(Protocol):
+    """A kind of unit that can turn out not to fit its model, such as a dictionary that was made for another site."""
+
+    def check(self, model: Any, ids: torch.Tensor) -> None:
+        """Refuse a model that the units do not fit.
+
+        Args:
+            model: as for the other verbs.
+            ids: some text of the corpus, as token ids [batch, tokens].
+
+        Raises:
+            NeuroglossError: they do not.
         """
         ...
 

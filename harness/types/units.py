@@ -31,13 +31,14 @@ class Unit:
     """A part of a subject that is explained, or a puzzle that stands in the place of one.
 
     Attributes:
-        kind: the capital letters of its kind (``N``: one coordinate of the input of a layer's MLP down projection), or
-            a word for units that have names (``puzzle``).
+        kind: the capital letters of its kind (``N``: one coordinate of the input of a layer's MLP down projection),
+            with a sign where it is one side of such a unit (``N-``), or a word for units that have names (``puzzle``).
         place: the layer, counted from 0.
         index: the coordinate within its place, counted from 0.
         name: of a unit that has no place, and then 0 for both of these; empty for all others.
 
-    It is written ``L12N345``, or ``puzzle:NAME``.
+    It is written ``L12N345``, ``L12N345-`` for one side of it, or ``puzzle:NAME``. Each side has a name of its own, for
+    its activation is another: ``L12N345`` is negative where ``L12N345-`` is positive.
     """
 
     kind: str
@@ -46,7 +47,18 @@ class Unit:
     name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.name}" if self.name else f"L{self.place}{self.kind}{self.index}"
+        letters = self.kind.rstrip("+-")
+        return f"{self.kind}:{self.name}" if self.name else f"L{self.place}{letters}{self.index}{self.side}"
+
+    @property
+    def side(self) -> str:
+        """``+`` or ``-`` for one side of a unit; empty for a whole one."""
+        return self.kind[len(self.kind.rstrip("+-")) :]
+
+    @property
+    def is_puzzle(self) -> bool:
+        """Whether it stands in the place of a unit, and is of no subject."""
+        return self.kind == "puzzle"
 
     @property
     def group(self) -> str:
@@ -60,10 +72,10 @@ class Unit:
         Raises:
             NeuroglossError: the text is no unit.
         """
-        numbered = re.fullmatch(r"\s*(?:L(\d{1,9})([A-Z]+)|(\d{1,9})[:/])(\d{1,9})\s*", text)
+        numbered = re.fullmatch(r"\s*(?:L(\d{1,9})([A-Z]+)|(\d{1,9})[:/])(\d{1,9})([+-]?)\s*", text)
         if numbered is not None:
-            place, kind, bare_place, index = numbered.groups()
-            return cls(kind or "N", int(place or bare_place), int(index))
+            place, kind, bare_place, index, side = numbered.groups()
+            return cls((kind or "N") + side, int(place or bare_place), int(index))
         named = re.fullmatch(r"\s*([a-z]+):(\S(?:.*\S)?)\s*", text)
         if named is None:
             raise NeuroglossError(f"{text!r} is not a unit; write a layer, a kind and an index, for example L12N345.")

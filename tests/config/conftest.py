@@ -36,14 +36,13 @@ one_excerpt:
 
 
 @pytest.fixture(autouse=True)
-def unloaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def unloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Forget after a test what its plugins have left in the process."""
-    modules = set(sys.modules)
     monkeypatch.setattr(plugins, "_LOADED", {})
     monkeypatch.setattr(registry, "_REGISTERED", {})
     yield
-    for name in set(sys.modules) - modules:
-        if not name.startswith("harness"):
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
 
 

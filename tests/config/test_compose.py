@@ -11,7 +11,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from harness.config import compose
-from harness.config.compose import composed, config_hash, jobs, plain
+from harness.config.compose import composed, config_hash, file_digests, jobs, plain
 from harness.files import shipped
 from harness.types import NeuroglossError
 
@@ -266,6 +266,17 @@ def test_a_run_is_named_by_the_content_of_its_files_too(tmp_path: Path, place: s
     assert len({missing, first, config_hash(config)}) == 3
     file.write_text("a")
     assert config_hash(config) == first
+
+
+def test_a_run_is_named_by_all_files_of_a_folder_that_it_names(tmp_path: Path) -> None:
+    config = {"explainer": {"x": {"path": str(tmp_path)}}}
+    names = [config_hash(config)]
+    (tmp_path / "deep").mkdir()
+    for name, text in (("a.jsonl", "a"), ("deep/b.jsonl", "a"), ("a.jsonl", "b")):
+        (tmp_path / name).write_text(text)
+        names.append(config_hash(config))
+    assert len(set(names)) == 4
+    assert file_digests(config).keys() == {"explainer.x.path"}
 
 
 def test_a_file_is_found_from_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

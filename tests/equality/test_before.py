@@ -2,6 +2,13 @@
 
 ``before.json`` was written by commit 642e785: two runs over all units of smollm2-mini-v1 (simulators token_overlap and
 chance, ablation left out), their agreement, an audit of the first, and a run of all puzzles.
+
+Changed by intent since, and held anew: the ends of all intervals (Student's and Hall's in place of a bootstrap);
+p-values (the pattern that was seen counts among those drawn) and their correction (the step-down minimum in place of
+Holm's); metrics that are unbounded below (medians in place of means); what is calibrated (on excerpts spread over the
+ranks, with a slope that is shrunk); verdicts of audits (label draws that corrupted nothing are left out, retests
+compare valid and test excerpts); and metrics that came to the panel. Correlations of units, and means of what is
+neither calibrated nor unbounded, are those of then.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def check_smollm2(results: Results, units: list[Unit]) -> None:
         scored = scored_of(results, info.name)
         assert [item.unit for item in scored] == units[:1]
         for item in scored:
-            assert item.explanation.outcome in {Outcome.OK, Outcome.TRUNCATED}
+            assert item.explanation.outcome in {Outcome.OK, Outcome.TRUNCATED, Outcome.COPIED}
             assert item.explanation.text
             assert 0 < item.explanation.usage.completion_tokens <= REPLY + 1
             assert item.explanation.usage.prompt_tokens >= 100 * item.explanation.usage.requests > 0

@@ -46,6 +46,22 @@ def test_replies_become_explanations_in_order(scripted, evidence) -> None:
     assert told[0].prompt_version.startswith("token_activation-v1+")
 
 
+def test_a_copy_of_an_example_of_the_prompt_is_no_explanation(scripted, evidence) -> None:
+    model = scripted('This neuron fires on "Words for bad weather."', "words for weather")
+    told = TokenActivation(model).explain([evidence(1), evidence(2)])
+    assert [(item.text, item.outcome) for item in told] == [
+        ("Words for bad weather.", Outcome.COPIED),
+        ("words for weather", Outcome.OK),
+    ]
+
+
+def test_among_candidates_a_copy_is_passed_over(scripted, evidence) -> None:
+    model = scripted("words for bad weather", "rivers")
+    (told,) = TokenActivation(model, candidates=2, temperature=1.0).explain([evidence()])
+    assert (told.text, told.outcome) == ("rivers", Outcome.OK)
+    assert [candidate.outcome for candidate in told.candidates] == [Outcome.COPIED, Outcome.OK]
+
+
 def test_sampling_is_part_of_the_request(scripted, evidence) -> None:
     request = TokenActivation(scripted(), max_tokens=7, temperature=0.5, seed=3).requests(evidence())[0]
     assert (request.max_tokens, request.temperature, request.seed) == (7, 0.5, 3)

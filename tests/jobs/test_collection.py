@@ -190,15 +190,22 @@ def test_the_default_subject_need_not_be_named(text: Path, tmp_path: Path) -> No
     assert collection.next_command(plan) == f"neurogloss run task.path={tmp_path / 'mine-v1'}"
 
 
+def repeated(task: Path) -> list[str]:
+    """Return the options that repeat what the config of a task reaches outside by."""
+    config = frozen.read(task)["made"]["config"]
+    return ["--allow", f"subject.name={config['subject']['name']}", f"corpus.path={config['corpus']['path']}"]
+
+
 def test_a_task_is_rebuilt_from_what_it_says(tiny_task: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command("tasks", "rebuild", str(tiny_task)) == 0
+    assert command("tasks", "rebuild", str(tiny_task), *repeated(tiny_task)) == 0
     assert f"tiny-v1: collects to the same digest, {frozen.read(tiny_task)['digest']}" in printed(capsys)
 
 
 def test_a_task_is_rebuilt_in_a_folder_of_its_own(
     tiny_task: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command("tasks", "rebuild", str(tiny_task), "--write", str(tmp_path / "new" / "other-v2")) == 0
+    where = ("--write", str(tmp_path / "new" / "other-v2"))
+    assert command("tasks", "rebuild", str(tiny_task), *where, *repeated(tiny_task)) == 0
     assert "tiny-v1: collects to the same neurons and excerpts" in printed(capsys)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["other-v2"]
     task = units.read_task(tmp_path / "new" / "other-v2")
@@ -216,7 +223,7 @@ def test_a_task_whose_corpus_has_changed_is_not_rebuilt(
     described["made"]["config"]["corpus"]["path"] = str(tmp_path / "other.txt")
     described["digest"] = frozen.digest(described)
     (copy / "task.yaml").write_text(yaml.safe_dump(described))
-    assert command("tasks", "rebuild", str(copy)) == 2
+    assert command("tasks", "rebuild", str(copy), *repeated(copy)) == 2
     assert "tiny-v1 collects to " in printed(capsys)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.config import registry
 from harness.files import REPOSITORY
 from harness.leaderboard import entries, pages
 from harness.results.run import Results, write_run
@@ -326,3 +327,78 @@ def test_a_lookup_and_several_explanations_of_a_unit_are_no_contradiction(add: A
         add(make_results({"people": (Role.HUMAN, scored), RowKey("table", "lookup"): (Role.CEILING, 0.5)}))
     )
     assert entry.rows[0].summary.metrics["correlation"].mean == 0.5
+
+
+# ------------------------------------------------------------------------------------------- what an entry cannot say
+
+
+KNOWN = entries.KnownTask(DIGEST, frozenset(UNITS), "r1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": TaskInfo("mini-v1", "0" * 64, 24, UNITS)}, "another digest here, feedfacefeed"),
+        ({"task": TaskInfo("mini-v1", DIGEST, 22, UNITS[:22])}, "22 units, and that has 24"),
+        ({"task": TaskInfo("mini-v1", DIGEST, 24, (*UNITS[:23], Unit("N", 99, 9)))}, "a unit that its task has not"),
+        ({"task": TaskInfo("mini-v1", DIGEST, 24, UNITS, {str(UNITS[0]): "easy"})}, "another category"),
+        ({"subject": Identity("org/subject", "r2")}, "another model than its task's"),
+    ],
+)
+def test_of_a_task_an_entry_says_nothing_that_the_task_does_not(
+    make_results: Make, changes: dict[str, Any], message: str
+) -> None:
+    results = make_results(**changes)
+    entries.check(make_results(), "x", lambda name: KNOWN)
+    entries.check(make_results(), "x", lambda name: None)
+    with pytest.raises(NeuroglossError, match=message):
+        entries.check(results, "x", lambda name: KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("x" * 61, "has more than 60 characters"),
+        ("a\x1b[2Jb", "cannot be printed"),
+        ("a\u202eb", "cannot be printed"),
+        ("a\u200bb", "cannot be printed"),
+        ("\u0430bc", "mixes CYRILLIC and LATIN letters"),
+    ],
+)
+def test_names_are_printable_short_and_of_one_script(make_results: Make, name: str, message: str) -> None:
+    with pytest.raises(NeuroglossError, match=message) as refusal:
+        entries.check(make_results({name: (Role.EXPLAINER, 0.5)}), "x")
+    assert str(refusal.value).isprintable()
+    for fine in ("x" * 60, "значение", "説明", "method · model-1.5 (größer)"):
+        entries.check(make_results({fine: (Role.EXPLAINER, 0.5)}), "x")
+
+
+def test_a_control_of_ours_is_no_explainer(make_results: Make) -> None:
+    with pytest.raises(NeuroglossError, match="it has shuffled, a control, in the role of explainer"):
+        entries.check(make_results({"shuffled": (Role.EXPLAINER, 0.5)}), "x")
+
+
+def test_roles_of_controls_are_those_of_their_classes() -> None:
+    for method, roles in entries.CONTROLS.items():
+        cls = registry.resolve(f"explainer/{method}", "x")
+        role = getattr(cls, "role", None) or cls.__dataclass_fields__["role"].default
+        assert str(role) in roles
+
+
+def test_rows_and_bytes_are_capped(make_results: Make, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = add(make_results())
+    monkeypatch.setattr(entries, "MOST_ROWS", 2)
+    with pytest.raises(NeuroglossError, match="too many rows"):
+        entries.validate(path)
+    monkeypatch.setattr(entries, "MOST_BYTES", 100)
+    with pytest.raises(NeuroglossError, match="more than 100 bytes"):
+        entries.validate(path)
+
+
+def test_another_entry_is_never_replaced(make_results: Make, add: Add) -> None:
+    path = add(make_results())
+    content = path.read_bytes()
+    assert add(make_results()) == path
+    with pytest.raises(NeuroglossError, match="an entry is never replaced: remove that file first if it is yours"):
+        add(make_results({"good · large": (Role.EXPLAINER, 0.9)}))
+    assert path.read_bytes() == content

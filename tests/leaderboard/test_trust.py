@@ -25,7 +25,7 @@ def _enter(board: Path, results: Results, runs: Path) -> None:
 
 
 def test_what_nobody_measured_says_how_to(tmp_path: Path) -> None:
-    expected = "not measured: neurogloss run task=puzzles-v1 simulator=tuned"
+    expected = "not measured: neurogloss run task=puzzles-away-v1 simulator=tuned"
     assert trust.sentence(INFO, tmp_path, tmp_path) == expected
 
 
@@ -33,7 +33,8 @@ def test_an_entry_of_the_leaderboard_is_read(tmp_path: Path, board: Path, puzzle
     _enter(board, puzzle_results(info=INFO), tmp_path / "runs")
     expected = (
         "1.000 (1.000 to 1.000) given the truth, beats 100 % of near misses and 100 % of unrelated ones "
-        "(puzzles-v1, 2 of 2 puzzles, digest feedfacefeed)"
+        "(puzzles-v1, 2 of 2 puzzles, digest feedfacefeed); "
+        "not measured: neurogloss run task=puzzles-away-v1 simulator=tuned"
     )
     assert trust.sentence(INFO, None, board) == expected
 
@@ -102,24 +103,36 @@ def test_all_puzzles_count_before_some_and_newer_before_older(puzzle_results: Ma
         return Measurement(created, task, results.simulators, results.truths)
 
     older, newer, partial = measurement("2025-01", 2), measurement("2025-02", 2), measurement("2025-03", 60)
-    best = trust.best(INFO, [newer, older, partial])
+    best = trust.best(INFO, [newer, older, partial], trust.HOME)
     assert best is not None
     assert best[0] is newer
     assert best[1].category == ""
-    assert trust.score(INFO, [newer, older, partial]) == pytest.approx(1.0)
-    assert trust.score(SimulatorInfo("other"), [newer, older, partial]) is None
-    alone = trust.best(INFO, [partial])
+    assert trust.scores(INFO, [newer, older, partial]) == (-math.inf, pytest.approx(1.0))
+    assert trust.scores(SimulatorInfo("other"), [newer, older, partial]) == (-math.inf, -math.inf)
+    alone = trust.best(INFO, [partial], trust.HOME)
     assert alone is not None
     assert alone[0] is partial
-    assert trust.best(INFO, [measurement("2025-02", 2, "puzzles-v2")]) is None
+    assert trust.best(INFO, [measurement("2025-02", 2, "puzzles-v2")], trust.HOME) is None
+
+
+def test_what_was_measured_away_stands_first(puzzle_results: Make) -> None:
+    results = puzzle_results(info=INFO)
+    home = Measurement("2025", results.task, results.simulators, results.truths)
+    weaker = replace(results.truths[0], metrics={"correlation": Interval(0.4, 0.3, 0.5, 2)})
+    away = Measurement("2024", replace(results.task, name=trust.AWAY), results.simulators, (weaker,))
+    text = trust.in_words(INFO, [home, away])
+    assert text.startswith("0.400 (0.300 to 0.500) given the truth (puzzles-away-v1, 2 of 2 puzzles")
+    assert text.index("(puzzles-away-v1") < text.index("; 1.000 (1.000 to 1.000) given the truth")
+    assert "not measured" not in text
+    assert trust.scores(INFO, [home, away]) == (0.4, pytest.approx(1.0))
 
 
 def test_a_simulator_that_failed_on_every_puzzle_has_no_score(puzzle_results: Make) -> None:
     results = puzzle_results(info=INFO)
     failed = replace(results.truths[0], metrics={"auroc": Interval(0.5, math.nan, math.nan, 1)}, scored=0)
     measurement = Measurement(results.created, results.task, results.simulators, (failed,))
-    assert trust.in_words(INFO, [measurement]) == "no score (puzzles-v1, 0 of 2 puzzles)"
-    assert trust.score(INFO, [measurement]) is None
+    assert trust.in_words(INFO, [measurement]).startswith("no score (puzzles-v1, 0 of 2 puzzles); not measured")
+    assert trust.scores(INFO, [measurement]) == (-math.inf, -math.inf)
 
 
 def test_a_damaged_run_beside_it_does_not_matter(tmp_path: Path, board: Path, puzzle_results: Make) -> None:
@@ -133,3 +146,18 @@ def test_a_run_of_another_version_says_nothing(tmp_path: Path, board: Path, puzz
     path = write_run(tmp_path, puzzle_results(info=INFO), "") / "results.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
     assert trust.sentence(INFO, tmp_path, board).startswith("not measured")
+
+
+def test_a_run_says_nothing_of_a_simulator_beside_its_own(tmp_path: Path, board: Path, puzzle_results: Make) -> None:
+    results = puzzle_results(info=INFO)
+    mine = SimulatorInfo("mine", Identity("org/mine", "r9", transport="prompt"), "prompt", 11, "v1")
+    measurement = Measurement("2025", results.task, (mine, *results.simulators), results.truths)
+    assert trust.best(INFO, [measurement], trust.HOME) is None
+
+
+def test_other_puzzles_of_the_same_name_say_nothing(
+    tmp_path: Path, board: Path, puzzle_results: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(tmp_path / "runs", puzzle_results(info=INFO), "")
+    monkeypatch.setattr(trust, "puzzles_digest", lambda _: "0" * 64)
+    assert trust.sentence(INFO, tmp_path / "runs", board).startswith("not measured")

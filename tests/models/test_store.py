@@ -3,6 +3,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import multiprocessing
+import random
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,5 +144,134 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
         store._connection.execute("PRAGMA max_page_count = 8")
         store.put("small", "kept")
         with pytest.raises(NeuroglossError, match=r"full.*free some space"):
-            store.put("large", "x" * 100_000)
+            store.put("large", random.Random(0).randbytes(100_000).hex())
         assert dict(store.get_many(["small", "large"])) == {"small": "kept"}
+
+
+# ------------------------------------------------------------------------------------------------- shared and damaged
+
+
+def _measure(path: Path, log: Path, values: Sequence[int], order: int) -> None:
+    """Ask for measurements, by way of the store, as a process of a run does; each that is asked for is logged."""
+
+    def ask(requests: Sequence[Replacement]) -> Iterator[tuple[int, Measured]]:
+        for place, request in enumerate(requests):
+            with log.open("a") as lines:
+                lines.write(f"{request.unit.index}\n")
+            time.sleep(0.002)
+            yield place, Measured(random.random())
+
+    requests = [dataclasses.replace(REPLACEMENT, unit=Unit("N", 0, value)) for value in values]
+    random.Random(order).shuffle(requests)
+    with Store(path) as store:
+        replies = answered(store, IDENTITY, numbers("n", Measured), requests, ask)
+    results = sorted((request.unit.index, reply.value) for request, reply in zip(requests, replies, strict=True))
+    path.with_name(f"results-{order}").write_text(repr(results))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_on_one_store_ask_each_question_once_and_end_alike(tmp_path: Path, count: int) -> None:
+    path, log = tmp_path / "store.sqlite", tmp_path / "log"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_measure, args=(path, log, range(60), order)) for order in range(count)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * count
+    assert sorted(map(int, log.read_text().split())) == list(range(60))
+    assert len({(tmp_path / f"results-{order}").read_text() for order in range(count)}) == 1
+    assert not list(tmp_path.glob("*-claims-*"))
+
+
+def _claim(path: Path, keys: Sequence[str]) -> None:
+    store = Store(path)
+    store.claim(keys)
+    time.sleep(60)
+
+
+def test_claims_end_with_the_process_that_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with Store(path) as store:
+        process = multiprocessing.get_context("fork").Process(target=_claim, args=(path, ["a", "b"]))
+        process.start()
+        while not list(tmp_path.glob("*-claims-*")):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert store.claim(["a", "c"]) == {"c"}
+        process.kill()
+        process.join()
+        assert store.claim(["a", "b", "c"]) == {"a", "b", "c"}
+        store.put("a", "1")
+        store.release()
+        assert store.claim(["a", "b"]) == {"b"}
+    assert not list(tmp_path.glob("*-claims-*"))
+
+
+def test_what_the_store_holds_is_used(tmp_path: Path) -> None:
+    """Another process, whose claim nobody saw, has stored a reply meanwhile."""
+    path, kind = tmp_path / "store.sqlite", numbers("n", Measured)
+
+    def ask(requests: Sequence[Replacement]) -> Iterator[tuple[int, Measured]]:
+        with Store(path) as other:
+            other.put(key_of(IDENTITY, "n", REPLACEMENT), "[1.0]")
+        yield 0, Measured(2.0)
+
+    with Store(path) as store:
+        assert answered(store, IDENTITY, kind, [REPLACEMENT], ask) == [Measured(1.0)]
+
+
+def test_a_damaged_reply_is_never_used(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with Store(path) as store:
+        for index in range(40):
+            store.put(f"{index:064d}", repr([index / 7] * 20))
+        expected = dict(store.get_many(store))
+    content, outcomes = path.read_bytes(), set()
+    draw = random.Random(1)
+    for _ in range(60):
+        damaged = bytearray(content)
+        damaged[draw.randrange(len(damaged))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        try:
+            with Store(path) as store:
+                replies = dict(store.get_many(expected))
+        except NeuroglossError as refusal:
+            outcomes.add(str(refusal).partition("store.sqlite ")[2].split()[0])
+            continue
+        assert all(expected[key] == reply for key, reply in replies.items())
+        outcomes.add("read")
+    assert {"read", "is"} <= outcomes
+
+
+def test_a_store_of_an_earlier_layout_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "store.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID")
+        connection.executemany("INSERT INTO replies VALUES (?, ?)", [("a", '"x"'), ("b", "[0.5]")])
+    for _ in range(2):
+        with Store(path) as store:
+            assert dict(store.get_many(["a", "b"])) == {"a": '"x"', "b": "[0.5]"}
+
+
+def test_a_store_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "store.sqlite"
+    with Store(path) as store:
+        store.put("a", "1")
+    monkeypatch.setattr(Store, "_can_write", lambda self: False)
+    before = sorted(file.name for file in tmp_path.iterdir())
+    with Store(path) as store:
+        assert dict(store.get_many(["a", "b"])) == {"a": "1"}
+        with pytest.raises(NeuroglossError, match=r"cannot be used .*(allow writing to it|another file)|set store="):
+            store.claim(["b"])
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
+
+
+def test_a_reading_is_kept_compactly(tmp_path: Path) -> None:
+    reading = repr([[random.Random(slot).random()] * 11 for slot in range(64)])
+    with Store(tmp_path / "store.sqlite") as store:
+        store.put("a", reading)
+        ((size,),) = store._connection.execute("SELECT length(reply) FROM replies")
+    assert size < len(reading) / 4

@@ -48,9 +48,9 @@ Make = Callable[..., Results]
 
 def _explained(name: str, simulator: str, neuron: Unit, value: float | None) -> ScoredExplanation:
     usage = Usage(requests=1, prompt_tokens=1000, completion_tokens=20, usd=0.001)
-    outcome = Outcome.OK if value is not None else Outcome.REFUSED
+    outcome = Outcome.OK if value is not None else Outcome.FAILED
     scores = (
-        Scores({}, missing={"correlation": "refused"})
+        Scores({}, missing={"correlation": "failed"})
         if value is None
         else Scores(
             {"correlation": value, "correlation_random": value / 2, "correlation_top": value / 3, "ablation": -123.456}

@@ -110,8 +110,9 @@ def test_rows_are_compared_two_by_two_and_with_the_floor(usual: Results) -> None
     difference = _summary(usual, STRONG).metrics["correlation"].mean - _summary(usual, WEAK).metrics["correlation"].mean
     assert first[1] == f"{difference:.3f}"
     assert float(last[4]) > 0.05
-    (sentence,) = (sentence for sentence in page.sentences if "Holm" in sentence)
-    assert "corrected for 3 comparisons (Holm). 2 of 3 can be told apart" in sentence
+    (sentence,) = (sentence for sentence in page.sentences if "Westfall" in sentence)
+    assert "exchangeable on each" in sentence
+    assert "2 of 3 can be told apart" in sentence
 
 
 def test_the_board_shows_the_standing_that_the_results_hold(make: Make) -> None:
@@ -120,7 +121,7 @@ def test_the_board_shows_the_standing_that_the_results_hold(make: Make) -> None:
     standing = dataclasses.replace(standing, ranks={**standing.ranks, "y": RankRange(1, 2)})
     page = board.build(dataclasses.replace(results, standings=(standing,)))
     assert dict(row[:2] for row in _explainers(page).rows)["y"] == "1–2"
-    assert any("bootstrap over whole layers" in sentence for sentence in page.sentences)
+    assert any("corrects for skewness, over whole layers" in sentence for sentence in page.sentences)
 
 
 def test_people_are_not_collected_until_there_are_some(make: Make, usual: Results) -> None:
@@ -168,7 +169,7 @@ def test_the_head_says_what_was_measured_on_what(usual: Results) -> None:
         "subject": "HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "simulator": "all_at_once on HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "reading": "transport prompt, levels 0 to 10, prompt all_at_once-v1",
-        "puzzles": "not measured: neurogloss run task=puzzles-v1 simulator=all_at_once",
+        "puzzles": "not measured: neurogloss run task=puzzles-away-v1 simulator=all_at_once",
         "metric": "not audited: neurogloss audit",
         "run": "0123456789ab, seed 0, 2025-01-02T03:04:05+00:00",
     }
@@ -208,8 +209,8 @@ def test_it_can_be_ranked_by_any_metric_of_the_panel(usual: Results) -> None:
 def test_another_metric_is_compared_over_layers_where_the_run_was(make: Make, usual: Results) -> None:
     rows = {"x": (EXPLAINER, "all_at_once", 0.2), "shuffled": (FLOOR, "all_at_once", 0.0)}
     page = board.build(make(rows, by_group=True), by="correlation_top")
-    assert "a bootstrap over whole layers" in page.sentences[0]
-    assert "over units" in board.build(usual, by="correlation_top").sentences[0]
+    assert "over whole layers" in page.sentences[1]
+    assert "over units" in board.build(usual, by="correlation_top").sentences[1]
 
 
 def test_a_metric_that_puts_the_rows_the_other_way_round_ranks_them_so(usual: Results) -> None:

@@ -67,7 +67,7 @@ def test_the_page_has_a_cell_and_a_sentence_for_each_verdict() -> None:
     assert [short for short, _ in table.columns] == ["metric", "missing", "extra", "shuffled"]
     assert table.rows == (("correlation", "pass 98 %", "fail 60 %", "pass 0.240"), ("ablation", "–", "–", "–"))
     assert ("units" in dict(document_page.facts)["task"], dict(document_page.facts)["simulator"]) == (True, "tuned")
-    assert "corrected for all metrics of the panel (Holm)" in document_page.sentences[1]
+    assert "The metrics of a null are one family" in document_page.sentences[1]
     assert [sentence.partition(":")[0] for sentence in document_page.sentences[2:]] == [
         "fail, extra labels",
         "pass, missing labels",
@@ -81,7 +81,7 @@ def test_the_page_tells_of_no_test_that_was_not_made() -> None:
     labels = dataclasses.replace(
         AUDIT, verdicts=tuple(item for item in AUDIT.verdicts if item.test is not Test.SHUFFLED)
     )
-    assert not any("Holm" in sentence for sentence in audit_page.build(labels).sentences)
+    assert not any("Westfall" in sentence for sentence in audit_page.build(labels).sentences)
     assert not any("Whole groups" in sentence for sentence in audit_page.build(AUDIT).sentences)
     by_group = audit_page.build(dataclasses.replace(AUDIT, by_group=True))
-    assert any("Whole groups of units (layers) were drawn" in sentence for sentence in by_group.sentences)
+    assert any("Whole groups of units (layers) were the sample" in sentence for sentence in by_group.sentences)

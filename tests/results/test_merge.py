@@ -126,9 +126,10 @@ def test_rows_of_different_runs_are_compared_on_the_same_units() -> None:
     pairs = [(comparison.first, comparison.second) for comparison in standing.comparisons]
     assert pairs == [("y", "x"), ("y", "shuffled"), ("x", "shuffled")]
     first = standing.comparisons[0]
-    difference = stats.paired_difference(good, _values(1), 0, 99)
-    assert (first.difference, first.p_value) == (difference.interval, difference.p_value)
-    assert first.corrected == stats.holm([comparison.p_value for comparison in standing.comparisons])[0]
+    floor = by_unit(FLOOR.scored)
+    family = stats.paired_differences([(good, _values(1)), (good, floor), (_values(1), floor)], 0, 99)
+    assert (first.difference, first.p_value) == (family[0].interval, family[0].p_value)
+    assert [item.corrected for item in standing.comparisons] == [item.corrected for item in family]
 
 
 def test_runs_can_be_put_together_in_any_number_and_twice() -> None:
@@ -216,7 +217,7 @@ def test_only_units_of_all_runs_count() -> None:
     for name, seed in (("x", 1), ("y", 2)):
         row = _row_of(board, name)
         assert by_unit(row.scored) == _values(seed, UNITS[2:6])
-        interval = stats.unit_interval(_values(seed, UNITS[2:6]), 0, 99, by_group=False)
+        interval = stats.unit_interval(_values(seed, UNITS[2:6]), by_group=False)
         assert row.summary.metrics["correlation"] == interval
         assert (row.summary.units, row.summary.scored) == (4, 4)
         assert row.summary.simulate_usage.prompt_tokens == 1000  # costs stay those of the whole run
@@ -238,18 +239,20 @@ def test_intervals_are_over_groups_if_those_of_any_run_are() -> None:
     board = merged([_run(A, _row("x", _values(1))), second])
     assert board.standings[0].by_group
     for name, seed in (("x", 1), ("y", 2)):
-        interval = stats.unit_interval(_values(seed), 0, 99, by_group=True)
+        interval = stats.unit_interval(_values(seed), by_group=True)
         assert _row_of(board, name).summary.metrics["correlation"] == interval
 
 
-def test_intervals_are_made_with_the_seed_of_the_first_run() -> None:
-    seeded = Resampling(5, 99)
-    second = _run(B, _row("y", _values(2), resampling=seeded), seed=5)
-    board = merged([_run(A, _row("x", _values(1))), second])
+def test_permutations_are_drawn_with_the_seed_of_the_first_run() -> None:
+    runs = [_run(run_id, _row(name, _values(place)), FLOOR, seed=seed) for run_id, name, place, seed in
+            ((A, "x", 1, 0), (B, "y", 2, 5))]  # fmt: skip
+    board = merged([dataclasses.replace(run, resamples=99) for run in runs])
+    pairs = [(by_unit(_row_of(board, a).scored), by_unit(_row_of(board, b).scored))
+             for a, b in (("x", "y"), ("x", "shuffled"), ("y", "shuffled"))]  # fmt: skip
+    seen = {(item.first, item.second): item.p_value for item in board.standings[0].comparisons}
+    expected = [item.p_value for item in stats.paired_differences(pairs, board.seed, 99)]
     assert board.seed == 0
-    interval = stats.unit_interval(_values(2), 0, 99, by_group=False)
-    assert _row_of(board, "y").summary.metrics["correlation"] == interval
-    assert _row_of(second, "y").summary.metrics["correlation"] != interval
+    assert sorted(seen.values()) == sorted(expected)
 
 
 # --------------------------------------------------------------------------------------------------------------- truths

@@ -57,8 +57,9 @@ def test_a_summary_counts_what_it_says() -> None:
     ]
     summary = summarise(KEY, Role.EXPLAINER, scored, FEW)
     assert (summary.explainer, summary.simulator, summary.role) == ("x", "all_at_once", Role.EXPLAINER)
-    assert (summary.units, summary.scored, summary.coverage) == (4, 3, 0.75)
-    assert summary.metrics["correlation"] == stats.mean_interval([0.5, 0.0, 0.1], 0, resamples=200)
+    assert (summary.units, summary.scored, summary.abstained, summary.coverage) == (4, 3, 1, 1.0)
+    scores = {a: 0.5, b: 0.0, d: 0.1}
+    assert summary.metrics["correlation"] == stats.unit_interval(scores, by_group=False)
     assert summary.metrics["ablation"].units == 1
     assert (summary.degenerate, summary.missing_tokens) == (1, 67)
     assert (summary.judgements, summary.missing_judgements) == (8, 2)
@@ -137,13 +138,7 @@ def _row(name: str, role: Role, values: Sequence[float], simulator: str = "s") -
 
 
 def _standing(*result_rows: ResultRow, by_group: bool = False) -> Standing:
-    return standing(
-        [row.summary for row in result_rows],
-        {row.key: by_unit(row.scored) for row in result_rows},
-        "s",
-        0.9,
-        Resampling(resamples=400, by_group=by_group),
-    )
+    return standing(result_rows, "s", 0.9, Resampling(resamples=400, by_group=by_group))
 
 
 def _values(mean: float, seed: int) -> list[float]:
@@ -165,10 +160,11 @@ def test_who_stands_on_a_board_and_is_compared_with_whom() -> None:
     assert board.ranks == {"good": RankRange(1, 1), "weak": RankRange(2, 2)}
     pairs = [(comparison.first, comparison.second) for comparison in board.comparisons]
     assert pairs == [("good", "weak"), ("good", "floor"), ("weak", "floor")]
-    p_values = [comparison.p_value for comparison in board.comparisons]
-    assert [comparison.corrected for comparison in board.comparisons] == stats.holm(p_values)
-    scores = [dict(zip(UNITS, values, strict=True)) for values in (good, weak)]
-    assert board.comparisons[0].difference == stats.paired_difference(*scores, 0, 400).interval
+    scores = {name: dict(zip(UNITS, values, strict=True))
+              for name, values in (("good", good), ("weak", weak), ("floor", floor))}  # fmt: skip
+    family = stats.paired_differences([(scores[first], scores[second]) for first, second in pairs], 0, 400)
+    assert [comparison.corrected for comparison in board.comparisons] == [item.corrected for item in family]
+    assert [comparison.difference for comparison in board.comparisons] == [item.interval for item in family]
     assert (board.simulator, board.metric, board.by_group) == ("s", "correlation", False)
     assert _standing(by_group=True).by_group
     assert _standing().comparisons == ()

@@ -363,3 +363,17 @@ def test_a_report_is_added_to_a_folder_and_a_disk_that_is_full_is_a_sentence(
     with pytest.raises(NeuroglossError, match="No space left"):
         write_report(tmp_path / "new", "audit", {"a": 2}, "")
     assert json.loads((tmp_path / "new" / "audit.json").read_text()) == {"a": 1}
+
+
+def test_a_run_that_takes_the_place_of_another_keeps_what_others_put_there(
+    tmp_path: Path, make_results: Callable[..., Results]
+) -> None:
+    folder = write_run(tmp_path, make_results(), "first")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "plots" / "deep").mkdir(parents=True)
+    (folder / "plots" / "deep" / "x.svg").write_text("mine")
+    (folder / "audit.md").write_text("of the earlier results")
+    assert write_run(tmp_path, make_results(), "second") == folder
+    assert (folder / "board.md").read_text() == "second"
+    assert (folder / "notes.txt").read_text() == (folder / "plots" / "deep" / "x.svg").read_text() == "mine"
+    assert not (folder / "audit.md").exists()

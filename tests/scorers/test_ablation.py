@@ -53,6 +53,7 @@ def test_effects_by_hand() -> None:
     result = figures(EFFECTS)
     expected = {"ablation": 0.625, "ablation_zero": 0.7, "ablation_resample": 0.25}  # 0.3 of 0.8, of 1.0 and of 0.4
     expected |= {"ablation_loss": 0.4, "loss_change": -0.005}  # 0.03 of 0.05, whatever the sign; the mean of two
+    expected |= {"divergence": 0.15, "divergence_mean": 0.4}
     assert dict(result.values) == pytest.approx(expected)
     assert set(expected) == set(FIGURES)
     assert result.missing == {}
@@ -74,7 +75,7 @@ def test_it_is_a_scorer_that_names_the_subject() -> None:
     assert isinstance(scorer, Scorer)
     info = scorer.describe()
     assert (info.name, info.identity) == ("ablation", Subject.identity)
-    assert [heading.metric for heading in info.headings] == ["ablation"]
+    assert [heading.metric for heading in info.headings] == ["ablation", "divergence", "divergence_mean"]
     assert scorer.score([]) == []
 
 
@@ -88,7 +89,7 @@ def test_scores_that_the_effects_do_not_give_are_missing_by_themselves() -> None
     alone = {way: [Effect(effect.divergence, NAN) for effect in effects] for way, effects in EFFECTS.items()}
     assert set(figures(alone).missing) == {"ablation_loss", "loss_change"}
     nothing = figures({way: [Effect(0.0, 0.0)] * 2 for way in Way})
-    assert set(nothing.missing) == set(FIGURES) - {"loss_change"}
+    assert set(nothing.missing) == set(FIGURES) - {"loss_change", "divergence", "divergence_mean"}
     assert all("undefined" in reason for reason in nothing.missing.values())
 
 

@@ -57,16 +57,27 @@ def test_every_metric_is_pooled_over_its_own_tokens(simulated: list[SimulatedExc
         real, raw, calibrated = _pooled(simulated, kind)
         for metric in (scores.correlation, scores.spearman, scores.cosine):
             expected[metric.__name__ + sample] = metric(real, raw, weights)
-        for metric in (scores.auroc, scores.auprc):
+        expected[f"correlation_clipped{sample}"] = scores.correlation(real.clip(0), raw.clip(0), weights)
+        for metric in (scores.auroc, scores.auprc, scores.auprc_balanced):
             expected[metric.__name__ + sample] = metric(real >= threshold, raw, weights)
         for metric in (scores.r2_uncentred, scores.abs_dev, scores.explained_variance):
             expected[metric.__name__ + sample] = metric(real, calibrated, weights)
         expected[f"f1{sample}"] = scores.f1(real >= threshold, calibrated >= threshold, weights)
+    real, *_ = _pooled(simulated)
+    expected["correlation_ceiling"] = scores.correlation(real, np.floor(10 * real.clip(0) / real.max()))
     assert result.values == pytest.approx(expected)
     assert set(expected) == set(METRICS)
     assert len(set(result.values.values())) == len(METRICS)  # none stands in for another
     assert (result.tokens, result.missing_tokens) == (40, 0)
     assert (result.degenerate, result.missing) == ((), {})
+
+
+def test_what_lies_below_0_counts_for_the_headline_and_not_for_the_clipped_one(excerpt: Make) -> None:
+    """A simulation that has all of the positive side right loses by the other side, which no level shows."""
+    result = panel.score([excerpt([4, 0, -4, -2], [10, 0, 0, 0]), excerpt([0, 2, -3, -1], [0, 5, 0, 0], RANDOM)]).values
+    assert result["correlation_clipped"] == pytest.approx(1.0)
+    assert result["correlation"] == pytest.approx(result["correlation_ceiling"])
+    assert result["correlation_ceiling"] < 0.9
 
 
 @pytest.mark.parametrize("level", [1, 5, 10])
@@ -81,7 +92,7 @@ def test_a_token_is_active_from_the_stated_level_of_the_largest_activation_on(ex
 def test_a_neuron_that_never_fires_has_no_active_token(excerpt: Make) -> None:
     result = panel.score([excerpt([-3, -1], [1, 2]), excerpt([-2, -5], [1, 2], RANDOM)])
     assert {name for name in result.missing if "fires" in result.missing[name]} == {
-        metric + sample for metric in ("auroc", "auprc", "f1") for sample in SAMPLES
+        metric + sample for metric in ("auroc", "auprc", "auprc_balanced", "f1") for sample in SAMPLES
     }
 
 
@@ -131,14 +142,20 @@ def test_constant_input_is_0_and_flagged(excerpt: Make) -> None:
     result = panel.score([excerpt([1, 2, 4], [1, 2, 3]), excerpt([0, 0, 0], [0, 2, 1], RANDOM)])
     assert result.values["correlation_random"] == 0.0
     assert result.values["spearman_random"] == result.values["cosine_random"] == 0.0
-    assert result.degenerate == ("correlation_random", "spearman_random", "cosine_random")
+    names = ("correlation_random", "spearman_random", "cosine_random", "correlation_clipped_random")
+    assert result.degenerate == names
     assert result.values["correlation"] > 0
 
 
 def test_undefined_scores_are_named_and_have_no_value(excerpt: Make) -> None:
     result = panel.score([excerpt([0, 0], [1, 2]), excerpt([0, 0], [3, 4], RANDOM)])
     assert set(result.missing) == set(METRICS) - {
-        metric + sample for metric in ("correlation", "spearman", "cosine") for sample in SAMPLES
+        "correlation_ceiling",
+        *(
+            metric + sample
+            for metric in ("correlation", "correlation_clipped", "spearman", "cosine")
+            for sample in SAMPLES
+        ),
     }
     assert not set(result.missing) & set(result.values)
     assert all("undefined" in reason for reason in result.missing.values())

@@ -575,3 +575,42 @@ def test_a_hub_that_refuses_or_is_out_of_reach_is_one_sentence(
     assert TOKEN not in str(refused.value)
     assert "\n" not in str(refused.value)
     assert (folder / "dataset" / "README.md").is_file()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "data/scores/mine.parquet", "data/README.md"])
+def test_a_folder_that_holds_anything_else_is_left_as_it_is(results: Results, tmp_path: Path, name: str) -> None:
+    folder, target = written(results, tmp_path / "runs"), tmp_path / "copy"
+    settings = PublishSettings(to="folder", folder=str(target))
+    dataset.publish(folder, settings)
+    (target / name).write_text("mine")
+    for work in (lambda: dataset.check(settings), lambda: dataset.publish(folder, settings)):
+        with pytest.raises(NeuroglossError, match="holds something else"):
+            work()
+    assert (target / name).read_text() == "mine"
+
+
+def test_a_run_json_alone_gives_nobody_leave_to_replace_a_folder(results: Results, tmp_path: Path) -> None:
+    folder, target = written(results, tmp_path / "runs"), tmp_path / "thesis"
+    target.mkdir()
+    for name, text in {"run.json": "{}", "thesis.tex": "years of work"}.items():
+        (target / name).write_text(text)
+    settings = PublishSettings(to="folder", folder=str(target))
+    with pytest.raises(NeuroglossError, match="holds something else"):
+        dataset.publish(folder, settings)
+    (target / "thesis.tex").unlink()
+    with pytest.raises(NeuroglossError, match="holds something else"):
+        dataset.publish(folder, settings)
+    (target / "run.json").unlink()
+    (target / "link").symlink_to("/etc")
+    with pytest.raises(NeuroglossError, match="holds something else"):
+        dataset.publish(folder, settings)
+
+
+def test_a_file_of_ours_that_was_changed_is_not_replaced(results: Results, tmp_path: Path) -> None:
+    folder, target = written(results, tmp_path / "runs"), tmp_path / "copy"
+    settings = PublishSettings(to="folder", folder=str(target))
+    dataset.publish(folder, settings)
+    with (target / "README.md").open("a") as card:
+        card.write("my own words")
+    with pytest.raises(NeuroglossError, match="holds something else, or files that were changed"):
+        dataset.publish(folder, settings)

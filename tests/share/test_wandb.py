@@ -202,8 +202,8 @@ def test_tables_keep_missing_cells_empty(results: Results) -> None:
         ("table", "table", "", "ceiling", "lookup"),
     ]
     assert (rows[0]["correlation"], rows[0]["correlation/low"], rows[0]["ablation"]) == (0.5, None, None)
-    assert (rows[0]["tokens"], rows[0]["usd"], rows[0]["coverage"]) == (12, 0.25, 0.5)
-    assert (rows[1]["ablation"], rows[1]["ablation/high"]) == (0.1, 0.1)
+    assert (rows[0]["tokens"], rows[0]["usd"], rows[0]["coverage"]) == (12, 0.25, 1.0)
+    assert (rows[1]["ablation"], rows[1]["ablation/high"]) == (0.1, None)
 
 
 def test_a_run_of_puzzles_has_a_row_for_each_simulator(puzzle_results: Callable[..., Results]) -> None:

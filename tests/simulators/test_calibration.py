@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -151,12 +152,35 @@ def test_excerpts_are_pooled_without_leading_and_missing_tokens() -> None:
     excerpts = [_excerpt((500, 1, 3), leading=1), _excerpt((5, 7, 70)), _excerpt((8, 9))]
     simulations = [Simulation((9, 0, 1)), Simulation((2, 3, math.nan)), Simulation(())]
     line = calibration.fit_excerpts(excerpts, simulations)
-    assert line == calibration.fit([1, 3, 5, 7], [0, 1, 2, 3])
     assert line is not None
+    assert line == replace(calibration.fit([1, 3, 5, 7], [0, 1, 2, 3]), error=line.error)
+    assert line.error == pytest.approx(0.0, abs=1e-12)  # the points lie on a line
     assert (line.slope, line.intercept) == pytest.approx((2.0, 1.0))
     for method in BENT:
         bent = calibration.fit_excerpts(excerpts, simulations, method)
         assert bent == calibration.fit([1, 3, 5, 7], [0, 1, 2, 3], method)
+
+
+def test_the_slope_of_a_few_excerpts_is_shrunk_by_its_error_over_excerpts() -> None:
+    excerpts = [_excerpt((0, 4)), _excerpt((1, 1)), _excerpt((0, 8))]
+    simulations = [Simulation((0, 2)), Simulation((0, 2)), Simulation((0, 2))]
+    line = calibration.fit_excerpts(excerpts, simulations)
+    assert line is not None
+    # slope 2, mean 7/3; sums of (s - 1) e by excerpt: 1/3 - 1/3, -2/3 - 10/3, 1/3 + 11/3, so 0, -4, 4
+    error = math.sqrt(3 / 2 * (0 + 16 + 16)) / 6
+    assert line.error == pytest.approx(error)
+    assert line.slope == pytest.approx(2 * (1 - (error / 2) ** 2))
+    assert calibration.apply(line, [1.0])[0] == pytest.approx(7 / 3)  # it still passes through the means
+    alone = calibration.fit_excerpts(excerpts[:1], simulations[:1])
+    assert alone == calibration.fit([0, 4], [0, 2])  # of one excerpt nothing is known of others
+
+
+def test_a_slope_within_its_error_is_0() -> None:
+    excerpts = [_excerpt((0, 9)), _excerpt((0, -7))]
+    line = calibration.fit_excerpts(excerpts, [Simulation((0, 1))] * 2)
+    assert line is not None
+    assert (line.slope, line.clipped) == (0.0, False)
+    assert line.intercept == pytest.approx(0.5)
 
 
 def test_nothing_simulated_is_no_calibration() -> None:

@@ -168,7 +168,10 @@ def test_simulators_that_say_the_same_agree_in_everything(compare: Compare) -> N
 
 
 def test_the_figures_are_those_of_the_first_code_that_compared_simulators(compare: Compare) -> None:
-    """The file holds what version 0.1.0 made of these runs, to the last digit that JSON has."""
+    """The file holds what version 0.1.0 made of these runs, to the last digit that JSON has.
+
+    Intervals are those of :func:`harness.stats.mean_ends` since, and explained variance is a median.
+    """
     comparison = compare(_run("one", _same), _run("other", _noisy, levels=10))
     figures = json.loads(Path(__file__).with_name("agreement_figures.json").read_text())
     rows = [

@@ -104,3 +104,16 @@ def test_a_fresh_scorer_is_built_each_time() -> None:
 
 def test_repeats_are_named() -> None:
     assert retest.repeat_name(2) == "repeat 2"
+
+
+def test_the_interval_of_a_reliability_is_that_of_f() -> None:
+    rng = np.random.default_rng(2)
+    held = []
+    for _ in range(400):  # a true reliability of one half
+        units = rng.normal(size=(12, 1))
+        interval = retest.reliability_interval(units + rng.normal(size=(12, 2)))
+        held.append(interval.low <= 0.5 <= interval.high)
+    assert 0.92 <= np.mean(held) <= 0.98
+    same = retest.reliability_interval(np.array([[1.0, 1.0], [2.0, 2.0]]))
+    assert (same.mean, same.low, same.high) == (1.0, 1.0, 1.0)
+    assert math.isnan(retest.reliability_interval(np.zeros((3, 2))).low)

@@ -44,8 +44,8 @@ class Coordinates:
     is_fixed: bool = True
     digest: str = ""
 
-    def units(self, model: PartialModel) -> tuple[int, ...]:
-        return (0, *(COUNT,) * (model.depth - 1))
+    def units(self, model: PartialModel) -> UnitLayout:
+        return UnitLayout(self.letters, self.noun, (0, *(COUNT,) * (model.depth - 1)))
 
     def layers(self, _: PartialModel, place: int) -> range:
         return range(place, place + 1)
@@ -159,3 +159,19 @@ def test_a_layout_counts_place_by_place() -> None:
         layout.at(5)
     assert str(UnitLayout("R", "coordinate", (2, 2))) == "2 layers of 2 coordinates: L0R0 to L1R1"
     assert str(UnitLayout("R", "coordinate", (0, 0))) == "no coordinates"
+
+
+def test_named_units_of_a_layout_have_a_place_that_they_do_not_say() -> None:
+    layout = UnitLayout("direction", "direction", (0, 2, 1), ("cat", "dog", "sea"))
+    units = list(map(layout.at, range(3)))
+    assert list(map(str, units)) == ["direction:cat", "direction:dog", "direction:sea"]
+    assert list(map(layout.address, units)) == [(1, 0), (1, 1), (2, 0)]
+    assert [layout.of_place(place, range(width)) for place, width in enumerate(layout.widths)] == [
+        (),
+        tuple(units[:2]),
+        tuple(units[2:]),
+    ]
+    assert all(unit in layout for unit in units)
+    others = (Unit("direction", name="sun"), Unit("circuit", name="cat"), Unit("direction", 1, 0))
+    assert not any(unit in layout for unit in others)
+    assert str(layout) == "3 directions: direction:cat to direction:sea"

@@ -50,7 +50,7 @@ def test_what_was_put_there_is_read(partial: PartialModel) -> None:
 
 
 def test_every_layer_has_as_many(partial: PartialModel) -> None:
-    widths = NEURONS.units(partial)
+    widths = NEURONS.units(partial).widths
     assert len(widths) == partial.depth == 3
     assert len(set(widths)) == 1
     assert NEURONS.layers(partial, 1) == range(1, 2)

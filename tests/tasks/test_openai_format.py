@@ -151,7 +151,7 @@ def test_what_is_wrong_is_said_with_the_file(tmp_path: Path) -> None:
     with pytest.raises(NeuroglossError, match=r"1\.json is of neuron L3N7, as another file is"):
         openai_format.read([files(tmp_path, example(), example())])
     (tmp_path / "0.json").write_text("[1, 2")
-    with pytest.raises(NeuroglossError, match=r"0\.json is no neuron record in JSON"):
+    with pytest.raises(NeuroglossError, match=r"0\.json cannot be read as JSON"):
         openai_format.read([tmp_path])
     with pytest.raises(NeuroglossError, match=r"there is no \.json file to import"):
         openai_format.read([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from harness import weights
 from harness.models.tuned.network import LEVELS, Architecture, TunedNetwork
 from harness.models.tuned.text import Tokenizer
 from harness.training.examples import IGNORED, Examples
+from harness.training.scenes import Scenes
 from harness.training.train import Batches, Trainer, Training, expected, loss_of, rate
+from harness.training.voices import Voices
 from harness.types import NeuroglossError
 
 TRAINING = Training(steps=6, units=2, warmup=2, checkpoint_every=3, learning_rate=1e-2)
@@ -25,18 +28,40 @@ def network(base: Path) -> TunedNetwork:
     )
 
 
+def batches(examples: Examples, training: Training = TRAINING) -> Batches:
+    return Batches(examples, training, examples.tokenizer.pieces, Voices(examples, Scenes()))
+
+
 def test_a_batch_is_the_same_whenever_it_is_made(examples: Examples) -> None:
-    one, other = Batches(examples, TRAINING)[4], Batches(examples, TRAINING)[4]
-    assert one.explanations == other.explanations
-    assert one.texts == other.texts
-    assert torch.equal(one.levels, other.levels)
-    assert not torch.equal(one.levels, Batches(examples, TRAINING)[5].levels)
+    (first,), (second,) = batches(examples)[4], batches(examples)[4]
+    assert torch.equal(first.explanations.ids, second.explanations.ids)
+    assert torch.equal(first.texts.ids, second.texts.ids)
+    assert torch.equal(first.levels, second.levels)
+    assert not torch.equal(first.levels, batches(examples)[5][0].levels)
+
+
+def test_a_block_is_sorted_by_the_length_of_explanations(examples: Examples) -> None:
+    block = batches(examples, replace(TRAINING, block=3, voiced=0.5))[0]
+    longest = sorted(batch.explanations.lengths.max().item() for batch in block)
+    shortest = sorted(batch.explanations.lengths.min().item() for batch in block)
+    assert len(block) == 3
+    assert longest[0] < longest[-1]
+    assert shortest[0] <= shortest[-1]
+
+
+def test_training_ends_when_its_time_is_over(examples: Examples, tiny_llama: Path, tmp_path: Path) -> None:
+    hurried = replace(TRAINING, steps=10_000, seconds=0.5)
+    trainer = Trainer(network(tiny_llama), hurried, tmp_path, "these")
+    trainer.run(batches(examples, hurried))
+    assert 0 < trainer.step < 10_000
+    assert (tmp_path / "checkpoint.safetensors").is_file()
 
 
 def test_both_explanations_of_a_unit_are_read_on_the_same_texts(examples: Examples) -> None:
     for step in range(5):
-        batch = Batches(examples, TRAINING)[step]
-        texts = [[column for row, column in batch.pairs if row == group] for group in range(len(batch.explanations))]
+        (batch,) = batches(examples)[step]
+        pairs, groups = batch.pairs.tolist(), range(len(batch.explanations.ids))
+        texts = [[column for row, column in pairs if row == group] for group in groups]
         for first, second in zip(texts[::2], texts[1::2], strict=True):
             assert first == second
 
@@ -45,16 +70,16 @@ def test_training_that_was_stopped_ends_as_training_that_was_not(
     examples: Examples, tiny_llama: Path, tmp_path: Path
 ) -> None:
     whole = Trainer(network(tiny_llama), TRAINING, tmp_path / "whole", "these")
-    whole.run(Batches(examples, TRAINING))
+    whole.run(batches(examples))
     stopped = Trainer(network(tiny_llama), TRAINING, tmp_path / "stopped", "these")
 
     def stop(step: int) -> dict[str, float]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stopped.run(Batches(examples, TRAINING), stop)
+        stopped.run(batches(examples), stop)
     gone_on = Trainer(network(tiny_llama), TRAINING, tmp_path / "stopped", "these")
-    gone_on.run(Batches(examples, TRAINING))
+    gone_on.run(batches(examples))
     assert gone_on.step == whole.step == 6
     for name, tensor in whole.network.trained().items():
         assert torch.equal(tensor, gone_on.network.trained()[name]), name
@@ -62,7 +87,7 @@ def test_training_that_was_stopped_ends_as_training_that_was_not(
 
 def test_training_changes_the_additions_and_not_the_base(examples: Examples, tiny_llama: Path, tmp_path: Path) -> None:
     before, trainer = network(tiny_llama), Trainer(network(tiny_llama), TRAINING, tmp_path, "these")
-    trainer.run(Batches(examples, TRAINING))
+    trainer.run(batches(examples))
     changed = {
         name
         for (name, one), (_, other) in zip(before.named_parameters(), trainer.network.named_parameters(), strict=True)
@@ -99,7 +124,6 @@ def test_the_learning_rate_rises_and_falls() -> None:
 def test_a_training_with_other_settings_is_not_gone_on_with(
     tiny_llama: Path, examples: Examples, tmp_path: Path
 ) -> None:
-    batches = Batches(examples, TRAINING)
-    Trainer(network(tiny_llama), TRAINING, tmp_path, "these").run(batches)
+    Trainer(network(tiny_llama), TRAINING, tmp_path, "these").run(batches(examples))
     with pytest.raises(NeuroglossError, match="with other settings; name another folder"):
-        Trainer(network(tiny_llama), TRAINING, tmp_path, "others").run(batches)
+        Trainer(network(tiny_llama), TRAINING, tmp_path, "others").run(batches(examples))

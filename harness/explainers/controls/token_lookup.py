@@ -1,4 +1,4 @@
-"""A table of the mean activation by token: a ceiling for explanations that look at single tokens."""
+"""A table of the mean activation by token: a method without words, which looks at single tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TokenLookup:
     """
 
     minimum_count: int = 3
-    role: Role = field(default=Role.CEILING, init=False)
+    role: Role = field(default=Role.TABLE, init=False)
     table_key: TableKey = field(default=TableKey.TOKEN, init=False)
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+import io
 import re
 import zlib
 from abc import ABC, abstractmethod
@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.guards import reading
 from harness.types import Evidence, Explanation, NeuroglossError, Outcome, Role, Unit, utf8
+
+MOST_BYTES = 1 << 30
+"""Bytes of a file of explanations, unpacked."""
 
 
 @dataclass(eq=False)
@@ -50,8 +54,7 @@ def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         NeuroglossError: the file cannot be read, or a line is not a JSON object; the message names it.
     """
     try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+        text = _content(path).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise NeuroglossError(f"{path} cannot be read as JSON lines in UTF-8 ({error}); check the file.") from error
     for number, line in enumerate(text.split("\n"), start=1):
@@ -59,11 +62,23 @@ def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{path}, line {number}", _object(line, f"{path}, line {number}")
 
 
+def _content(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked: no more of them than a file may have."""
+    content = reading.bytes_of(path, MOST_BYTES)
+    if path.suffix != ".gz":
+        return content
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        unpacked = file.read(MOST_BYTES + 1)
+    if len(unpacked) > MOST_BYTES:
+        raise NeuroglossError(f"{path} unpacks to more than {MOST_BYTES:,} bytes; give its explanations in parts.")
+    return unpacked
+
+
 def _object(line: str, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise NeuroglossError(f"{where}: this is not JSON ({error}).") from error
+        row = reading.parsed_json(line, where, with_nan=True)  # scores that nobody could compute
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{where}: this is not JSON ({error})") from error
     if not isinstance(row, dict):
         raise NeuroglossError(f"{where}: a line must be a JSON object.")
     return row

@@ -52,7 +52,8 @@ class Neuronpedia(Imported):
         for path in files(Path(self.path)):
             for where, row in lines(path):
                 layer, text = str(required(row, ("layer",), where)), required(row, ("description",), where)
-                number = layer.removesuffix(self.source) if layer.endswith(self.source) else ""
+                is_of_source = isinstance(layer, str) and layer.endswith(self.source)
+                number = layer.removesuffix(self.source) if is_of_source else ""
                 kind = (row.get("typeName"), row.get("explanationModelName"))
                 if not number.isdecimal() or not self._matches(*kind):
                     yield None, f"layer {layer}, typeName {kind[0]}, explanationModelName {kind[1]}", ""

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.explainers.released.imported import lines
+from harness.guards.parquet import check_size
 from harness.types import Evidence, Explanation, NeuroglossError, Outcome, Role, Unit, utf8
 
 COLUMNS = ("neuron", "text", "annotator")
@@ -94,6 +95,7 @@ def _csv(path: Path) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
+    check_size(path)
     for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
         yield f"{path}, row {number}", row
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness.explainers.shared.cleaning import explanation_of
+from harness.explainers.shared.cleaning import explanation_of, is_copy
 from harness.models.prompts import Prompt, load
 from harness.types import (
     Candidate,
@@ -65,6 +65,7 @@ class Asking(ABC):
             raise NeuroglossError(f"temperature is {self.temperature}; write 0 or more.")
         self._prompt: Prompt = load(PROMPTS, self.prompt)
         self._lead_in = self._prompt.render("lead_in", {})
+        self._examples = [str(example.get("explanation", "")) for example in self._prompt.examples]
 
     @abstractmethod
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:
@@ -99,7 +100,7 @@ class Asking(ABC):
 
     def _explanation(self, evidence: Evidence, replies: Sequence[Completion]) -> Explanation:
         """Return the first candidate that is an explanation, with all candidates beside it."""
-        candidates = [Candidate(*self.parse(reply)) for reply in replies]
+        candidates = [self._candidate(reply) for reply in replies]
         first = first_good(candidates)
         return Explanation(
             unit=evidence.unit,
@@ -109,6 +110,12 @@ class Asking(ABC):
             usage=sum((reply.usage for reply in replies), Usage()),
             candidates=tuple(candidates) if len(candidates) > 1 else (),
         )
+
+    def _candidate(self, reply: Completion) -> Candidate:
+        """Return what a reply explains; one that repeats an example of the prompt explains nothing."""
+        text, outcome = self.parse(reply)
+        is_copied = outcome is Outcome.OK and is_copy(text, self._examples)
+        return Candidate(text, Outcome.COPIED if is_copied else outcome)
 
 
 def first_good(candidates: Sequence[Candidate]) -> Candidate:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from harness.types import Completion, Outcome, utf8
 
-VERSION = "cleaning-v1"
+VERSION = "cleaning-v2"
 """Raised with every change here that can alter the explanation of a reply; recorded in the results."""
 LONGEST = 2000
 """A reply of more characters than this, without the block of reasoning before it, is no explanation."""
@@ -47,6 +48,20 @@ def explanation_of(reply: Completion, lead_in: str = "") -> tuple[str, Outcome]:
     if not text.strip(" .…"):
         return text, Outcome.TRUNCATED if incomplete else Outcome.EMPTY
     return _up_to_its_last_sentence(text) if incomplete else (text, Outcome.OK)
+
+
+def is_copy(text: str, examples: Iterable[str]) -> bool:
+    """Return whether an explanation is that of a worked example of its own prompt, but for case and punctuation.
+
+    A weak model repeats what it was shown. Where the example happens to be true of the unit, the copy is still no
+    explanation of it.
+    """
+    words = _bare(text)
+    return bool(words) and words in set(map(_bare, examples))
+
+
+def _bare(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def _first_line(text: str) -> tuple[str, bool]:

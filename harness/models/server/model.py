@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import ipaddress
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Generic, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -27,8 +29,10 @@ import aiohttp
 import httpx2
 import openai
 
+from harness.guards import secrets
+from harness.guards.printing import plain, shortened
 from harness.models import store
-from harness.models.server import slots, traffic, wire
+from harness.models.server import bounds, slots, traffic, wire
 from harness.models.server.capabilities import (
     MOST_LEVELS,
     NO_ECHO,
@@ -55,10 +59,12 @@ from harness.types import (
 PROMPT, GENERATED, TEXT = "prompt", "generated", "text"
 PROBLEMS = {PROMPT: NO_ECHO, GENERATED: NO_LOGPROBS, TEXT: NO_SCHEMA}
 
+_OTHER_PROMPT = "use transport=generated, which reads what the model writes"
 _NO_KEY = "none"  # the client requires a key even if the server does not
 _UNFINISHED = {"add_generation_prompt": False, "continue_final_message": True}  # fields of vLLM: continue the last turn
 _TURN = 16  # upper bound on the tokens that a chat template adds to a turn
 
+_log = logging.getLogger(__name__)
 Reply = TypeVar("Reply")
 Prompt = TypeVar("Prompt", CompletionPrompt, SlottedPrompt)
 
@@ -126,6 +132,9 @@ class ServerModel:
         _check_choice("model.api", api, (CHAT, COMPLETIONS))
         _check_choice("model.transport", transport, (PROMPT, GENERATED, TEXT))
         _check_url(base_url)
+        secrets.watch(api_key_env)
+        if api_key_env is not None:
+            _warn_of_plain_http(base_url)
         for setting, value in (("timeout", timeout), ("attempts", attempts), ("concurrency", concurrency)):
             _check_positive(setting, value)
         for setting, limit in (("requests_per_minute", requests_per_minute), ("tokens_per_minute", tokens_per_minute)):
@@ -312,8 +321,10 @@ class ServerModel:
         def read(answer: Answer, usage: Usage) -> LevelReading:
             if answer.prompt is None:
                 _positions(answer)
-            positions = slots.positions_of_prompt(answer, prompt) or [None] * len(prompt.parts)
-            return slots.reading(positions, prompt.levels, usage)
+            positions = slots.positions_of_prompt(answer, prompt)
+            if positions is None and answer.outcome is not Outcome.REFUSED:
+                raise FailedAttempt("log-probabilities of another prompt, or of a part of it", remedy=_OTHER_PROMPT)
+            return slots.reading(positions or [None] * len(prompt.parts), prompt.levels, usage)
 
         return self._job(self.api, conversation, 1, {"temperature": 0.0, **fields}, read)
 
@@ -431,9 +442,11 @@ class ServerModel:
         try:
             return await client.post(wire.PATHS[job.api], cast_to=object, body=dict(job.body))
         except (openai.APIConnectionError, aiohttp.ClientError) as error:
-            raise FailedAttempt(
-                f"no connection, or one that breaks off ({_first_cause(error)})", remedy=LATER
-            ) from error
+            cause = _first_cause(error)
+            if isinstance(cause, bounds.BoundError):
+                raise FailedAttempt(str(cause), remedy="check model.base_url") from error
+            reason = f"no connection, or one that breaks off ({type(cause).__name__})"
+            raise FailedAttempt(reason, remedy=LATER) from error
         except openai.APIStatusError as error:
             refusal = wire.refusal(error.status_code, error.body)
             if refusal is not None:
@@ -443,11 +456,11 @@ class ServerModel:
             raise FailedAttempt(f"a reply that is no JSON ({error})", remedy=LATER) from error
 
     def _check_model(self, document: object) -> None:
-        """Refuse the reply of another model: neither name contains the other."""
-        actual, expected = wire.model_named(document).lower(), (self.answers_as or self.name).lower()
-        if actual and actual not in expected and expected not in actual:
+        """Refuse the reply of another model."""
+        actual = wire.model_named(document)
+        if actual and not bounds.is_name_of(actual, self.answers_as or self.name):
             raise FailedAttempt(
-                f"replies of the model {wire.model_named(document)!r} in place of {self.name!r}",
+                f"replies of the model {shortened(repr(actual))} in place of {self.name!r}",
                 remedy="set model.answers_as to that name if it is the same model",
             )
 
@@ -471,7 +484,11 @@ class ServerModel:
             organization="",
             project="",
             http_client=openai.DefaultAioHttpClient(
-                timeout=None, limits=httpx2.Limits(max_connections=self.rules.concurrency)
+                timeout=None,
+                limits=httpx2.Limits(max_connections=self.rules.concurrency),
+                follow_redirects=False,  # a prompt goes to the host that the config names, and to no other
+                headers=bounds.HEADERS,
+                event_hooks={"response": [bounds.bounded]},
             ),
         )
 
@@ -523,11 +540,11 @@ def _texts(prompt: CompletionPrompt | SlottedPrompt) -> tuple[str, ...]:
     return texts + prompt.parts if isinstance(prompt, SlottedPrompt) else texts
 
 
-def _first_cause(error: BaseException) -> str:
-    """Return the name of the root cause: the client mislabels some of aiohttp's errors."""
+def _first_cause(error: BaseException) -> BaseException:
+    """Return the root cause: the client mislabels some of aiohttp's errors."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return type(error).__name__
+    return error
 
 
 def _tokens(usage: Usage) -> int:
@@ -557,6 +574,21 @@ def _check_url(url: str) -> None:
         valid = False
     if not valid or any(character.isspace() for character in url):
         raise NeuroglossError(f"model.base_url is {url!r}; write an address such as http://localhost:8000/v1.")
+
+
+@cache
+def _warn_of_plain_http(url: str) -> None:
+    """Warn, once, that a key would travel for all to read."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        _log.warning("the key goes to %s over plain http, where others can read it; write https.", plain(url))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _limits(max_tokens_field: str) -> tuple[str, ...]:

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.models.prompts import load
-from harness.models.server.wire import UNREADABLE, Answer, Position, plain_text, valid
+from harness.models.server.wire import UNREADABLE, Answer, FailedAttempt, Position, plain_text, valid
 from harness.types import LevelReading, Message, NeuroglossError, SlottedPrompt, Usage
 
 PROMPTS = Path(__file__).parent / "prompts"
+MOST_MASS = 1.02
+"""The most that the probabilities of the tokens at one place may add up to: 1, and what rounding adds to it."""
 FILES = ("one_level-v1", "copied_lines-v1")
 
 _EXAMPLE_LINE = re.compile(r"(|.*\D)(\d+)", re.DOTALL)
@@ -269,6 +271,8 @@ def reading(positions: Sequence[Position | None], levels: int, usage: Usage) -> 
         levels: number of levels.
         usage: the usage of the request.
     """
+    for position in positions:
+        _check_mass(position)
     masses = [_masses(position, levels) for position in positions]
     totals = [
         math.nan if position is None else sum(mass.values()) for position, mass in zip(positions, masses, strict=True)
@@ -308,6 +312,13 @@ def _json_level(row: Any, line: str, levels: int) -> int | None:
         return None
     level = row.get("level")
     return level if type(level) is int and 0 <= level < levels else None
+
+
+def _check_mass(position: Position | None) -> None:
+    """Refuse log-probabilities that cannot all be true."""
+    mass = sum(math.exp(logprob) for _, logprob in position.top) if position else 0.0
+    if mass > MOST_MASS:
+        raise FailedAttempt(f"probabilities that add up to {mass:.3g} at one place")
 
 
 def _masses(position: Position | None, levels: int) -> dict[int, float]:

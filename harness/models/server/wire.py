@@ -6,11 +6,14 @@ the reason; it never becomes an empty answer or a zero.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from harness.guards.printing import shortened
+from harness.guards.secrets import scrubbed
 from harness.models.server.pace import retry_after_seconds
 from harness.types import Message, NeuroglossError, Outcome, Usage
 
@@ -23,6 +26,9 @@ UNREADABLE = "\ufffd".encode()
 
 LATER = "replies that have arrived are stored, so run again when the server is back"
 
+PATIENCE = 600.0
+"""Seconds that a request waits at most before another attempt, whatever the server asks for."""
+_log = logging.getLogger(__name__)
 _ENDLESS = 2**53  # tokens; a float represents every integer below it exactly
 _NEVER = -9000.0  # servers write -9999 for a token outside the likeliest, which is not a log-probability
 _CONGESTED = (408, 429, 504)
@@ -182,7 +188,7 @@ def _choice(document: Any, api: str) -> Answer:
         positions = _of_text(text, positions)
     rows = document.get("prompt_logprobs", first.get("prompt_logprobs"))
     prompt = None if rows is None else tuple(_prompt_position(row) for row in rows)
-    return Answer(text, _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
+    return Answer(scrubbed(text), _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
 
 
 def _text(content: object) -> str:
@@ -237,7 +243,11 @@ def _chat_position(entry: Mapping[str, Any]) -> Position:
 
 def _bytes(entry: Mapping[str, Any]) -> bytes:
     values = entry.get("bytes")
-    return bytes(values) if values is not None else _bytes_of(str(entry["token"]))
+    if values is None:
+        return _bytes_of(str(entry["token"]))
+    if not isinstance(values, list):
+        raise TypeError("the bytes of a token are no list")  # of a number, bytes() would make as many zeros
+    return bytes(values)
 
 
 def _text_position(token: str, logprob: float | None, top: Mapping[str, float] | None) -> Position:
@@ -316,8 +326,17 @@ def trouble(
         body: the body of the response, decoded if it is JSON.
         where: the model and its server, for the message.
     """
+    if 300 <= status < 400:
+        place = shortened(header("location") or "nowhere")
+        return NeuroglossError(
+            f"{where} answers with a redirect (status {status}, to {place}), and prompts go to no other address than "
+            "the config's; if that one is right, set model.base_url to it."
+        )
     if _field(body, "code") != _NO_CREDIT and (status in _TEMPORARY or (status >= 500 and status != 501)):
         wait = retry_after_seconds(header("retry-after"))
+        if wait is not None and wait > PATIENCE:
+            _log.warning("%s asks to wait %.3g s; the next attempt is made after %.0f s.", where, wait, PATIENCE)
+            wait = PATIENCE
         return FailedAttempt(f"status {status}", retry_after=wait, congested=status in _CONGESTED, remedy=LATER)
     sentence = f"{where} refuses the request (status {status}: {_message(body)}); {_remedy(status)}."
     if status in _REJECTED:
@@ -344,7 +363,7 @@ def _field(body: object, name: str) -> str:
 
 def _message(body: object) -> str:
     message = _error_of(body).get("message") or body or "no message"
-    return valid(" ".join(str(message).split())[:300])
+    return shortened(scrubbed(valid(str(message))), 300)
 
 
 def _error_of(body: object) -> Mapping[str, Any]:

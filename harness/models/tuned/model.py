@@ -54,6 +54,7 @@ class TunedModel:
 
     Args:
         adapter: the name of an adapter that ships with the package, or the path of a ``.safetensors`` file.
+        base: a local copy of the adapter's base model; None to find it by the name in the adapter's header.
         dtype: ``float32`` or ``bfloat16``.
         device: ``cpu``, ``cuda`` or ``mps``.
         batch_tokens: number of text tokens in one pass through the upper layers.
@@ -63,6 +64,7 @@ class TunedModel:
         self,
         adapter: str = "smollm2-simulator-v5",
         *,
+        base: str | None = None,
         dtype: str = "float32",
         device: str = "cpu",
         batch_tokens: int = 2048,
@@ -71,6 +73,7 @@ class TunedModel:
         if batch_tokens < 1:
             raise NeuroglossError(f"model.batch_tokens is {batch_tokens}; write 1 or more.")
         self.name = adapter
+        self.base = base
         self.dtype = dtype
         self.device = device
         self.batch_tokens = batch_tokens
@@ -83,9 +86,22 @@ class TunedModel:
     @cached_property
     def identity(self) -> Identity:
         """The base model and its adapter; no weights are loaded for it."""
-        base = weights.identify(self.adapter.base, None, self.dtype)
+        base = weights.identify(self.base_name, None, self.dtype)
         revision = hashlib.sha256(f"{base.revision} {self.adapter.digest}".encode()).hexdigest()
         return replace(base, name=self.name, revision=revision, backend="tuned", transport="head")
+
+    @cached_property
+    def base_name(self) -> str:
+        """The name by which the base model is found.
+
+        Raises:
+            NeuroglossError: the local copy is another model than the adapter was trained on.
+        """
+        if self.base is not None and self.adapter.base not in (self.base, weights.locate(self.base).name):
+            raise NeuroglossError(
+                f"model.base={self.base} is not {self.adapter.base}, which {self.name} was trained on; name that file."
+            )
+        return self.base or self.adapter.base
 
     def levels(self) -> int:
         """Return 11, for levels 0 to 10."""
@@ -122,7 +138,7 @@ class TunedModel:
     @cached_property
     def network(self) -> TunedNetwork:
         """The base model with the adapter merged into it, loaded."""
-        loaded = weights.load(self.adapter.base, dtype="float32", device="cpu")
+        loaded = weights.load(self.base_name, dtype="float32", device="cpu")
         architecture = self.adapter.architecture
         network = TunedNetwork(loaded.model.model, architecture, self.tokenizer.pieces if architecture.spelled else ())
         restore(network, self.adapter)
@@ -132,7 +148,7 @@ class TunedModel:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The base model's tokenizer, loaded."""
-        return Tokenizer.of(weights.load_tokenizer(self.adapter.base))
+        return Tokenizer.of(weights.load_tokenizer(self.base_name))
 
     def _batches(self, prompts: Sequence[SlottedPrompt]) -> Iterator[list[int]]:
         """Yield indices of the prompts of each pass, as many as a pass has room for.

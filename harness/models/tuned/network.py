@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness.models.tuned.spelling import Spelling
+from harness.models.tuned.spelling import Spelling, Spellings, spelled
 from harness.types import HIGHEST_LEVEL
 
 LEVELS = HIGHEST_LEVEL + 1
@@ -80,6 +80,29 @@ Pairs = Sequence[tuple[int, int]]
 """Explanations and texts that are read together: (index of the explanation, index of the text) for each pair."""
 
 
+@dataclass(frozen=True, eq=False)
+class Sequences:
+    """Token ids as the network takes them, which another process may prepare.
+
+    Attributes:
+        ids: [sequences, longest]; those past a sequence's end are 0.
+        lengths: number of tokens of each sequence [sequences].
+        spellings: of the tokens, if spelling is read.
+    """
+
+    ids: torch.Tensor
+    lengths: torch.Tensor
+    spellings: Spellings | None
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]], pieces: Sequence[str] | None) -> Sequences:
+        """Return sequences of token ids; ``pieces`` are the texts of tokens, or None if spelling is not read."""
+        longest = max(map(len, sequences))
+        ids = torch.tensor([[*tokens, *([0] * (longest - len(tokens)))] for tokens in sequences])
+        lengths = torch.tensor([len(tokens) for tokens in sequences])
+        return cls(ids, lengths, None if pieces is None else spelled(sequences, pieces))
+
+
 class Memory:
     """Keys and values of explanations by layer, in place of transformers' cache: texts attend to them.
 
@@ -132,23 +155,36 @@ class TunedNetwork(nn.Module):
 
     # ----------------------------------------------------------------------------------------------------- computing
 
-    def lower(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
+    @property
+    def pieces(self) -> Sequence[str] | None:
+        """The text of each token of the base model, if spelling is read."""
+        return None if self.spelling is None else self.spelling.pieces
+
+    def prepared(self, sequences: Sequence[Sequence[int]]) -> Sequences:
+        """Return token ids as :meth:`lower` takes them."""
+        return Sequences.of(sequences, self.pieces)
+
+    def lower(self, sequences: Sequence[Sequence[int]] | Sequences) -> torch.Tensor:
         """Return states after the lower layers [sequences, longest, width]; those past a sequence's end are padding."""
-        longest = max(map(len, sequences))
-        ids = torch.tensor([[*tokens, *([0] * (longest - len(tokens)))] for tokens in sequences], device=self._device)
-        states = self.base.embed_tokens(ids)
+        given = sequences if isinstance(sequences, Sequences) else self.prepared(sequences)
+        longest = given.ids.shape[1]
+        states = self.base.embed_tokens(given.ids.to(self._device))
         rotary = self.base.rotary_emb(states, torch.arange(longest, device=self._device)[None])
         first, joint = self.architecture.first, self.architecture.joint
         for layer in self._layers(0, first):
             states = _states(layer(states, attention_mask=None, position_embeddings=rotary))
         if self.spelling is not None:
-            states = states + self.spelling(sequences).to(states.dtype)
+            assert given.spellings is not None, "the sequences were prepared without the texts of the tokens"
+            states = states + self.spelling.vectors(given.spellings, len(given.ids)).to(states.dtype)
         for layer in self._layers(first, joint):
             states = _states(layer(states, attention_mask=None, position_embeddings=rotary))
         return states  # type: ignore[no-any-return]
 
     def forward(
-        self, explanations: Sequence[Sequence[int]], texts: Sequence[Sequence[int]], pairs: Pairs
+        self,
+        explanations: Sequence[Sequence[int]] | Sequences,
+        texts: Sequence[Sequence[int]] | Sequences,
+        pairs: Pairs | torch.Tensor,
     ) -> torch.Tensor:
         """Return logits of the levels [pairs, longest text, levels]; those past a text's end are padding.
 
@@ -157,9 +193,10 @@ class TunedNetwork(nn.Module):
             texts: token ids of each different text.
             pairs: the explanation and the text of each pair, as indices.
         """
-        explanation_states, text_states = self.lower(explanations), self.lower(texts)
-        rows, columns = torch.tensor(pairs, device=self._device).unbind(1)
-        lengths = torch.tensor([len(tokens) for tokens in explanations], device=self._device)
+        asked = explanations if isinstance(explanations, Sequences) else self.prepared(explanations)
+        explanation_states, text_states = self.lower(asked), self.lower(texts)
+        rows, columns = torch.as_tensor(pairs, device=self._device).unbind(1)
+        lengths = asked.lengths.to(self._device)
         memory = Memory()
         longest = explanation_states.shape[1]
         self._through(explanation_states, torch.arange(longest, device=self._device)[None], None, memory)

@@ -9,6 +9,7 @@ same way as texts, so that the network can match a letter in both.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
@@ -45,27 +46,45 @@ class Spelling(nn.Module):
 
     def forward(self, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
         """Return vectors [sequences, longest, width]; 0 if the token ends no word, and past a sequence's end."""
-        longest = max(map(len, sequences))
-        padded = [[*self._words(tokens), *[""] * (longest - len(tokens))] for tokens in sequences]
-        word_features = [features(word) for words in padded for word in words]
-        offsets = [0, *accumulate(map(len, word_features))][:-1]
+        return self.vectors(spelled(sequences, self.pieces), len(sequences))
+
+    def vectors(self, spellings: Spellings, sequences: int) -> torch.Tensor:
+        """Return the vectors [sequences, longest, width] of spellings."""
         device = self.embedded.device
         bags = nn.functional.embedding_bag(
-            torch.tensor([feature for group in word_features for feature in group], dtype=torch.long, device=device),
-            self.embedded,
-            torch.tensor(offsets, device=device),
-            mode="sum",
+            spellings.features.to(device), self.embedded, spellings.offsets.to(device), mode="sum"
         )
         vectors = nn.functional.linear(nn.functional.gelu(bags), self.out)
-        return vectors.view(len(sequences), longest, -1)
+        return vectors.view(sequences, -1, self.out.shape[0])
 
-    def _words(self, ids: Sequence[int]) -> Iterator[str]:
-        """Yield for each token its word up to the token's end; empty if the token ends with no letter or digit."""
-        word = ""
-        for token_id in ids:
-            end = _word_end(self.pieces[token_id])
-            word = (word + end if end == self.pieces[token_id] else end)[:_READ]
-            yield word
+
+@dataclass(frozen=True, eq=False)
+class Spellings:
+    """Features of the words of padded sequences, one after the other, and where those of each token begin."""
+
+    features: torch.Tensor
+    offsets: torch.Tensor
+
+
+def spelled(sequences: Sequence[Sequence[int]], pieces: Sequence[str]) -> Spellings:
+    """Return the spellings of token ids, each sequence padded to the longest; ``pieces`` are the texts of tokens."""
+    longest = max(map(len, sequences))
+    padded = [[*_words(tokens, pieces), *[""] * (longest - len(tokens))] for tokens in sequences]
+    word_features = [features(word) for words in padded for word in words]
+    offsets = [0, *accumulate(map(len, word_features))][:-1]
+    return Spellings(
+        torch.tensor([feature for group in word_features for feature in group], dtype=torch.long),
+        torch.tensor(offsets),
+    )
+
+
+def _words(ids: Sequence[int], pieces: Sequence[str]) -> Iterator[str]:
+    """Yield for each token its word up to the token's end; empty if the token ends with no letter or digit."""
+    word = ""
+    for token_id in ids:
+        end = _word_end(pieces[token_id])
+        word = (word + end if end == pieces[token_id] else end)[:_READ]
+        yield word
 
 
 @lru_cache(maxsize=2**16)

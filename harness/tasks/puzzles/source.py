@@ -1,7 +1,9 @@
-"""Compiler of a source of puzzles: texts become tokens, and a rule computes their levels.
+"""Compiler of a source of puzzles: texts become tokens, and a rule or marks in the texts give their levels.
 
 The source is a YAML list of ``{name, class, explanation, false_explanations, near, rule, pair, texts}``. The first
-``near`` false explanations are near misses, the others are unrelated to the explanation. No level is typed by hand.
+``near`` false explanations are near misses, the others are unrelated to the explanation. A puzzle with a ``rule``
+(:mod:`harness.tasks.puzzles.rules`) has plain texts; one without has marked texts (:mod:`harness.tasks.puzzles.marks`).
+Other keys are for other readers, for example :mod:`harness.tasks.puzzles.wordings`.
 """
 
 from __future__ import annotations
@@ -13,19 +15,22 @@ from typing import Any
 
 import yaml
 
-from harness.tasks.puzzles import rules
+from harness.tasks.puzzles import marks, rules
 from harness.types import NeuroglossError, Puzzle, PuzzleText, ToldExplanation, Validity
 
-CLASSES = ("lexical", "morphological", "contextual", "semantic", "positional", "compound", "sentence")
-"""Classes of rules: by the word, its form, the words before it, its meaning, its place, several of these, the whole
-sentence."""
+CLASSES = (
+    *("lexical", "morphological", "contextual", "semantic", "positional", "compound", "sentence"),
+    *("sense", "role", "discourse", "number", "format", "language", "prediction", "code"),
+)
+"""Classes of what fires: by the word, its form, the words before it, its meaning, its place, several of these, the
+whole sentence; one sense of a word, a part of the sentence, a part of the conversation, a kind of number, a form of
+writing, another language, what comes next, a part of a program."""
 _KEYS = {
     "name": str,
     "class": str,
     "explanation": str,
     "false_explanations": list,
     "near": int,
-    "rule": dict,
     "texts": list,
 }
 
@@ -36,37 +41,42 @@ def read(path: Path) -> tuple[Puzzle, ...]:
     Raises:
         NeuroglossError: the file cannot be read, or a puzzle in it is invalid; the puzzle is named.
     """
-    try:
-        items = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"{path} cannot be read as YAML: {error}.") from error
-    if not isinstance(items, list) or not items:
-        raise NeuroglossError(f"{path} holds no list of puzzles.")
-    puzzles = tuple(compiled(item, f"{path}, puzzle {number}") for number, item in enumerate(items, start=1))
+    puzzles = tuple(compiled(item, f"{path}, puzzle {number}") for number, item in enumerate(items(path), start=1))
     _check_names(puzzles, path)
     return puzzles
 
 
-def compiled(item: Mapping[str, Any], where: str) -> Puzzle:
-    """Return the puzzle of one item of a source, with the levels that its rule gives to its texts.
+def items(path: Path) -> list[Any]:
+    """Return the items of a source as YAML has them, unchecked.
 
     Raises:
-        NeuroglossError: a key is missing or of the wrong type, the rule is invalid, or it applies to nothing in one
+        NeuroglossError: the file cannot be read, or is no list.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise NeuroglossError(f"{path} cannot be read as YAML: {error}.") from error
+    if not isinstance(document, list) or not document:
+        raise NeuroglossError(f"{path} holds no list of puzzles.")
+    return document
+
+
+def compiled(item: Mapping[str, Any], where: str) -> Puzzle:
+    """Return the puzzle of one item of a source, with the levels that its rule or its marks give to its texts.
+
+    Raises:
+        NeuroglossError: a key is missing or of the wrong type, the rule or a mark is invalid, or nothing fires in one
             half of the texts; one half is needed for explaining and one for scoring.
     """
     _check(item, where)
     where = f"{where} ({item['name']})"
-    try:
-        rule = rules.compiled(item["rule"])
-        texts = tuple(levelled(str(text), rule) for text in item["texts"])
-    except NeuroglossError as error:
-        raise NeuroglossError(f"{where}: {error}") from error
-    except TypeError as error:  # a value of a wrong type that shows only when the rule is used
-        raise NeuroglossError(f"{where}: its rule cannot be used ({error}); check the kinds of its values.") from error
+    texts = _texts(item, where)
     half = len(texts) // 2
     if not (any(any(text.levels) for text in texts[:half]) and any(any(text.levels) for text in texts[half:])):
         raise NeuroglossError(
             f"{where}: its rule applies to nothing in one half of its texts; add a text on which it does."
+            if "rule" in item
+            else f"{where}: nothing is marked in one half of its texts; mark {{{{what fires}}}}, or add a rule."
         )
     return Puzzle(
         key=item["name"],
@@ -80,6 +90,18 @@ def compiled(item: Mapping[str, Any], where: str) -> Puzzle:
         kind=item["class"],
         pair=item.get("pair") or "",
     )
+
+
+def _texts(item: Mapping[str, Any], where: str) -> tuple[PuzzleText, ...]:
+    try:
+        if "rule" not in item:
+            return tuple(marks.levelled(str(text)) for text in item["texts"])
+        rule = rules.compiled(item["rule"])
+        return tuple(levelled(str(text), rule) for text in item["texts"])
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{where}: {error}") from error
+    except TypeError as error:  # a value of a wrong type that shows only when the rule is used
+        raise NeuroglossError(f"{where}: its rule cannot be used ({error}); check the kinds of its values.") from error
 
 
 def levelled(string: str, rule: rules.Rule) -> PuzzleText:
@@ -103,7 +125,7 @@ def _check(item: Mapping[str, Any], where: str) -> None:
 
 
 def _words(kind: type) -> str:
-    return {str: "text", list: "list of texts", int: "number", dict: "rule"}[kind]
+    return {str: "text", list: "list of texts", int: "number"}[kind]
 
 
 def _check_names(puzzles: tuple[Puzzle, ...], path: Path) -> None:

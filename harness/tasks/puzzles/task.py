@@ -1,8 +1,8 @@
 """Frozen task of puzzles: a folder with its source, the compiled puzzles, and the digests of both.
 
 ``puzzles.yaml`` is the source; ``puzzles.json`` holds the puzzles in the public format
-(:mod:`harness.tasks.puzzles.files`), with the levels that the rules give. Compiling the source again must give the same
-digest.
+(:mod:`harness.tasks.puzzles.files`), with the levels that rules or marks give. Compiling the source again must give the
+same digest.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def write(folder: Path, target: Path) -> str:
     """Compile the source in ``folder`` and freeze the result as a task in ``target``.
 
     Args:
-        folder: folder with ``puzzles.yaml``; a ``README.md`` there replaces the generated one.
+        folder: folder with ``puzzles.yaml``; a ``README.md`` there replaces the generated one, and its first paragraph
+            describes the task.
         target: a folder that does not exist; or ``folder`` itself, if it is not frozen yet.
 
     Returns:
@@ -81,22 +82,28 @@ def _fill(target: Path, folder: Path, puzzles: Sequence[Puzzle], name: str = "")
     """Write every file of the task to ``target``, the description last: it turns the folder into a task."""
     if (target / frozen.DESCRIPTION).exists():
         raise NeuroglossError(f"{target} is a task already, and a task is never changed; write to a new folder.")
-    description = _described(name or folder.name, puzzles)
+    page = (folder / PAGE).read_text(encoding="utf-8") if (folder / PAGE).is_file() else ""
+    description = _described(name or folder.name, _first_paragraph(page) or ABOUT, puzzles)
     (target / PUZZLES).write_text(files.dumped(puzzles), encoding="utf-8", newline="\n")
     if target != folder:
         shutil.copyfile(folder / SOURCE, target / SOURCE)
-    page = (folder / PAGE).read_text(encoding="utf-8") if (folder / PAGE).is_file() else _page(description, puzzles)
-    (target / PAGE).write_text(page, encoding="utf-8", newline="\n")
+    (target / PAGE).write_text(page or _page(description, puzzles), encoding="utf-8", newline="\n")
     return str(frozen.seal(target, description, (PUZZLES, SOURCE, PAGE))["digest"])
 
 
-def _described(name: str, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
+def _first_paragraph(page: str) -> str:
+    """Return the first paragraph of a Markdown page that is no heading, on one line; empty if there is none."""
+    paragraphs = (paragraph for paragraph in page.split("\n\n") if not paragraph.lstrip().startswith("#"))
+    return " ".join(next(paragraphs, "").split())
+
+
+def _described(name: str, about: str, puzzles: Sequence[Puzzle]) -> dict[str, Any]:
     """Return the content of ``task.yaml`` without the digests, which need the files."""
     return {
         "schema": frozen.SCHEMA,
         "kind": KIND,
         "name": name,
-        "description": ABOUT,
+        "description": about,
         "puzzles": len(puzzles),
         "classes": dict(Counter(puzzle.kind for puzzle in puzzles)),
     }

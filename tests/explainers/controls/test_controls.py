@@ -104,7 +104,7 @@ def test_limits_and_roles() -> None:
     assert [one.role for one in (Constant(), RandomWords(), NextTokenLookup(), Oracle())] == [
         Role.FLOOR,
         Role.FLOOR,
-        Role.CEILING,
+        Role.TABLE,
         Role.CEILING,
     ]
     for broken in (RandomWords, NextTokenLookup):

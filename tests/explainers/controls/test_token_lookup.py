@@ -22,4 +22,4 @@ def test_what_it_is_shown_of_excerpts_does_not_matter(evidence) -> None:
 def test_a_count_below_one_is_refused() -> None:
     with pytest.raises(NeuroglossError, match="at least 1"):
         TokenLookup(0)
-    assert TokenLookup().role is Role.CEILING
+    assert TokenLookup().role is Role.TABLE

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.explainers.shared.cleaning import LONGEST, VERSION, explanation_of
+from harness.explainers.shared.cleaning import LONGEST, VERSION, explanation_of, is_copy
 from harness.types import Completion, Outcome, utf8
 
 LEAD_IN = "This neuron fires on"
@@ -85,6 +85,14 @@ def test_a_reply_that_ran_into_its_limit(reply: str, text: str, outcome: Outcome
     assert explanation_of(Completion(reply, Outcome.TRUNCATED), LEAD_IN) == (text, outcome)
 
 
+def test_a_copy_is_one_whatever_its_case_and_punctuation() -> None:
+    examples = ["words for bad weather", "numbers that follow a currency sign", ""]
+    assert is_copy("Words for bad  weather.", examples)
+    assert not is_copy("words for bad weather and rivers", examples)
+    assert not is_copy('"$" or "€"', examples)  # without a word it is like no example
+    assert not is_copy("rivers", [])
+
+
 @pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.REFUSED, Outcome.EMPTY])
 def test_an_outcome_that_the_backend_names_stays(outcome: Outcome) -> None:
     assert explanation_of(Completion("some text", outcome))[1] is outcome
@@ -94,7 +102,7 @@ def test_another_explanation_of_the_same_reply_is_another_version() -> None:
     outcomes = (Outcome.OK, Outcome.TRUNCATED)
     made = [explanation_of(Completion(reply, outcome), LEAD_IN) for reply, _ in KEPT for outcome in outcomes]
     digest = hashlib.sha256(repr([(text, outcome.value) for text, outcome in made]).encode()).hexdigest()
-    assert (VERSION, digest[:12]) == ("cleaning-v1", "6da60d565482")
+    assert (VERSION, digest[:12]) == ("cleaning-v2", "6da60d565482")
 
 
 ANNOUNCED = st.sampled_from(["", f"{LEAD_IN} ", f"{LEAD_IN}: ", "Sure, here it is:\n\n", "<think>Is it?</think>\n"])

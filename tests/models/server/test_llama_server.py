@@ -50,7 +50,7 @@ def test_a_neuron_is_explained(llama_cpp: str, store: Store) -> None:
     explainer = TokenActivation(StoredModel(model(llama_cpp), store))
     evidence = Evidence(Unit("N", 0, 0), (excerpt,), sums, 0.0)
     (found,) = explainer.explain([evidence])
-    assert found.outcome is Outcome.OK
+    assert found.outcome in {Outcome.OK, Outcome.COPIED}
     assert len(found.text.split()) > 1
     assert found.usage.prompt_tokens > 200
     assert 0 < found.usage.completion_tokens <= explainer.max_tokens

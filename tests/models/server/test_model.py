@@ -267,7 +267,7 @@ def echo(body: dict[str, Any], start: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     pieces = [*re.findall(r"\d+|.|\n", body["prompt"]), "9"]
     listed = [*start, *pieces]
-    likeliest = [None, *({piece: -0.1, "3": -1.0, "4": -2.0} for piece in listed[1:])]
+    likeliest = [None, *({piece: -1.0, "3": -1.2, "4": -2.0} for piece in listed[1:])]
     logprobs = {"tokens": listed, "token_logprobs": [None] + [-0.1] * (len(listed) - 1), "top_logprobs": likeliest}
     return {"model": "tiny", "choices": [{"text": "".join(pieces), "finish_reason": "length", "logprobs": logprobs}]}
 

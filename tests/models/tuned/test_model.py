@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
+from transformers import Qwen2Config, Qwen2Model
 
 from harness import weights
 from harness.models.tuned.model import TunedModel, read_adapter, restore
-from harness.models.tuned.network import LEVELS, Architecture, LowRank, TunedNetwork
+from harness.models.tuned.network import LEVELS, Architecture, LowRank, Sequences, TunedNetwork
 from harness.models.tuned.text import Tokenizer, readers
 from harness.types import CompletionPrompt, Message, NeuroglossError, Outcome, SlottedPrompt
 
@@ -94,6 +96,38 @@ def test_merged_additions_read_the_same(network: TunedNetwork, deeper: TunedNetw
         one.merge()
         assert not any(isinstance(module, LowRank) for module in one.modules())
         assert torch.allclose(before, alone(one, EXPLANATIONS[0], TEXTS[0]), atol=1e-4)
+
+
+def test_another_kind_of_base_is_read_and_trained_the_same_way() -> None:
+    """Qwen's layers have biases and fewer heads for keys and values than for queries."""
+    config = Qwen2Config(
+        vocab_size=120,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(5)
+        network = TunedNetwork(Qwen2Model(config).eval(), ARCHITECTURE, ())
+        for tensor in network.trained().values():
+            torch.nn.init.normal_(tensor, std=0.3)
+    together = network(EXPLANATIONS, TEXTS, [(0, 0), (2, 1)])
+    assert torch.allclose(together[1, : len(TEXTS[1])], alone(network, EXPLANATIONS[2], TEXTS[1]), atol=1e-4)
+    together.logsumexp(-1).sum().backward()
+    assert all(tensor.grad is not None and tensor.grad.any() for tensor in network.trained().values())
+    network.merge()
+    assert torch.allclose(together[0], alone(network, EXPLANATIONS[0], TEXTS[0]), atol=1e-4)
+
+
+@torch.inference_mode()
+def test_sequences_that_another_process_prepared_read_the_same(deeper: TunedNetwork) -> None:
+    explanations, texts = deeper.prepared(EXPLANATIONS), deeper.prepared(TEXTS)
+    pairs = [(0, 1), (2, 0)]
+    assert torch.equal(deeper(explanations, texts, torch.tensor(pairs)), deeper(EXPLANATIONS, TEXTS, pairs))
+    with pytest.raises(AssertionError, match="without the texts of the tokens"):
+        deeper.lower(Sequences.of(TEXTS, None))
 
 
 def test_only_the_additions_and_the_head_are_trained(network: TunedNetwork, deeper: TunedNetwork) -> None:
@@ -195,6 +229,15 @@ def test_the_bias_moves_the_levels(tmp_path: Path, tiny_llama: Path, network: Tu
     ((_, found),) = TunedModel(str(sure)).read_levels([prompt("boats", PARTS)])
     assert all(shares[10] > 0.99 for shares in found.probabilities)
     assert TunedModel(str(sure)).identity != model.identity
+
+
+def test_the_base_may_be_named_by_its_place(adapter: Path, tiny_llama: Path, model: TunedModel, tmp_path: Path) -> None:
+    named = TunedModel(str(adapter), base=str(tiny_llama))
+    assert named.identity == model.identity
+    other = tmp_path / "other"
+    shutil.copytree(tiny_llama, other)
+    with pytest.raises(NeuroglossError, match=r"model\.base=.*other is not .*, which .* was trained on"):
+        _ = TunedModel(str(adapter), base=str(other)).identity
 
 
 def test_a_text_without_tokens_is_missing_and_no_zero(model: TunedModel) -> None:

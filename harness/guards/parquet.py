@@ -1,0 +1,100 @@
+"""Parquet files that others may have made, read within bounds: sizes are known before anything is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.guards.printing import shortened
+from harness.guards.reading import MOST_BYTES
+from harness.types import NeuroglossError
+
+MOST_DECODED = 1 << 29
+"""Bytes of the decoded columns of a file, unless its reader allows more."""
+_ROWS = 4096
+
+
+def table_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DECODED) -> pa.Table:
+    """Return the columns of a Parquet file.
+
+    Sizes are taken from the file's own account before anything is decoded, and decoding stops where that was wrong.
+
+    Args:
+        path: of the file.
+        wanted: column -> its type.
+        most: bytes of the decoded columns.
+
+    Raises:
+        NeuroglossError: it cannot be read, lacks a column, has one of another type, or is too large.
+    """
+    with _explained(path):
+        file = pq.ParquetFile(path, thrift_string_size_limit=MOST_BYTES, thrift_container_size_limit=MOST_BYTES)
+        names = list(wanted)
+        _check_columns(file, wanted, path)
+        rows = _check_sizes(file, names, most, path)
+        batches = list(_batches(file, names, rows, most, path))
+        return pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in names]))
+
+
+def check_size(path: Path, most: int = MOST_DECODED) -> None:
+    """Refuse a file that says itself that it decodes to more than so many bytes.
+
+    Raises:
+        NeuroglossError: it is too large, or cannot be read.
+    """
+    with _explained(path), pq.ParquetFile(path) as file:
+        _check_sizes(file, file.schema_arrow.names, most, path)
+
+
+def _check_columns(file: Any, wanted: Mapping[str, pa.DataType], path: Path) -> None:
+    """Refuse a file without a column that is wanted, or with it as another type."""
+    schema = file.schema_arrow
+    for name, kind in wanted.items():
+        if schema.names.count(name) != 1:
+            raise NeuroglossError(f"{path} cannot be read: it has not one column {shortened(name)}.")
+        actual = schema.field(name).type
+        if not _alike(actual, kind):
+            raise NeuroglossError(f"{path} cannot be read: its column {shortened(name)} is {actual}, not {kind}.")
+
+
+def _alike(actual: pa.DataType, kind: pa.DataType) -> bool:
+    """Return whether two types are the same but for the names of the items of lists."""
+    if pa.types.is_list(kind):
+        return bool(pa.types.is_list(actual)) and _alike(actual.value_type, kind.value_type)
+    return bool(actual == kind)
+
+
+def _check_sizes(file: Any, names: Iterable[str], most: int, path: Path) -> int:
+    """Refuse a file that says itself how large it is; return the rows that can be decoded together within ``most``."""
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    chunks = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in set(names)]
+    largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
+    total = sum(max(chunk.total_uncompressed_size, chunk.num_values) for chunk in chunks)
+    if total > most or file.metadata.num_rows > most:
+        raise NeuroglossError(f"{path} cannot be read: decoded, it has more than {most:,} bytes.")
+    return max(1, min(_ROWS, most // max(1, largest)))
+
+
+def _batches(file: Any, names: list[str], rows: int, most: int, path: Path) -> Iterator[Any]:
+    total = 0
+    for batch in file.iter_batches(batch_size=rows, columns=names):
+        total += batch.nbytes
+        if total > most:
+            raise NeuroglossError(f"{path} cannot be read: decoded, it has more than {most:,} bytes.")
+        yield batch
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        if not path.is_file():
+            raise NeuroglossError(f"{path} cannot be read: it is missing, or no regular file.")
+        yield
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, OverflowError, pa.ArrowException) as error:
+        raise NeuroglossError(f"{path} cannot be read as Parquet: {shortened(str(error), 200)}.") from error

@@ -1,0 +1,206 @@
+"""Readers of files that others may have made: JSON and YAML, within bounds, and refused in one sentence.
+
+What is returned is plain: mappings with texts as keys, lists, texts, numbers of 64 bits, true, false and null. No tag,
+date, alias that multiplies, repeated key, nesting without end or number without end gets through.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.guards.printing import shortened
+from harness.types import NeuroglossError, utf8
+
+MOST_BYTES = 1 << 26
+"""Bytes of a file, unless its reader allows more."""
+MOST_DEPTH = 64
+"""Mappings and lists within each other."""
+MOST_DIGITS = 19
+"""Digits of a whole number."""
+_MOST_INT = (1 << 63) - 1
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def text_of(path: Path, most: int = MOST_BYTES, form: str = "text") -> str:
+    """Return the text of a regular file in UTF-8.
+
+    Raises:
+        NeuroglossError: it cannot be read, is too large, or holds something else.
+    """
+    try:
+        return bytes_of(path, most, form).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NeuroglossError(f"{path} cannot be read as {form}: it is not UTF-8 ({error.reason}).") from error
+
+
+def bytes_of(path: Path, most: int = MOST_BYTES, form: str = "a file") -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        NeuroglossError: it cannot be read, is a device or a pipe, or is too large.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would never open
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise NeuroglossError(f"{path} cannot be read as {form}: it is no regular file.")
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
+        raise NeuroglossError(
+            f"{path} cannot be read as {form}: {getattr(error, 'strerror', None) or error}."
+        ) from error
+    if len(content) > most:
+        raise NeuroglossError(f"{path} cannot be read as {form}: it has more than {most:,} bytes.")
+    return content
+
+
+# ---------------------------------------------------------------------------------------------------------------- JSON
+
+
+def json_of(path: Path, most: int = MOST_BYTES) -> Any:
+    """Return what a file of JSON holds.
+
+    Raises:
+        NeuroglossError: it cannot be read, is too large or no JSON.
+    """
+    return parsed_json(text_of(path, most, "JSON"), str(path))
+
+
+def parsed_json(text: str, where: str, with_nan: bool = False) -> Any:
+    """Return the value of a text in JSON; ``with_nan`` takes NaN and infinities too, as Python writes them.
+
+    Raises:
+        NeuroglossError: it is no JSON, has a key twice, a number that is too large, or too many levels.
+    """
+    try:
+        document = json.loads(
+            text,
+            parse_constant=float if with_nan else _constant,
+            parse_int=_whole_number,
+            parse_float=_number,
+            object_pairs_hook=_mapping,
+        )
+    except (ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else shortened(str(error))
+        raise NeuroglossError(f"{where} cannot be read as JSON: {reason}.") from error
+    _check_depth(document, where)
+    return document
+
+
+def _constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS or abs(int(digits)) > _MOST_INT:
+        raise ValueError(f"it holds a whole number of {len(digits)} digits")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"it holds the number {text[:40]}, which is too large")
+    return number
+
+
+def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, and refuse a repeated key, of which only the last value would remain."""
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
+    return document
+
+
+def _check_depth(document: object, where: str) -> None:
+    """Refuse nesting that functions which call themselves could not go through."""
+    level, depth = [document], 0
+    while level:
+        if depth > MOST_DEPTH:
+            raise NeuroglossError(f"{where} is nested too deeply: more than {MOST_DEPTH} levels.")
+        level = [item for value in level for item in _items(value) if isinstance(item, dict | list)]
+        depth += 1
+
+
+def _items(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+# ---------------------------------------------------------------------------------------------------------------- YAML
+
+
+def yaml_of(path: Path, most: int = MOST_BYTES) -> Any:
+    """Return what a file of YAML holds.
+
+    Raises:
+        NeuroglossError: it cannot be read, is too large, no YAML, or holds what JSON could not; the place is named.
+    """
+    return parsed_yaml(text_of(path, most, "YAML"), str(path))
+
+
+def parsed_yaml(text: str, where: str) -> Any:
+    """Return the value of a text in YAML.
+
+    Raises:
+        NeuroglossError: it is no YAML, or holds what JSON could not.
+    """
+    try:
+        _check_events(text, where)
+        document = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise NeuroglossError(f"{where} cannot be read as YAML: {shortened(str(error), 200)}.") from error
+    room = [len(text) + 1]
+    _check_yaml(document, where, 0, room)
+    return document
+
+
+def _check_events(text: str, where: str) -> None:
+    """Refuse tags and deep nesting before anything is made of them: the compiled reader knows no limit of recursion."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise NeuroglossError(f"{where} has the tag {shortened(str(tag))}, and no file of ours has tags.")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEPTH:
+            raise NeuroglossError(f"{where} is nested too deeply: more than {MOST_DEPTH} levels.")
+
+
+def _check_yaml(value: object, where: str, depth: int, room: list[int]) -> None:
+    """Refuse values that JSON has not; ``room`` counts down, for aliases make more values than the text has letters."""
+    room[0] -= 1
+    if room[0] < 0 or depth > MOST_DEPTH:
+        raise NeuroglossError(f"{where.partition(':')[0]} repeats itself by aliases without end.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or utf8(key) != key:
+                raise NeuroglossError(f"{where} has the key {shortened(repr(key))}, which is no text; quote it.")
+            _check_yaml(
+                item, f"{where}: {shortened(key)}" if depth == 0 else f"{where}.{shortened(key)}", depth + 1, room
+            )
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            _check_yaml(item, f"{where}[{number}]", depth + 1, room)
+    elif not _is_plain(value):
+        raise NeuroglossError(
+            f"{where} is {shortened(repr(value))} ({type(value).__name__}), and a text, a number of 64 bits, true, "
+            "false or null is wanted; put a text in quotes."
+        )
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return utf8(value) == value
+    if isinstance(value, int):  # true and false are
+        return abs(value) <= _MOST_INT
+    return value is None or isinstance(value, float)

@@ -1,0 +1,115 @@
+"""The files of a site: two pages whose styles and scripts they hold themselves, and data in shards.
+
+A page's policy lets it run only the scripts and styles whose SHA-256 it names, and the shards that its own script adds;
+it may reach no host. Texts of others are escaped in the pages, and reach the page of a unit as text alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from harness.report.page import Page
+from harness.report.site import charts
+from harness.report.site.data import UNITS_PER_SHARD, BoardData, board_data, unit_data
+from harness.results import unit_view
+from harness.results.run import Results
+
+FOLDER = "site"
+"""The folder of a run that holds its site."""
+_HERE = Path(__file__).parent
+
+
+def write(results: Results, board: Page, run: Path, folder: Path) -> None:
+    """Write the site of a run.
+
+    Args:
+        results: of the run.
+        board: its board, whose facts and sentences stand on the site.
+        run: the folder that holds the tables of the run.
+        folder: a new folder for the site.
+    """
+    data = board_data(results)
+    units = [unit_data(view) for view in unit_view.read_all(run)]
+    shards = list(map(list, _batched(units, UNITS_PER_SHARD)))
+    places = {unit["unit"]: number for number, shard in enumerate(shards) for unit in shard}
+    folder.mkdir()
+    (folder / "index.html").write_text(_index(data, board), encoding="utf-8")
+    (folder / "unit.html").write_text(_unit_page(data, places), encoding="utf-8")
+    (folder / "data").mkdir()
+    for number, shard in enumerate(shards):
+        text = f"loaded({number}, {_json({unit['unit']: unit for unit in shard})});\n"
+        (folder / "data" / shard_name(number)).write_text(text, encoding="utf-8")
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a shard's file."""
+    return f"units-{number:03d}.js"
+
+
+def _batched(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _index(data: BoardData, board: Page) -> str:
+    figures = (
+        ("Score by layer", charts.by_group(data)),
+        ("Scores of all units", charts.spread(data)),
+        ("Score and tokens", charts.against_cost(data)),
+    )
+    return _render(
+        "index.html.j2",
+        _asset("board.js"),
+        data=data,
+        page=board,
+        figures=[(title, Markup(svg)) for title, svg in figures if svg],
+    )
+
+
+def _unit_page(data: BoardData, places: Mapping[str, int]) -> str:
+    known = {
+        "places": places,
+        "rows": [{"name": row.name, "control": row.control} for row in data.rows],
+        "metric": data.metric,
+        "task": data.task,
+    }
+    return _render("unit.html.j2", f"const known = {_json(known)};\n{_asset('unit.js')}", data=data)
+
+
+def _render(template: str, script: str, **values: Any) -> str:
+    """Return a page with its style, its script, and the policy that allows these two alone."""
+    style = _asset("site.css")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}' 'strict-dynamic'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(_HERE),
+    )
+    code = {"style": Markup(style), "script": Markup(script)}
+    return environment.get_template(template).render(policy=policy, **code, **values)
+
+
+def _asset(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _json(value: object) -> str:
+    """Return JSON that can stand in a script: it holds nothing that could end one."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("&", "\\u0026")

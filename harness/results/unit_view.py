@@ -1,0 +1,154 @@
+"""One unit of a run, as its tables have it: explanations and scores, and real and simulated activations by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.results.run import read_results
+from harness.stats import HEADLINE
+from harness.types import HIGHEST_LEVEL, NeuroglossError, RowKey
+
+Row = Mapping[str, Any]
+TABLES_SHOWN = ("explanations", "scores", "simulations")
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """What a row of the board said of a unit, and the score that it is ranked by; None if it has none."""
+
+    key: RowKey
+    explanation: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExcerptView:
+    """A valid excerpt: its tokens, and the share of the largest value at each, from 0 to 1 [tokens].
+
+    Attributes:
+        kind: top or random.
+        source: the document and its place there.
+        tokens: the text, token by token.
+        real: activations as shares of the unit's largest over the excerpts of the run; below 0 as 0.
+        simulated: by row; of levels the share of the highest, of activations as ``real``; empty where it is missing.
+    """
+
+    kind: str
+    source: str
+    tokens: tuple[str, ...]
+    real: tuple[float, ...]
+    simulated: Mapping[RowKey, tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitView:
+    """A unit: its rows in the order of the run, best explainers first where they are ranked, and its excerpts."""
+
+    unit: str
+    metric: str
+    rows: tuple[RowView, ...]
+    excerpts: tuple[ExcerptView, ...]
+
+
+def read(folder: Path, unit: str | None = None) -> UnitView:
+    """Return one unit of a run; without a name the one whose best score is highest.
+
+    Raises:
+        NeuroglossError: the folder is no run, or the run has no such unit.
+    """
+    metric = _metric(folder)
+    units = list(dict.fromkeys(row["unit"] for row in _rows(folder, "explanations")))
+    name = unit or _best(_rows(folder, "scores", [("metric", "=", metric)]), units)
+    if name not in units:
+        raise NeuroglossError(f"the run has no unit {name}; it has {', '.join(units[:8])}{', ...' * (len(units) > 8)}.")
+    return _view(name, metric, *(_rows(folder, table, [("unit", "=", name)]) for table in TABLES_SHOWN))
+
+
+def read_all(folder: Path) -> Iterator[UnitView]:
+    """Yield every unit of a run, in the order of its tables.
+
+    Raises:
+        NeuroglossError: the folder is no run.
+    """
+    metric = _metric(folder)
+    by_unit = [_by_unit(_rows(folder, table)) for table in TABLES_SHOWN]
+    for name in by_unit[0]:
+        yield _view(name, metric, *(rows.get(name, []) for rows in by_unit))
+
+
+def _metric(folder: Path) -> str:
+    """Return what the rows of a run are ranked by."""
+    return next((standing.metric for standing in read_results(folder / "results.json").standings), HEADLINE)
+
+
+def _best(scores: Sequence[Row], units: Sequence[str]) -> str:
+    best = {name: max(map(_value, (row for row in scores if row["unit"] == name)), default=-1.0) for name in units}
+    return max(units, key=lambda name: best[name])
+
+
+def _by_unit(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["unit"], []).append(row)
+    return groups
+
+
+def _view(
+    unit: str, metric: str, explanations: Sequence[Row], scores: Sequence[Row], simulations: Sequence[Row]
+) -> UnitView:
+    values = {_key(row): row["value"] for row in scores if row["metric"] == metric}
+    rows = tuple(RowView(_key(row), _explanation(row), values.get(_key(row))) for row in explanations)
+    return UnitView(unit, metric, rows, tuple(_excerpts(simulations)))
+
+
+def _rows(folder: Path, table: str, filters: list[tuple[str, str, str]] | None = None) -> list[Row]:
+    path = folder / f"{table}.parquet"
+    try:
+        return list(pq.read_table(path, filters=filters).to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise NeuroglossError(f"{path} cannot be read; give the folder of a whole run.") from error
+
+
+def _key(row: Row) -> RowKey:
+    return RowKey(row["explainer"], row["simulator"])
+
+
+def _value(row: Row) -> float:
+    return -1.0 if row["value"] is None else float(row["value"])
+
+
+def _explanation(row: Row) -> str:
+    """Return the words of an explanation, or what stands in their place."""
+    if row["table_tokens"] is not None:
+        return f"a table of {len(row['table_tokens'])} entries"
+    return str(row["text"]) if row["outcome"] == "ok" else f"none ({row['outcome']})"
+
+
+def _excerpts(rows: Sequence[Row]) -> Iterator[ExcerptView]:
+    """Yield the valid excerpts of a unit, each with the simulations of every row."""
+    valid = [row for row in rows if row["split"] == "valid"]
+    largest = max((value for row in valid for value in row["real"][row["leading"] :]), default=0.0)
+    for source, kind in dict.fromkeys((row["source"], row["kind"]) for row in valid):
+        members = [row for row in valid if (row["source"], row["kind"]) == (source, kind)]
+        yield ExcerptView(
+            kind,
+            source,
+            tuple(members[0]["tokens"]),
+            _shares(members[0]["real"], largest),
+            {_key(row): _shares(row["simulated"], _whole(row["units"], largest)) for row in members},
+        )
+
+
+def _whole(units: str, largest: float) -> float:
+    """Return the value that counts as 1: the highest level, or the unit's largest activation."""
+    return float(HIGHEST_LEVEL) if units == "levels" else largest
+
+
+def _shares(values: Sequence[float | None] | None, whole: float) -> tuple[float, ...]:
+    return tuple(min(max((value or 0.0) / whole, 0.0), 1.0) if whole > 0 else 0.0 for value in values or ())

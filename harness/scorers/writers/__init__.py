@@ -1,0 +1,1 @@
+"""Writers of texts that fit an explanation, and of near misses; one file each."""

@@ -1,0 +1,160 @@
+"""A dictionary of latents: a sparse autoencoder or a transcoder, whatever family its checkpoint is of.
+
+With the input x at one site, scaled as the dictionary was trained on it, the latents are ``z = act(x E^T + b)``. What
+it writes at another site, or the same one, is ``z D + b_D``, scaled back, and ``x S^T`` where it has a skip connection.
+Biases that are taken from the input, and fixed factors, are folded into E, b and D by whoever reads a checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+import torch
+
+from harness.types import NeuroglossError
+
+
+class Scaling(StrEnum):
+    """What is done to each input vector of width d, and undone in the output, as SAELens names it."""
+
+    NONE = "none"
+    CONSTANT_NORM = "constant_norm_rescale"
+    """x sqrt(d) / |x|."""
+    LAYER_NORM = "layer_norm"
+    """(x - mean) / (standard deviation + 1e-5)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """A second look at each latent, which decides whether it is active: x E^T + ``bias`` above 0.
+
+    Attributes:
+        bias: of the decision [latents].
+        gain: the factor of x E^T in the activation itself [latents].
+    """
+
+    bias: torch.Tensor
+    gain: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """The weights of a dictionary, float32, and how it is used.
+
+    Attributes:
+        encoder: E [latents, width].
+        bias: b [latents].
+        decoder: D, what each latent writes [latents, written width].
+        decoder_bias: b_D [written width].
+        threshold: a latent at or below its threshold is 0 [latents]; None for no threshold.
+        k: only so many latents of a token, the largest, are not 0; None for all.
+        gate: of a gated dictionary; None for others.
+        skip: S [written width, width]; None for no skip connection.
+        scaling: of the input.
+        rectified: whether a latent below 0 is 0.
+    """
+
+    encoder: torch.Tensor
+    bias: torch.Tensor
+    decoder: torch.Tensor
+    decoder_bias: torch.Tensor
+    threshold: torch.Tensor | None = None
+    k: int | None = None
+    gate: Gate | None = None
+    skip: torch.Tensor | None = None
+    scaling: Scaling = Scaling.NONE
+    rectified: bool = True
+
+    def __post_init__(self) -> None:
+        latents, width = self.encoder.shape
+        written = self.decoder.shape[-1]
+        by_latent = [self.bias, self.threshold, *(() if self.gate is None else (self.gate.bias, self.gate.gain))]
+        shapes: list[tuple[torch.Tensor | None, tuple[int, ...]]] = [(tensor, (latents,)) for tensor in by_latent]
+        shapes += [(self.decoder, (latents, written)), (self.decoder_bias, (written,)), (self.skip, (written, width))]
+        for tensor, shape in shapes:
+            if tensor is not None and tensor.shape != shape:
+                raise NeuroglossError(
+                    f"the dictionary has {latents} latents that read vectors of {width}, and beside these a tensor of "
+                    f"shape {list(tensor.shape)} in place of {list(shape)}; its file is of another family, or damaged."
+                )
+
+    def to(self, device: torch.device) -> Dictionary:
+        """Return the same dictionary on a device."""
+        gate = None if self.gate is None else Gate(self.gate.bias.to(device), self.gate.gain.to(device))
+        tensors: dict[str, Any] = {
+            name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
+        }
+        return replace(self, **tensors, gate=gate)
+
+    def scaled(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return input vectors [..., width] as the dictionary wants them, and the scale of each one [..., 1]."""
+        if self.scaling is Scaling.CONSTANT_NORM:
+            scale = states.norm(dim=-1, keepdim=True) / states.shape[-1] ** 0.5
+            return states / scale.clamp(min=1e-12), scale
+        if self.scaling is Scaling.LAYER_NORM:
+            scale = states.std(dim=-1, keepdim=True) + 1e-5
+            return (states - states.mean(dim=-1, keepdim=True)) / scale, scale
+        return states, torch.ones_like(states[..., :1])
+
+    def encode(self, states: torch.Tensor, indices: Sequence[int] | None = None) -> torch.Tensor:
+        """Return latents of input vectors [..., width]: those of ``indices``, or all [..., latents].
+
+        Only the latents that are wanted are computed, except where the largest of all count.
+        """
+        selection = slice(None) if indices is None else list(indices)
+        columns = slice(None) if self.k is not None else selection
+        inputs, _ = self.scaled(states.float())
+        latents = self._active(inputs @ self.encoder[columns].T, columns)
+        return latents if self.k is None else self._largest(latents)[..., selection]
+
+    def _active(self, products: torch.Tensor, columns: slice | list[int]) -> torch.Tensor:
+        """Return latents from their products with the input [..., latents], whatever other latents are."""
+        gain = products if self.gate is None else products * self.gate.gain[columns]
+        latents = gain + self.bias[columns]
+        if self.rectified:
+            latents = latents.clamp(min=0)
+        if self.gate is not None:
+            latents = latents * (products + self.gate.bias[columns] > 0)
+        return latents if self.threshold is None else latents * (latents > self.threshold[columns])
+
+    def _largest(self, latents: torch.Tensor) -> torch.Tensor:
+        top = latents.topk(min(self.k or 0, latents.shape[-1]), dim=-1)
+        return torch.zeros_like(latents).scatter_(-1, top.indices, top.values)
+
+    def decode(self, latents: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Return what all latents write [..., written width], for the input vectors [..., width] that they are of."""
+        _, scale = self.scaled(states.float())
+        written = (latents @ self.decoder + self.decoder_bias) * scale
+        if self.scaling is Scaling.LAYER_NORM:
+            written = written + states.float().mean(dim=-1, keepdim=True)
+        return written if self.skip is None else written + states.float() @ self.skip.T
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a dictionary fits a model.
+
+    Attributes:
+        unexplained: fraction of variance unexplained: sum |y - y'|^2 / sum |y - mean y|^2 over tokens; 1 for the mean.
+        active: latents that are not 0 at a token, on average (L0).
+    """
+
+    unexplained: float
+    active: float
+
+
+def fit(dictionary: Dictionary, read: torch.Tensor, written: torch.Tensor) -> Fit:
+    """Return how well a dictionary gives what stands at the site that it writes at.
+
+    Args:
+        dictionary: the one.
+        read: vectors at the site that it reads [tokens, width].
+        written: vectors at the site that it writes at, the same for an autoencoder [tokens, written width].
+    """
+    latents = dictionary.encode(read)
+    error = (written.float() - dictionary.decode(latents, read)).square().sum()
+    variance = (written.float() - written.float().mean(dim=0)).square().sum()
+    return Fit(float(error / variance), float((latents != 0).sum(dim=-1).float().mean()))

@@ -1,0 +1,82 @@
+"""A unit of a run is shown with its explanations, its scores, and heat maps of real and simulated activations."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from harness import cli
+from harness.report import unit_page
+from harness.results import unit_view
+from harness.types import NeuroglossError, RowKey
+
+ROW = RowKey("max_activation", "token_overlap")
+
+
+@pytest.fixture
+def folder(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    chosen = [*small, "explainer=[max_activation,shuffled,token_lookup]", "simulator=token_overlap", "scores=panel"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", *chosen, "units.limit=3", "board.resamples=200"])
+    assert not ended.value.code
+    return tmp_path / "runs" / "latest"
+
+
+def printed(content: object, colours: bool) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=100, force_terminal=colours, color_system="truecolor" if colours else None).print(
+        content
+    )
+    return stream.getvalue()
+
+
+def test_shares_are_those_of_the_tables(folder: Path) -> None:
+    view = unit_view.read(folder)
+    rows = pq.read_table(folder / "simulations.parquet", filters=[("unit", "=", view.unit)]).to_pylist()
+    valid = [row for row in rows if row["split"] == "valid" and row["explainer"] == "max_activation"]
+    largest = max(max(row["real"][row["leading"] :]) for row in valid)
+    assert [excerpt.source for excerpt in view.excerpts] == [row["source"] for row in valid]
+    for excerpt, row in zip(view.excerpts, valid, strict=True):
+        assert excerpt.simulated[ROW] == tuple(value / 10 for value in row["simulated"])
+        assert excerpt.real == tuple(min(max(value, 0.0) / largest, 1.0) for value in row["real"])
+
+
+def test_without_a_name_the_unit_with_the_best_score_is_shown(folder: Path) -> None:
+    rows = pq.read_table(folder / "scores.parquet", filters=[("metric", "=", "correlation")]).to_pylist()
+    best = max((row for row in rows if row["value"] is not None), key=lambda row: row["value"])
+    view = unit_view.read(folder)
+    assert view.unit == best["unit"]
+    assert best["value"] in [row.score for row in view.rows]
+
+
+def test_a_unit_that_is_not_there_is_refused_with_those_that_are(folder: Path) -> None:
+    with pytest.raises(NeuroglossError, match=r"the run has no unit L99N1; it has L0N"):
+        unit_view.read(folder, "L99N1")
+
+
+def test_levels_are_colours_on_a_terminal_and_numbers_in_a_file(folder: Path) -> None:
+    view = unit_view.read(folder)
+    in_file, on_terminal = (printed(unit_page.build(view, 1), colours) for colours in (False, True))
+    assert "[10]" in in_file
+    assert "\x1b" not in in_file
+    assert "48;2;200;90;20m" in on_terminal
+    assert "[10]" not in on_terminal
+    for text in ("max_activation · token_overlap", "shuffled · token_overlap", "token_lookup · lookup", "a table of"):
+        assert text in in_file
+
+
+def test_the_command_prints_as_many_excerpts_as_are_wanted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wanted in (1, 2):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["show", str(folder), "--excerpts", str(wanted)])
+        out = capsys.readouterr().out
+        assert not ended.value.code
+        assert out.count("top excerpt") == wanted
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["show", str(folder), "--excerpts", "0"])
+    assert (ended.value.code, "--excerpts is 0; write 1 or more" in capsys.readouterr().err) == (cli.USER_ERROR, True)
