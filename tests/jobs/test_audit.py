@@ -87,11 +87,12 @@ def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command)
     assert "| correlation |" in page.replace(" pass", "")
     assert "The metrics of a null are one family" in page
     assert "Whole groups" not in page
-    assert "fail, shuffled explanations" in out
+    assert f"{Finding.UNTESTED}, shuffled explanations: " in out
 
     status, board, _ = neurogloss("board", "runs/latest")
     assert status == 0
-    assert "metric: correlation: fails" in board
+    assert "metric: correlation: " in board
+    assert "not audited" not in board
 
 
 def test_label_tests_ask_no_model_at_all(neurogloss: Command, tmp_path: Path) -> None:
