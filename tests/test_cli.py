@@ -375,7 +375,10 @@ def test_boards_are_ranked_by_the_headline_unless_another_metric_is_named() -> N
     assert cli.METRIC == stats.HEADLINE
 
 
-READY = "import sys; from harness.cli import main; print('ready', flush=True); main(sys.argv[1:])"
+READY = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # ignored in what runs behind
+    "from harness.cli import main; print('ready', flush=True); main(sys.argv[1:])"
+)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 4.0])
