@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
+
+from typing_extensions import Protocol, runtime_checkable
 
 from harness.models.meter import Meter
 from harness.models.server.capabilities import Capabilities, Probe

@@ -9,7 +9,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+
+from typing_extensions import Protocol, runtime_checkable
 
 from harness.scorers.writing import Writer, Writing
 from harness.scores.generated import FIGURES, Peaks, figures, is_list, scale_of, stretches

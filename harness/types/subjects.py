@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Protocol, runtime_checkable
 
 from harness.types.errors import NeuroglossError
 from harness.types.units import FloatArray, Identity, Unit

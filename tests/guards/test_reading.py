@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -214,13 +215,14 @@ def test_a_damaged_file_is_refused_or_read(place: int, damage: bytes) -> None:
         assert parquet.table_of(path, WANTED, most=1 << 20).num_columns == 2
 
 
-def _written() -> tuple[Path, bytes]:
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="neurogloss-test-"))
-    table = pa.table({"text": ["a", "b"] * 40, "values": pa.array([[1.0], [2.0, 3.0]] * 40, pa.list_(pa.float32()))})
-    pq.write_table(table, folder / "x.parquet")
-    return folder, (folder / "x.parquet").read_bytes()
+_SCRATCH = tempfile.TemporaryDirectory(prefix="neurogloss-test-")  # not a fixture: a property makes one for each try
+_FOLDER = Path(_SCRATCH.name)
 
 
-_FOLDER, _FILE = _written()
+def _written() -> bytes:
+    values = pa.array([[1.0], [2.0, 3.0]] * 40, pa.list_(pa.float32()))
+    pq.write_table(pa.table({"text": ["a", "b"] * 40, "values": values}), _FOLDER / "x.parquet")
+    return (_FOLDER / "x.parquet").read_bytes()
+
+
+_FILE = _written()

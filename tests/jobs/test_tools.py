@@ -19,12 +19,12 @@ from harness.jobs.tools import (
     check_subject,
     needs_subject,
 )
-from harness.models.backend import StoredModel
+from harness.models.backend import Backend, StoredModel
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.scorers.ablation import Ablation
 from harness.subjects.transformers_subject import TransformersSubject
-from harness.types import Identity, NeuroglossError, Role, RowKey
+from harness.types import Identity, LanguageModel, NeuroglossError, Role, RowKey
 
 
 @pytest.fixture
@@ -76,6 +76,13 @@ def test_what_is_set_like_the_subject_is_the_subject_and_loads_once(asking: Reme
         build_explainer(ExplainerNode("x", "x", "", each), subject, asking).explainer for each in (alike, different)
     ]
     assert [explainer.subject is subject for explainer in explainers] == [True, False]  # type: ignore[union-attr]
+
+
+def test_whether_a_part_is_a_model_is_asked_without_reading_its_weights() -> None:
+    part = TransformersSubject("no/such-model")
+    assert not isinstance(part, Backend)
+    assert not isinstance(part, LanguageModel)
+    assert "_identity" not in vars(part)
 
 
 def test_rows_are_explainers_by_the_runs_simulators_and_told_explanations_by_every_one(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import yaml
 
 from harness import cli
 from harness.config.tasks import task_options
-from harness.tasks import catalog, frozen
+from harness.tasks import catalog, frozen, units
 from harness.tasks.collected import Collection, CollectionSettings
 from harness.tasks.units import read_task, write_task
 from harness.types import Excerpt, ExcerptKind, Identity, Moments, NeuroglossError, TokenSums, Unit, UnitRecord
@@ -42,8 +43,8 @@ def _record(unit: Unit) -> UnitRecord:
 def frozen_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("frozen") / "theirs-v1"
     settings = CollectionSettings(excerpt_tokens=LENGTH, leading=1, top=8, random=6)
-    units = [Unit("N", 0, 1), Unit("N", 1, 2)]
-    write_task(folder, Collection(Identity("m", "r"), settings, tuple(map(_record, units)), (), 99, 2, 1), "About.")
+    records = tuple(map(_record, (Unit("N", 0, 1), Unit("N", 1, 2))))
+    write_task(folder, Collection(Identity("m", "r"), settings, records, (), 99, 2, 1), "About.")
     return folder
 
 
@@ -148,8 +149,9 @@ def test_records_that_no_collection_makes_are_refused(
         read_task(folder)
 
 
-def test_records_that_decode_to_much_are_refused(folder: Path) -> None:
-    count = 20_000_000
+def test_records_that_decode_to_much_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "table_of", partial(units.table_of, most=1 << 23))
+    count = 1_000_000
     ids = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.int32()))
     values = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.float32()))
     row = {
