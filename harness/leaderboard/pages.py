@@ -19,7 +19,7 @@ INTRODUCTION = (
     "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
     "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
     "cannot be compared, and those by simulators that do better on the puzzles stand first. The score is the "
-    "correlation of real and simulated activations, averaged over units. "
+    "correlation of real and simulated activations, averaged over units; one of which a method gave no explanation counts as the floor of its table. "
     "A rank is a range wherever another draw of units, the same for all rows, could have given another. "
     f"Controls, and rows with scores for fewer than {MINIMUM_SHARE:.0%} of the units (partial), are shown, but "
     "not ranked."

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness import stats
 from harness.leaderboard import trust
 from harness.leaderboard.entries import MINIMUM_SHARE
 from harness.leaderboard.trust import Measurement
-from harness.results import rows, truths
+from harness.results import merge, rows, truths
 from harness.results.run import Results
 from harness.results.vocabulary import ResultRow, TruthSummary
 from harness.stats import HEADLINE
 from harness.text import figure, percent, plain, span
-from harness.types import Identity, Interval, Role, SimulatorInfo, Summary
+from harness.types import Identity, Interval, Role, SimulatorInfo, Unit
 
 _NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 EXPLAINERS = (
@@ -122,7 +122,12 @@ def _simulator_table(name: str, digest: str, members: Sequence[_Measured]) -> Ta
 
 
 def _best_first(item: _Measured) -> tuple[float, tuple[str, ...]]:
-    return (math.inf if math.isnan(item.mean) else -item.mean, trust.key(item.simulator))
+    return (_falling(item.mean), trust.key(item.simulator))
+
+
+def _falling(mean: float) -> float:
+    """Return what sorts means from the highest to the lowest, those that are missing last."""
+    return math.inf if math.isnan(mean) else -mean
 
 
 def _simulator_cells(rank: str, item: _Measured) -> tuple[str, ...]:
@@ -156,11 +161,21 @@ def _simulator_cells(rank: str, item: _Measured) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Explained:
-    """A row of an entry, and the simulator whose table it stands in."""
+    """A row of an entry, and the simulator whose table it stands in.
+
+    ``scores`` are what it is ranked by: a unit that its method gave no explanation of has the score of the floors that
+    stand in the same table, as on the board of a run (:func:`harness.results.rows.charged`).
+    """
 
     entry: Results
     simulator: SimulatorInfo
     row: ResultRow
+    scores: Mapping[Unit, float]
+
+    @property
+    def headline(self) -> Interval:
+        """The mean of the scores, with its interval."""
+        return merge.resampling_of(self.entry).interval(self.scores, HEADLINE) if self.scores else _NOTHING
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -189,7 +204,11 @@ class _Explained:
             return summary.role.value
         if summary.simulator != self.simulator.name:
             return f"by {summary.simulator}"
-        return None if rows.is_whole(summary, MINIMUM_SHARE) else "partial"
+        return None if self.is_whole else "partial"
+
+    @property
+    def is_whole(self) -> bool:
+        return rows.is_whole(self.row.summary, MINIMUM_SHARE)
 
 
 _SUBJECT = 4  # of what makes a group, so many are of the task and its subject
@@ -201,7 +220,8 @@ def _explained(entries: Sequence[Results]) -> Iterator[_Explained]:
         by_name = {info.name: info for info in entry.simulators}
         for row in entry.rows:
             if row.summary.role is not Role.TOLD:
-                yield _Explained(entry, by_name.get(row.summary.simulator, entry.simulator), row)
+                simulator = by_name.get(row.summary.simulator, entry.simulator)
+                yield _Explained(entry, simulator, row, rows.by_unit(row.scored))
 
 
 def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measurement]) -> list[Table]:
@@ -218,10 +238,13 @@ def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measure
 
 
 def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measurement]) -> Table:
-    ordered = sorted(members, key=_explainer_order)
+    floors = [item.row for item in members if item.row.summary.role is Role.FLOOR and item.is_whole]
+    ordered = sorted(
+        (replace(item, scores=rows.charged(item.row, floors)) for item in members),
+        key=lambda item: (_falling(item.headline.mean), item.row.summary.explainer, item.entry.run_id),
+    )
     ranked = [item for item in ordered if item.why_unranked is None]
-    scores = [{str(unit): score for unit, score in rows.by_unit(item.row.scored).items()} for item in ranked]
-    ranks = stats.rank_intervals(scores, seed=0)
+    ranks = stats.rank_intervals([{str(unit): score for unit, score in item.scores.items()} for item in ranked], seed=0)
     first = members[0]
     return Table(
         title=plain(_title(first)),
@@ -232,12 +255,6 @@ def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measu
     )
 
 
-def _explainer_order(item: _Explained) -> tuple[float, str, str]:
-    """Best first, ties by name and run."""
-    interval = item.row.summary.metrics.get(HEADLINE)
-    return (math.inf if interval is None else -interval.mean, item.row.summary.explainer, item.entry.run_id)
-
-
 def _title(item: _Explained) -> str:
     model = item.simulator.identity
     return f"{item.entry.task.name}, simulated by {item.simulator.name}" + (f" on {model.name}" if model else "")
@@ -246,7 +263,7 @@ def _title(item: _Explained) -> str:
 def _explainer_cells(rank: str, item: _Explained) -> tuple[str, ...]:
     summary = item.row.summary
     info = next(info for info in item.entry.explainers if info.name == summary.explainer)
-    averages = _averages(summary) if rows.is_whole(summary, MINIMUM_SHARE) else ("–",) * 4
+    averages = _averages(item) if item.is_whole else ("–",) * 4
     cells = (
         rank,
         info.method,
@@ -259,12 +276,11 @@ def _explainer_cells(rank: str, item: _Explained) -> tuple[str, ...]:
     return tuple(map(plain, cells))
 
 
-def _averages(summary: Summary) -> tuple[str, ...]:
+def _averages(item: _Explained) -> tuple[str, ...]:
     """Return the mean, its interval, random-only and ablation."""
-    metrics: Mapping[str, Interval] = summary.metrics
+    metrics = item.row.summary.metrics
     means = [figure(metrics.get(name, _NOTHING).mean) for name in ("correlation_random", "ablation")]
-    headline = metrics.get(HEADLINE, _NOTHING)
-    return (figure(headline.mean), span(headline), *means)
+    return (figure(item.headline.mean), span(item.headline), *means)
 
 
 def _made(entry: Results) -> str:

@@ -147,6 +147,32 @@ def test_a_partial_row_is_shown_without_averages_and_not_ranked(add: Add, cells:
     assert rows[1][3:8] == ["–", "–", "–", "–", "12/24"]
 
 
+def test_a_unit_without_an_explanation_counts_as_the_floor_of_the_table(
+    add: Add, cells: Cells, make_results: Make
+) -> None:
+    values = [0.0] * 2 + [0.5] * 22
+    silent = [
+        replace(item, explanation=Explanation(item.unit, outcome=Outcome.EMPTY), scores=Scores({}))
+        if place < 2
+        else item
+        for place, item in enumerate(_scored(values))
+    ]
+    add(
+        make_results(
+            {
+                "silent": (Role.EXPLAINER, silent),
+                "honest": (Role.EXPLAINER, _scored([0.1] * 2 + [0.5] * 22)),
+                "shuffled": (Role.FLOOR, _scored([-0.1] * 24)),
+            }
+        )
+    )
+    (table,) = cells()
+    means = {row[1]: row[3] for row in table}
+    assert [row[1] for row in table] == ["honest", "silent", "shuffled"]
+    assert means["silent"] == f"{(22 * 0.5 - 2 * 0.1) / 24:.3f}"
+    assert means["honest"] == f"{(22 * 0.5 + 2 * 0.1) / 24:.3f}"
+
+
 def test_people_are_ranked_and_null_rows_are_not(add: Add, cells: Cells, make_results: Make) -> None:
     add(make_results({"people": (Role.HUMAN, 0.5), "random_words": (Role.NULL, 0.6), "a": (Role.EXPLAINER, 0.1)}))
     (rows,) = cells()
