@@ -12,13 +12,16 @@ import numpy.typing as npt
 import torch
 
 from harness.collect.corpora import Corpus, Cutting, Passage, TextModel, passages
+from harness.collect.kernels import Keys
 from harness.collect.sample import Candidates, UnitSample, choose
 from harness.collect.sketch import Kept, Sketch, SketchSettings, text_mark
 from harness.collect.state import StateFile
 from harness.tasks.collected import Collection, CollectionSettings
+from harness.tasks.splits import apart
 from harness.types import (
     Excerpt,
     ExcerptKind,
+    FloatArray,
     Identity,
     NeuroglossError,
     Progress,
@@ -191,6 +194,7 @@ def blank(subject: ReadableModel, groups: Sequence[Candidates], settings: Collec
     sketch_settings = SketchSettings(
         top=settings.top,
         random=settings.random,
+        pool=settings.hard_pool if settings.hard and settings.token_sums else 0,
         quantile=settings.quantile,
         tokens=settings.excerpt_tokens,
         leading=settings.leading,
@@ -362,7 +366,7 @@ def finished(
         subject=subject.identity,
         settings=settings,
         records=tuple(
-            _record(_Excerpts(sketch, subject.token_text, settings), neuron, place[neuron], sums.of_neuron(column))
+            _record(_Excerpts(sketch, subject.token_text, settings), neuron, place[neuron], sums, column)
             for column, neuron in enumerate(neurons)
         ),
         rejected=tuple(rejected),
@@ -400,28 +404,60 @@ class _Excerpts:
         )
 
 
-def _record(make: _Excerpts, neuron: Unit, place: int, sums: TokenSums) -> UnitRecord:
+def _record(make: _Excerpts, neuron: Unit, place: int, sums: _TextSums, column: int) -> UnitRecord:
     """Return the record of one neuron; its random excerpts are the first of the draw that are not among the top."""
     sketch, settings = make.sketch, make.settings
     top, random = sketch.top(place), sketch.random(place)
     not_top = np.flatnonzero(~np.isin(random.content, top.content))[: settings.random]
     strata = sketch.strata(place) if settings.quantile else []
+    top_excerpts = make.of(top, ExcerptKind.TOP, 1.0)
+    random_excerpts = make.of(
+        Kept(random.content[not_top], random.activations[not_top]),
+        ExcerptKind.RANDOM,
+        (sketch.read - settings.top) / settings.random,
+    )
     return UnitRecord(
         unit=neuron,
-        top=make.of(top, ExcerptKind.TOP, 1.0),
-        random=make.of(
-            Kept(random.content[not_top], random.activations[not_top]),
-            ExcerptKind.RANDOM,
-            (sketch.read - settings.top) / settings.random,
-        ),
+        top=top_excerpts,
+        random=random_excerpts,
+        hard=_hard(make, random, top.content, sums.means_by_id(column), (*top_excerpts, *random_excerpts)),
         moments=sketch.moments(place),
-        token_sums=sums,
+        token_sums=sums.of_neuron(column),
         by_quantile=tuple(
             make.of(stratum.passages, ExcerptKind.QUANTILE, stratum.count / max(1, len(stratum.passages.content)))
             for stratum in strata
         ),
         quantile_boundaries=tuple(stratum.lower for stratum in strata[1:]),
     )
+
+
+def _hard(
+    make: _Excerpts, pool: Kept, top: Keys, means: FloatArray, excerpts: Sequence[Excerpt]
+) -> tuple[Excerpt, ...]:
+    """Return the hard excerpts of one neuron, the hardest first; none without sums by token.
+
+    Of the pool, they are neither top nor random, nor near-duplicates of any excerpt of the neuron, their maximum is not
+    above the median, and of such they hold the token of highest mean activation over the corpus.
+
+    Args:
+        make: makes excerpts.
+        pool: uniform sample of all passages, in the order of the draw; the random excerpts are the first of it.
+        top: content keys of the top passages.
+        means: mean activation by token id, minus infinity for rare ones [vocabulary].
+        excerpts: the top and the random excerpts.
+    """
+    settings, sketch = make.settings, make.sketch
+    rest = np.flatnonzero(~np.isin(pool.content, top))[settings.random :]
+    if not settings.hard or not len(rest) or not len(means):
+        return ()
+    ids = np.array([sketch.passages[key].token_ids for key in pool.content[rest].tolist()])
+    hardness = means[ids[:, settings.leading :]].max(axis=1)
+    maxima = pool.activations[:, settings.leading :].max(axis=1)
+    order = np.argsort(-hardness, kind="stable")
+    order = order[(maxima[rest[order]] <= np.median(maxima)) & np.isfinite(hardness[order])]
+    weight = (sketch.read - settings.top - settings.random) / len(rest)
+    candidates = make.of(Kept(pool.content[rest[order]], pool.activations[rest[order]]), ExcerptKind.HARD, weight)
+    return apart(candidates, excerpts)[: settings.hard]
 
 
 @dataclass(frozen=True, eq=False)
@@ -433,12 +469,14 @@ class _TextSums:
         counts: occurrences of each text [texts].
         sums: sums of activations [texts, neurons].
         distinct: number of all token texts, rare ones included.
+        place_by_id: index in ``texts`` of each token id, -1 for one that is rare or was not read [vocabulary].
     """
 
     texts: tuple[str, ...]
     counts: npt.NDArray[np.int64]
     sums: npt.NDArray[np.float64]
     distinct: int
+    place_by_id: npt.NDArray[np.int64]
 
     @classmethod
     def of(
@@ -456,11 +494,20 @@ class _TextSums:
         for column, place in enumerate(places):
             np.add.at(sums[:, column], group, sketch.token_sums(ids, place))
         frequent = np.flatnonzero(counts >= minimum_count)
-        return cls(tuple(texts[frequent].tolist()), counts[frequent], sums[frequent], len(texts))
+        place_by_text = np.full(len(texts), -1)
+        place_by_text[frequent] = np.arange(len(frequent))
+        place_by_id = np.full(len(sketch.token_counts), -1)
+        place_by_id[ids] = place_by_text[group]
+        return cls(tuple(texts[frequent].tolist()), counts[frequent], sums[frequent], len(texts), place_by_id)
 
     def of_neuron(self, column: int) -> TokenSums:
         """Return the sums of one neuron as stored in a record."""
         return TokenSums(self.texts, self.counts, self.sums[:, column].copy())
+
+    def means_by_id(self, column: int) -> FloatArray:
+        """Return one neuron's mean activation at each token id, minus infinity for rare ones [vocabulary]."""
+        means: FloatArray = np.append(self.sums[:, column] / self.counts, -np.inf)[self.place_by_id]
+        return means
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

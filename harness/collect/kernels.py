@@ -20,6 +20,8 @@ Bits = npt.NDArray[np.int32]
 
 POWERS = 4
 """Highest power of activations that is summed."""
+TOTALS = POWERS + 2
+"""Rows of what is summed over activations: the powers, the number above 0, and the absolute values."""
 CLASS_BITS = 1
 """Log2 of the classes in each octave of maxima: two classes, so each edge is at most 1.5 times the previous one."""
 OCTAVES = 16
@@ -187,14 +189,15 @@ def wanted(slots: Slots, group: Places, order: Keys, content: Keys) -> npt.NDArr
 
 @_compiled
 def _reduce(scored: Float32Array, most: Float32Array, sums: Float32Array) -> None:
-    """Fill in the maxima [neurons] and, in float32, the sums of powers and the counts above 0 [powers + 1, neurons].
+    """Fill in the maxima [neurons] and, in float32, the totals: sums of powers, counts above 0, and sums of absolute
+    values [totals, neurons].
 
     ``scored`` holds activations [tokens, neurons]. Four tokens are added at a time, as most time goes into memory
     access.
     """
     tokens, neurons = scored.shape
     blocked = tokens - tokens % 4
-    first, second, third, fourth, active = sums[0], sums[1], sums[2], sums[3], sums[4]
+    first, second, third, fourth, active, absolute = sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]
     most[:] = -np.inf
     sums[:] = 0
     for token in range(0, blocked, 4):
@@ -208,6 +211,7 @@ def _reduce(scored: Float32Array, most: Float32Array, sums: Float32Array) -> Non
             third[neuron] += (aa * a + bb * b) + (cc * c + dd * d)
             fourth[neuron] += (aa * aa + bb * bb) + (cc * cc + dd * dd)
             active[neuron] += (_above(a) + _above(b)) + (_above(c) + _above(d))
+            absolute[neuron] += (abs(a) + abs(b)) + (abs(c) + abs(d))
     for token in range(blocked, tokens):
         row_a = scored[token]
         for neuron in range(neurons):
@@ -219,6 +223,7 @@ def _reduce(scored: Float32Array, most: Float32Array, sums: Float32Array) -> Non
             third[neuron] += aa * a
             fourth[neuron] += aa * aa
             active[neuron] += _above(a)
+            absolute[neuron] += abs(a)
     most += np.float32(0)  # turns -0 into 0
 
 
@@ -259,13 +264,13 @@ def take_in(  # noqa: PLR0913, PLR0917  # a compiled loop takes neither objects 
 
     Returns:
         The largest activation of each passage [passages, neurons]; and, in float64 over all passages, the sums of
-        powers and the counts of activations above 0 [powers + 1, neurons].
+        powers, the counts of activations above 0 and the sums of absolute ones [totals, neurons].
     """
     passages, _, neurons = activations.shape
     highest = np.empty((passages, neurons), np.float32)
     bits = highest.view(np.int32)
-    totals = np.zeros((POWERS + 1, neurons))
-    sums = np.empty((POWERS + 1, neurons), np.float32)
+    totals = np.zeros((TOTALS, neurons))
+    sums = np.empty((TOTALS, neurons), np.float32)
     group, class_group = np.arange(first, first + neurons), np.empty(neurons, np.int64)
     descending = np.empty(neurons, np.uint64)
     for passage in range(passages):

@@ -29,6 +29,8 @@ from harness.types import FloatArray, Moments, NeuroglossError, Unit
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
 """Quantiles at which the strata of quantile samples are cut, as nearly as the edges of classes allow."""
+TWO_SIDED = ("N",)
+"""The kinds of units whose positive and negative activations are sides that can be explained apart."""
 LARGEST_POWER = 1e30
 """Largest allowed sum of a batch's fourth powers: activations up to 1e7, which all sums here can represent."""
 HELD_BYTES = 2**30
@@ -44,6 +46,7 @@ class SketchSettings:
     Attributes:
         top: number of passages with the largest maxima.
         random: number of uniformly drawn passages that are not among the top; ``top`` more are kept, as some may be.
+        pool: number of uniformly drawn passages that are kept at least; more if the others need more.
         quantile: number of passages drawn uniformly from each stratum of maxima; 0 draws none.
         tokens: length of a passage in tokens.
         leading: number of first positions ignored everywhere except in the kept activations.
@@ -53,6 +56,7 @@ class SketchSettings:
 
     top: int
     random: int
+    pool: int
     quantile: int
     tokens: int
     leading: int
@@ -123,13 +127,14 @@ class Sketch:
         self._pending: list[_DeviceBatch] = []
         number, tokens = len(self.neurons), settings.tokens
         self._top = Lowest(number, settings.top, tokens)
-        self._random = Lowest(number, settings.top + settings.random, tokens)
+        self._random = Lowest(number, max(settings.top + settings.random, settings.pool), tokens)
         self._by_class = Lowest(number * CLASSES if settings.quantile else 0, settings.quantile, tokens)
         self._class_counts = np.zeros((number if settings.quantile else 0, CLASSES), dtype=np.int64)
         self._firing = np.zeros(number, dtype=np.int64)
         self._active = np.zeros(number, dtype=np.int64)
         self._maximum = np.full(number, -np.inf, dtype=np.float32)
         self._powers = ExactSums((POWERS, number), digits=5, lowest=-100)
+        self._absolute = ExactSums((number,), digits=5, lowest=-100)
         self.token_counts = np.zeros(settings.vocabulary, dtype=np.int64)
         # Pages take no memory until they are written: this grows with the distinct tokens, not with the vocabulary.
         self._token_sums = ExactSums((settings.vocabulary, number), digits=2, lowest=-56)
@@ -261,6 +266,7 @@ class Sketch:
         self._active[places] += reduced.active
         np.maximum(self._maximum[places], reduced.highest.max(axis=0), out=self._maximum[places])
         self._powers.add(reduced.powers, (slice(None), places))
+        self._absolute.add(reduced.absolute, places)
 
     def _keep_passages(self, content: Keys, passages: Sequence[Passage]) -> None:
         if len(self.passages) > self._prune_above:
@@ -307,6 +313,7 @@ class Sketch:
             getattr(self, name)[...] += getattr(sketch, name)
         np.maximum(self._maximum, sketch._maximum, out=self._maximum)
         self._powers.absorb(sketch._powers)
+        self._absolute.absorb(sketch._absolute)
         self._token_sums.absorb(sketch._token_sums)
 
     # ---------------------------------------------------------------------------------------------------------- state
@@ -328,6 +335,7 @@ class Sketch:
             "active": self._active,
             "maximum": self._maximum,
             "powers": self._powers.words,
+            "absolute": self._absolute.words,
             "tokens": token_ids,
             "token_counts": self.token_counts[token_ids],
             "token_sums": self._token_sums.words[:, token_ids],
@@ -350,6 +358,7 @@ class Sketch:
         self._active[...] = state["active"]
         self._maximum[...] = state["maximum"]
         self._powers.words[...] = state["powers"]
+        self._absolute.words[...] = state["absolute"]
         self.token_counts[state["tokens"]] = state["token_counts"]
         self._token_sums.words[:, state["tokens"]] = state["token_sums"]
         columns = zip(
@@ -428,7 +437,15 @@ class Sketch:
             kurtosis=about4 / variance**2 if variance else 0.0,
             fraction_active=int(self._active[place]) / count,
             maximum=float(self._maximum[place]),
+            positive_share=self._positive_share(place),
         )
+
+    def _positive_share(self, place: int) -> float | None:
+        """Return the share of the absolute activation that lies above 0; None where the kind of unit has one side."""
+        absolute = float(self._absolute.total((place,)))
+        if self.neurons[place].kind not in TWO_SIDED or absolute == 0:
+            return None
+        return min(1.0, max(0.0, (1 + float(self._powers.total((0, place))) / absolute) / 2))
 
 
 _KINDS = ("top", "random", "by_class")

@@ -142,19 +142,10 @@ def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
     released: Released = build.assemble(plan.settings.released)
     place = plan.folder.with_name(f".{plan.folder.name}.state")
     lock = Path(released.lock).expanduser() if released.lock else plan.folder.with_name(f"{plan.folder.name}.lock")
-    sentences = [] if lock.is_file() else [_first_download(lock)]
     files = released.fetch(place, lock, progress)
-    sentences += import_records(files, plan.folder, released.identity, plan.settings.description)
+    sentences = import_records(files, plan.folder, released.identity, plan.settings.description)
     shutil.rmtree(place, ignore_errors=True)
     return sentences
-
-
-def _first_download(lock: Path) -> str:
-    """Return what there is to say of files whose digests nobody has stated before."""
-    return (
-        f"nobody has stated the digests of these files before: they are what the server sent today, and {lock} holds "
-        "them from now on; compare it with another person's before you rely on them."
-    )
 
 
 # -------------------------------------------------------------------------------------------------- the next command
@@ -247,7 +238,7 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     tokens = _tokens_of_each(imported)
     distinct = [splits.distinct(record) for record in imported.records]
     top, random = (min(map(len, excerpts)) for excerpts in zip(*distinct, strict=True))
-    settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random)
+    settings = CollectionSettings(excerpt_tokens=tokens, leading=0, top=top, random=random, hard=0)
     collection = Collection(subject, settings, imported.records, (), excerpts=0, distinct_tokens=0, threads=1)
     origin = {"format": "OpenAI's neuron-explainer", "decimals": str(imported.decimals), "rounded": imported.rounded}
     task = units.write_task(folder, collection, description, imported=origin)

@@ -14,6 +14,7 @@ from harness.scorers.settings import check_level, check_share
 from harness.scores.judged import Case, figures
 from harness.types import (
     Excerpt,
+    ExcerptKind,
     Explanation,
     Heading,
     Judged,
@@ -28,6 +29,7 @@ from harness.types import (
     Scores,
     SimulatedExplanation,
     SlottedPrompt,
+    TokenSums,
 )
 from harness.types.grouping import regrouped
 
@@ -90,6 +92,10 @@ class Judging(ABC):
         """Return the cases that excerpts make."""
 
     @abstractmethod
+    def hard_cases(self, easy: Sequence[Excerpt], hard: Sequence[Excerpt], sums: TokenSums) -> list[Case]:
+        """Return the cases that hard excerpts make beside the others of their split."""
+
+    @abstractmethod
     def case_text(self, query: JudgeQuery) -> str:
         """Return the text of a case, as the judge sees it."""
 
@@ -98,6 +104,7 @@ class Judging(ABC):
         headings = (
             Heading(self.name, self.name, self.name, with_interval=True, judged=True),
             Heading(f"{self.name}_auroc", "AUROC", f"{self.name} AUROC", judged=True),
+            Heading(f"{self.name}_hard", "hard", f"{self.name}, hard negatives", judged=True),
         )
         return ScorerInfo(self.name, self.model.identity, self._prompt.version, headings)
 
@@ -113,9 +120,13 @@ class Judging(ABC):
         return [self._scored(*pair) for pair in zip(groups, judgements, strict=True)]
 
     def _cases_of(self, explanation: SimulatedExplanation) -> list[Case]:
-        splits = explanation.record.splits
-        excerpts = splits.test if self.split == "test" else splits.valid
-        return self.cases(excerpts) if explanation.explanation.in_words else []
+        if not explanation.explanation.in_words:
+            return []
+        record = explanation.record
+        excerpts = record.splits.test if self.split == "test" else record.splits.valid
+        easy = [excerpt for excerpt in excerpts if excerpt.kind is not ExcerptKind.HARD]
+        hard = [excerpt for excerpt in excerpts if excerpt.kind is ExcerptKind.HARD]
+        return [*self.cases(easy), *(self.hard_cases(easy, hard, record.token_sums) if hard else ())]
 
     def _scored(self, cases: Sequence[Case], judgements: Sequence[Judgement]) -> Scored:
         judged = tuple(
@@ -123,7 +134,12 @@ class Judging(ABC):
             for case, judgement in zip(cases, judgements, strict=True)
         )
         probabilities = self.model.identity.transport != "text"
-        values, missing = figures(self.name, judged, self.maximum_missing, probabilities)
+        easy = [case for case in judged if case.excerpt.kind is not ExcerptKind.HARD]
+        values, missing = figures(self.name, easy, self.maximum_missing, probabilities)
+        if len(easy) < len(judged):
+            hard = [case for case in judged if case.truth or case.excerpt.kind is ExcerptKind.HARD]
+            hard_values, hard_missing = figures(f"{self.name}_hard", hard, self.maximum_missing, probabilities)
+            values, missing = values | hard_values, missing | hard_missing
         silent = sum(math.isnan(case.judgement.probability) for case in judged)
         scores = Scores(values, missing=missing, judgements=len(judged), missing_judgements=silent)
         return Scored(scores, judged)

@@ -12,6 +12,8 @@ from harness.types import Heading, Scored, ScorerInfo, SimulatedExplanation
 HEADINGS = (
     Heading("correlation_random", "random", "random only"),
     Heading("correlation_top", "top", "top only"),
+    Heading("correlation_hard", "hard", "top and hard"),
+    Heading("auroc_hard", "AUROC h.", "AUROC, top and hard"),
     Heading("correlation_clipped", "clipped", "clipped at 0"),
     Heading("explained_variance", "expl.v.", "explained variance (median)"),
 )

@@ -13,6 +13,10 @@ Each gives two scores, named ``detection`` and ``detection_auroc``, ``fuzzing`` 
 * AUROC of the probability of yes (:func:`harness.scores.ranking.auroc`): 0 to 1, 0.5 for a constant one; missing if the
   judge writes its answer and gives no probability.
 
+Where a unit has hard excerpts (tokens that it fires on elsewhere, and not in these), both stand there once more, as
+``detection_hard`` and ``fuzzing_hard`` with their AUROC: over the true cases as before, with hard excerpts in place of
+the false ones. In fuzzing, the tokens marked in them are those of highest mean activation over the corpus.
+
 A judgement that failed is never an answer: see :func:`figures`.
 """
 
@@ -21,7 +25,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +65,35 @@ def fuzzing(excerpts: Sequence[Excerpt], level: int) -> list[Case]:
             wrong = np.sort(rng.choice(silent, size=min(right.size, len(silent)), replace=False))
             marks = [(tuple(map(int, places)), truth) for places, truth in ((right, True), (wrong, False))]
             cases += [Case(excerpt, places, truth) for places, truth in marks]
+    return cases
+
+
+def detection_hard(easy: Sequence[Excerpt], hard: Sequence[Excerpt], level: int) -> list[Case]:
+    """Return a case for each hard excerpt; a token is active in it from the same activation on as in ``easy``."""
+    fires_in = active([*easy, *hard], level)[len(easy) :]
+    return [Case(excerpt, (), bool(fires.any())) for excerpt, fires in zip(hard, fires_in, strict=True)]
+
+
+def fuzzing_hard(
+    easy: Sequence[Excerpt], hard: Sequence[Excerpt], level: int, means: Mapping[str, float]
+) -> list[Case]:
+    """Return a false case for each hard excerpt: its silent tokens of highest mean activation are marked.
+
+    As many are marked as in the true case of the same rank; there are none if there is no true case.
+
+    Args:
+        easy: the other excerpts of the split, which make the true cases.
+        hard: the hard ones.
+        level: from which a token is active.
+        means: mean activation of each token over the corpus.
+    """
+    numbers = [len(case.marked) for case in fuzzing(easy, level) if case.truth]
+    cases = []
+    for place, (excerpt, fires) in enumerate(zip(hard, active([*easy, *hard], level)[len(easy) :], strict=True)):
+        silent = [position for position in range(len(fires))[excerpt.scored] if not fires[position]]
+        silent.sort(key=lambda position: -means.get(excerpt.tokens[position], -math.inf))
+        if numbers and silent:
+            cases.append(Case(excerpt, tuple(sorted(silent[: numbers[place % len(numbers)]])), False))
     return cases
 
 

@@ -16,9 +16,11 @@ abs_dev             calibrated values                                           
 explained_variance  calibrated values                                               up to 1, 0           up to 0
 ==================  ==============================================================  ===================  ============
 
-Each is computed over four sets of tokens, and named by them: ``correlation`` (the headline) over top and random
+Each is computed over several sets of tokens, and named by them: ``correlation`` (the headline) over top and random
 excerpts together, ``correlation_random`` and ``correlation_top`` over one half, ``correlation_population`` over both,
-each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text.
+each token weighted by its excerpt's inverse sampling probability, which estimates the score over all text. Where the
+unit has hard excerpts, ``correlation_hard`` is computed over these and the top ones: tokens on which the unit fires
+elsewhere stand in place of random text, which is easy to be silent on. A unit without hard excerpts has no such metric.
 
 Explainers are shown levels, in which a negative activation is 0, while the headline counts both signs: what a unit does
 below 0 nobody was shown. ``correlation_clipped`` leaves it out. ``correlation_ceiling`` is the headline of the levels
@@ -51,9 +53,14 @@ AS_CALIBRATED = ("f1", "r2_uncentred", "abs_dev", "explained_variance")
 """The metrics of values in activation units."""
 SAMPLES = ("", "_random", "_top", "_population")
 """The endings of names of metrics, by the tokens that a metric is computed from."""
+HARD = "_hard"
+"""The ending of a further sample, of units that have hard excerpts."""
 CEILING = "correlation_ceiling"
 """The headline of the real activations' own levels; a property of the unit, and no score."""
 METRICS = (*(metric + sample for metric in (*AS_SIMULATED, *AS_CALIBRATED) for sample in SAMPLES), CEILING)
+"""The metrics that every unit has, or lacks for a reason."""
+HARD_METRICS = tuple(metric + HARD for metric in (*AS_SIMULATED, *AS_CALIBRATED))
+"""Those that units with hard excerpts have besides."""
 
 
 def score(simulated: Sequence[SimulatedExcerpt], active_level: int = 1, maximum_missing: float = 0.05) -> Scores:
@@ -65,15 +72,19 @@ def score(simulated: Sequence[SimulatedExcerpt], active_level: int = 1, maximum_
         maximum_missing: share of the tokens that may lack a simulation.
 
     Returns:
-        A value for each metric of :data:`METRICS`, or its name in ``missing`` with a sentence that says why.
+        A value for each metric of :data:`METRICS`, and of :data:`HARD_METRICS` where there are hard excerpts, or its
+        name in ``missing`` with a sentence that says why.
 
     Raises:
         ScoreInputError: a simulation of another length than its excerpt, or an infinite value, with its source named.
     """
     reason, missing_tokens = why_unscored(simulated, maximum_missing)
+    valid = [item for item in simulated if item.split == "valid"]
     if reason:
-        return Scores({}, missing=dict.fromkeys(METRICS, reason), missing_tokens=missing_tokens)
-    pool = _pool([item for item in simulated if item.split == "valid"], active_level)
+        has_hard = any(item.excerpt.kind is ExcerptKind.HARD for item in valid)
+        metrics_missing = (*METRICS, *(HARD_METRICS if has_hard else ()))
+        return Scores({}, missing=dict.fromkeys(metrics_missing, reason), missing_tokens=missing_tokens)
+    pool = _pool(valid, active_level)
     present = ~np.isnan(pool.simulated)
     panel = _Panel(tokens=int(present.sum()), missing_tokens=missing_tokens)
     samples = _samples(pool.only(present))
@@ -111,12 +122,20 @@ class _Pool:
     calibrated: FloatArray
     weights: FloatArray | None
     top: npt.NDArray[np.bool_]
+    hard: npt.NDArray[np.bool_]
     threshold: float
 
     def only(self, mask: npt.NDArray[np.bool_]) -> _Pool:
         """Return the tokens at which ``mask`` is true."""
         weights = None if self.weights is None else self.weights[mask]
-        arrays = (self.real[mask], self.simulated[mask], self.calibrated[mask], weights, self.top[mask])
+        arrays = (
+            self.real[mask],
+            self.simulated[mask],
+            self.calibrated[mask],
+            weights,
+            self.top[mask],
+            self.hard[mask],
+        )
         return _Pool(*arrays, self.threshold)
 
     @property
@@ -154,17 +173,28 @@ def _pool(items: Sequence[SimulatedExcerpt], active_level: int) -> _Pool:
         calibrated=np.concatenate([_values(item, item.calibrated, "calibrated") for item in items]),
         weights=np.repeat([item.excerpt.weight for item in items], lengths),
         top=np.repeat([item.excerpt.kind is ExcerptKind.TOP for item in items], lengths),
+        hard=np.repeat([item.excerpt.kind is ExcerptKind.HARD for item in items], lengths),
         threshold=active_level / HIGHEST_LEVEL * float(together.max(initial=0.0)),
     )
 
 
 def _samples(pool: _Pool) -> dict[str, _Pool | str]:
     """Return the tokens of each of :data:`SAMPLES`, or why there are none: the whole needs both kinds, a half one."""
+    hard = _hard(pool)
+    pool = pool.only(~pool.hard)
     alike = replace(pool, weights=None)
     halves = {"_random": alike.only(~pool.top), "_top": alike.only(pool.top)}
     absent = {name: f"there is no valid {name[1:]} excerpt" for name, half in halves.items() if not half.real.size}
     samples: dict[str, _Pool | str] = {"": alike, **halves, "_population": pool}
-    return samples | (dict.fromkeys(("", "_population"), next(iter(absent.values()))) if absent else {}) | absent
+    return samples | (dict.fromkeys(("", "_population"), next(iter(absent.values()))) if absent else {}) | absent | hard
+
+
+def _hard(pool: _Pool) -> dict[str, _Pool | str]:
+    """Return the tokens of top and hard excerpts, or why there are no top ones; nothing where none is hard."""
+    if not pool.hard.any():
+        return {}
+    both = replace(pool, weights=None).only(pool.top | pool.hard)
+    return {HARD: both if pool.top.any() else "there is no valid top excerpt"}
 
 
 def _values(item: SimulatedExcerpt, values: tuple[float, ...], kind: str) -> FloatArray:

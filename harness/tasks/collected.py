@@ -27,6 +27,10 @@ class CollectionSettings:
         start_token: whether an excerpt begins with the tokenizer's start token.
         across_documents: whether an excerpt may continue in the next document.
         token_sums: whether sums by token are kept; they take 16 bytes for each neuron and distinct token.
+        hard: number of hard excerpts: those, among ``hard_pool``, whose maximum is not above the median and that hold
+            the token on which the neuron is most active elsewhere. There are none without sums by token.
+        hard_pool: number of excerpts, drawn uniformly for each neuron, among which hard ones are sought; each takes 4
+            bytes for each of its tokens.
     """
 
     excerpt_tokens: int = 64
@@ -42,6 +46,8 @@ class CollectionSettings:
     start_token: bool = False
     across_documents: bool = False
     token_sums: bool = True
+    hard: int = 15
+    hard_pool: int = 512
 
     def __post_init__(self) -> None:
         if not 0 <= self.leading < self.excerpt_tokens:
@@ -52,6 +58,11 @@ class CollectionSettings:
             raise NeuroglossError("collect.top, collect.random and collect.batch_size must be at least 1; raise them.")
         if self.quantile < 0 or not 0 <= self.minimum_active <= 1:
             raise NeuroglossError("collect.quantile must be at least 0, and collect.minimum_active from 0 to 1.")
+        if not 0 <= self.hard <= self.hard_pool:
+            raise NeuroglossError(
+                f"collect.hard is {self.hard} and collect.hard_pool {self.hard_pool}; hard excerpts are sought in the "
+                "pool, so raise collect.hard_pool, or write collect.hard=0."
+            )
         if self.excerpts is not None and self.excerpts < self.top + self.random:
             raise NeuroglossError(
                 f"collect.excerpts is {self.excerpts}, and a neuron needs {self.top} top and {self.random} random "

@@ -58,8 +58,12 @@ def _differences(first: UnitRecord, second: UnitRecord) -> Iterator[float]:
     scale = max(abs(first.moments.maximum), first.moments.variance**0.5) or 1.0
     yield difference / scale
     for name, value in dataclasses.asdict(first.moments).items():
-        denominator = scale if name in ("mean", "maximum") else max(abs(value), 1e-30)
-        yield abs(getattr(second.moments, name) - value) / denominator
+        value_again = getattr(second.moments, name)
+        if value is None or value_again is None:
+            yield 0.0 if value is value_again else float("inf")
+        else:
+            denominator = scale if name in ("mean", "maximum") else max(abs(value), 1e-30)
+            yield abs(value_again - value) / denominator
     yield _sums_difference(first.token_sums, second.token_sums, scale)
 
 

@@ -76,8 +76,9 @@ def read(places: Iterable[Path]) -> Imported:
 
 
 def every_excerpt(record: UnitRecord) -> list[Excerpt]:
-    """Return the top, random and quantile excerpts of a record, in this order."""
-    return [*record.top, *record.random, *(excerpt for stratum in record.by_quantile for excerpt in stratum)]
+    """Return the top, random, hard and quantile excerpts of a record, in this order."""
+    strata = (excerpt for stratum in record.by_quantile for excerpt in stratum)
+    return [*record.top, *record.random, *record.hard, *strata]
 
 
 def dumped(record: UnitRecord, decimals: Decimals = Decimals.SHORTEST) -> str:

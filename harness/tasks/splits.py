@@ -40,7 +40,8 @@ def split_record(source: UnitRecord) -> Splits:
     """Deal a record's excerpts, interleaved, into four sets of equal size that share no excerpt (Bills et al., 2023).
 
     Top excerpts go in turn to train, calibration, valid and test; random ones to calibration, valid and test, after
-    the top ones there. What does not go round evenly is left out.
+    the top ones there, and hard ones after these in the same way. What does not go round evenly is left out, and so is
+    a hard excerpt that is nearly the same as another (see :func:`apart`).
 
     Raises:
         NeuroglossError: there are fewer than 4 top or 3 random excerpts.
@@ -52,7 +53,9 @@ def split_record(source: UnitRecord) -> Splits:
             "at least 4 and 3 are needed to deal them into splits."
         )
     train, *top_shares = _shares(top, 4)
-    calibration, valid, test = (a + b for a, b in zip(top_shares, _shares(random, 3), strict=True))
+    hard = apart(source.hard, (*top, *random))
+    shares = zip(top_shares, _shares(random, 3), _shares(hard, 3), strict=True)
+    calibration, valid, test = (top + random + hard for top, random, hard in shares)
     return Splits(train, calibration, valid, test)
 
 
@@ -69,6 +72,30 @@ def distinct(source: UnitRecord) -> tuple[tuple[Excerpt, ...], tuple[Excerpt, ..
         return tuple(firsts)
 
     return first_of_each(source.top), first_of_each(source.random)
+
+
+RUN = 8
+"""Tokens in a row by which two excerpts are nearly the same."""
+
+
+def apart(candidates: Iterable[Excerpt], excerpts: Iterable[Excerpt]) -> tuple[Excerpt, ...]:
+    """Return the candidates, in order, that share no run of 8 tokens with ``excerpts`` or with a candidate before them.
+
+    Of an excerpt that is shorter, the whole is one run.
+    """
+    taken = {run for excerpt in excerpts for run in _runs(excerpt)}
+    distant = []
+    for candidate in candidates:
+        runs = _runs(candidate)
+        if taken.isdisjoint(runs):
+            distant.append(candidate)
+            taken |= runs
+    return tuple(distant)
+
+
+def _runs(excerpt: Excerpt) -> set[tuple[str, ...]]:
+    tokens = excerpt.tokens
+    return {tokens[start : start + RUN] for start in range(max(1, len(tokens) - RUN + 1))}
 
 
 def _cleared_mean(source: UnitRecord, splits: Splits, hidden: Sequence[Excerpt]) -> float:
@@ -94,6 +121,8 @@ def _shares(excerpts: tuple[Excerpt, ...], ways: int) -> list[tuple[Excerpt, ...
     sums over the whole corpus.
     """
     even = len(excerpts) // ways * ways
+    if not even:
+        return [()] * ways
     share = len(excerpts) * ways / even
     weighted = [dataclasses.replace(excerpt, weight=excerpt.weight * share) for excerpt in excerpts[:even]]
     return [tuple(weighted[first::ways]) for first in range(ways)]

@@ -96,10 +96,11 @@ class Described:
     def _check_moments(self, unit: Unit, moments: Moments) -> None:
         """Refuse moments that no activation has; those of imported records may be missing."""
         missing_allowed = self.imported is not None
-        values = dataclasses.astuple(moments)
+        values = [value for value in dataclasses.astuple(moments) if value is not None]
         if moments.count < 0 or not all(math.isfinite(value) or missing_allowed for value in values):
             raise NeuroglossError(f"its moments of {unit} are no numbers.")
-        if moments.variance < 0 or moments.fraction_active < 0 or moments.fraction_active > 1:
+        shares = (moments.fraction_active, 0.0 if moments.positive_share is None else moments.positive_share)
+        if moments.variance < 0 or min(shares) < 0 or max(shares) > 1:
             raise NeuroglossError(f"its moments of {unit} are those of no activation.")
 
 
@@ -208,6 +209,7 @@ def _records(
             token_sums=TokenSums(tokens, counts, values),
             by_quantile=tuple(map(tuple, quantiles.get(str(unit), []))),
             quantile_boundaries=tuple(described.quantile_boundaries.get(unit, ())),
+            hard=tuple(excerpt for excerpt in excerpts[str(unit)] if excerpt.kind is ExcerptKind.HARD),
         )
 
 
@@ -302,6 +304,7 @@ def _changed(record: UnitRecord, change: Callable[[Excerpt], Excerpt]) -> UnitRe
         record,
         top=tuple(map(change, record.top)),
         random=tuple(map(change, record.random)),
+        hard=tuple(map(change, record.hard)),
         by_quantile=tuple(tuple(map(change, stratum)) for stratum in record.by_quantile),
     )
 
@@ -309,7 +312,7 @@ def _changed(record: UnitRecord, change: Callable[[Excerpt], Excerpt]) -> UnitRe
 def _description(name: str, collection: Collection, description: str, origin: Mapping[str, object]) -> dict[str, Any]:
     """Return the content of ``task.yaml`` without the digests, which need the files."""
     settings = collection.settings
-    top, random = settings.top // 4, settings.random // 3
+    top, random, hard = settings.top // 4, settings.random // 3, _fewest_hard(collection.records) // 3
     stratified = [record for record in collection.records if record.by_quantile or record.quantile_boundaries]
     boundaries = {str(record.unit): list(record.quantile_boundaries) for record in stratified}
     strata = {  # imported records may have strata of which nobody knows the boundaries, or boundaries alone
@@ -325,8 +328,8 @@ def _description(name: str, collection: Collection, description: str, origin: Ma
         "excerpt_tokens": settings.excerpt_tokens,
         "leading": settings.leading,
         "splits": {
-            "train": {"top": top, "random": 0},
-            **{split: {"top": top, "random": random} for split in ("calibration", "valid", "test")},
+            "train": {"top": top, "random": 0, "hard": 0},
+            **{split: {"top": top, "random": random, "hard": hard} for split in ("calibration", "valid", "test")},
         },
         "collection": settings.written,
         "corpus": {"excerpts": collection.excerpts, "distinct_tokens": collection.distinct_tokens},
@@ -337,6 +340,11 @@ def _description(name: str, collection: Collection, description: str, origin: Ma
         **({"quantile_boundaries": boundaries} if boundaries else {}),
         **({"strata": strata} if strata else {}),
     }
+
+
+def _fewest_hard(records: Sequence[UnitRecord]) -> int:
+    """Return the number of hard excerpts that every unit has."""
+    return min((len(record.hard) for record in records), default=0)
 
 
 _COLUMNS = {
@@ -350,7 +358,11 @@ _COLUMNS = {
 
 
 def _records_table(records: Sequence[UnitRecord], length: int) -> pa.Table:
-    rows = [_row(record.unit, excerpt, length) for record in records for excerpt in record.top + record.random]
+    rows = [
+        _row(record.unit, excerpt, length)
+        for record in records
+        for excerpt in (*record.top, *record.random, *record.hard)
+    ]
     return pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS))
 
 

@@ -83,11 +83,13 @@ class Unit:
 
 
 class ExcerptKind(StrEnum):
-    """How an excerpt was chosen: among the neuron's largest maxima, uniformly among the rest of the corpus, or
-    uniformly among the excerpts whose maximum lies between two quantiles."""
+    """How an excerpt was chosen: among the neuron's largest maxima, uniformly among the rest of the corpus, as one that
+    holds tokens on which the neuron fires elsewhere and on which it does not fire here, or uniformly among the excerpts
+    whose maximum lies between two quantiles."""
 
     TOP = "top"
     RANDOM = "random"
+    HARD = "hard"
     QUANTILE = "quantile"
 
 
@@ -156,6 +158,8 @@ class Moments:
     """A neuron's activation over every scored position of the corpus.
 
     ``kurtosis`` is the fourth standardised moment (3 for a normal); ``fraction_active`` the share of positions above 0.
+    ``positive_share`` is the sum of activations above 0 over that of absolute ones: the part that the positive side of
+    the neuron has, of which the negative one has the rest; None where the activation has one side, or nobody counted.
     """
 
     count: int
@@ -165,6 +169,7 @@ class Moments:
     kurtosis: float
     fraction_active: float
     maximum: float
+    positive_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,6 +211,7 @@ class TokenSums:
 class UnitRecord:
     """A unit as a collection leaves it: top excerpts (largest maximum first), random excerpts, statistics.
 
+    ``hard`` has excerpts with the unit's most confusable tokens, the hardest first; it is empty if none were collected.
     ``by_quantile`` has excerpts of each stratum of maxima, the lowest first, cut at ``quantile_boundaries``; both are
     empty if none were collected, and in imported records each can be by itself. They are dealt into no split, and
     may stand among the top or the random ones too.
@@ -218,12 +224,13 @@ class UnitRecord:
     token_sums: TokenSums
     by_quantile: tuple[tuple[Excerpt, ...], ...] = ()
     quantile_boundaries: tuple[float, ...] = ()
+    hard: tuple[Excerpt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Splits:
     """Excerpts dealt into four disjoint sets: explain on ``train`` (top only), calibrate on ``calibration``, report on
-    ``valid`` (top, then random), keep ``test`` for final claims."""
+    ``valid`` (top, then random, then hard), keep ``test`` for final claims."""
 
     train: tuple[Excerpt, ...]
     calibration: tuple[Excerpt, ...]

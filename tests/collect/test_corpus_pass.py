@@ -20,7 +20,7 @@ from harness.collect.sample import Listed, Stratified
 from harness.collect.state import StateFile
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks.collected import Collection, CollectionSettings
-from harness.types import ExcerptKind, NeuroglossError, Progress, Unit
+from harness.types import Excerpt, ExcerptKind, NeuroglossError, Progress, Unit
 
 PLANTED, SILENT = Unit("N", 0, 5), Unit("N", 0, 6)
 FIRES_ON = (40, 41, 42)
@@ -135,6 +135,39 @@ def test_excerpts_by_quantile_lie_between_their_boundaries(planted: Transformers
     assert whole == pytest.approx(found.excerpts)
 
 
+def test_hard_excerpts_hold_tokens_of_the_neuron_and_leave_it_silent(planted: TransformersSubject) -> None:
+    """Of a neuron that sees embeddings alone no token confuses; one above it fires by the text around a token."""
+    found = collected(planted, Documents(), [Unit("N", 2, 1)])
+    (record,) = found.records
+    means = record.token_sums.means(2)
+
+    def hardness(excerpt: Excerpt) -> float:
+        return max((means.get(token, -np.inf) for token in excerpt.tokens[1:]), default=-np.inf)
+
+    every = collect(planted, Documents(), Listed(["L2N1"]), dataclasses.replace(SETTINGS, random=found.excerpts - 8))
+    maxima = [excerpt.maximum for excerpt in every.records[0].top + every.records[0].random]
+    rest = [
+        excerpt for excerpt in every.records[0].random if excerpt.source not in {one.source for one in record.random}
+    ]
+    silent = [excerpt for excerpt in rest if excerpt.maximum <= np.median(maxima)]
+    assert [hardness(excerpt) for excerpt in record.hard] == sorted(map(hardness, silent), reverse=True)[:15]
+    assert {excerpt.source for excerpt in record.hard} <= {excerpt.source for excerpt in silent}
+    assert {excerpt.kind for excerpt in record.hard} == {ExcerptKind.HARD}
+    assert {excerpt.weight for excerpt in record.hard} == {1.0}  # the pool is the whole corpus
+    pool = dataclasses.replace(SETTINGS, hard_pool=50, hard=4)
+    (record,) = collect(planted, Documents(), Listed(["L2N1"]), pool).records
+    assert len(record.hard) == 4
+    assert {excerpt.weight for excerpt in record.hard} <= {(found.excerpts - 14) / number for number in range(36, 45)}
+
+
+def test_the_share_of_each_side_is_that_of_the_absolute_activation(planted: TransformersSubject) -> None:
+    (record,) = collected(planted, Documents(), [Unit("N", 2, 1)]).records
+    every = collect(planted, Documents(), Listed(["L2N1"]), dataclasses.replace(SETTINGS, random=112)).records[0]
+    values = np.array([value for excerpt in every.top + every.random for value in excerpt.activations[1:]])
+    assert record.moments.positive_share == pytest.approx(values.clip(0).sum() / np.abs(values).sum(), rel=1e-5)
+    assert 0 < record.moments.positive_share < 1
+
+
 def test_a_start_token_is_the_first_of_each_excerpt(
     planted: TransformersSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +183,7 @@ def test_a_start_token_is_the_first_of_each_excerpt(
 def test_without_sums_by_token_there_are_none(planted: TransformersSubject) -> None:
     settings = dataclasses.replace(SETTINGS, token_sums=False)
     found = collect(planted, Documents(), Listed([str(PLANTED)]), settings)
-    assert (found.distinct_tokens, found.records[0].token_sums.tokens) == (0, ())
+    assert (found.distinct_tokens, found.records[0].token_sums.tokens, found.records[0].hard) == (0, (), ())
     assert found.records[0].moments == collected(planted, Documents()).records[0].moments
 
 

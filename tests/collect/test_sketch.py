@@ -24,7 +24,9 @@ from harness.types import NeuroglossError, Unit
 NEURONS = [Unit("N", 0, 3), Unit("N", 0, 4), Unit("N", 2, 3)]
 LAYERS = {0: slice(0, 2), 2: slice(2, 3)}
 TOKENS, LEADING, VOCABULARY, BATCH = 5, 1, 11, 4
-SETTINGS = SketchSettings(top=4, random=6, quantile=3, tokens=TOKENS, leading=LEADING, vocabulary=VOCABULARY, seed=1)
+SETTINGS = SketchSettings(
+    top=4, random=6, pool=0, quantile=3, tokens=TOKENS, leading=LEADING, vocabulary=VOCABULARY, seed=1
+)
 
 Corpus = tuple[list[Passage], np.ndarray]
 
@@ -218,7 +220,7 @@ def test_what_never_varies_has_no_shape() -> None:
 
 
 def test_no_more_is_kept_than_asked_for() -> None:
-    without = SketchSettings(top=4, random=6, quantile=0, tokens=TOKENS, leading=1, vocabulary=0, seed=1)
+    without = SketchSettings(top=4, random=6, pool=0, quantile=0, tokens=TOKENS, leading=1, vocabulary=0, seed=1)
     found = sketch(corpus(20, 2), wanted=without)
     assert found.token_counts.size == found.state()["by_class_group"].size == 0
     assert isinstance(found.top(0), Kept)

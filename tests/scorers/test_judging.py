@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.models.backend import StoredModel
@@ -18,15 +19,21 @@ from harness.scorers.detection import Detection
 from harness.scorers.fuzzing import Fuzzing
 from harness.scorers.judging import JudgeQuery, text_of
 from harness.types import (
+    Excerpt,
+    ExcerptKind,
     Explanation,
     Heading,
     Identity,
     LevelReading,
     NeuroglossError,
     Outcome,
+    Record,
     Scorer,
     ScorerInfo,
+    SimulatedExplanation,
     SlottedPrompt,
+    Splits,
+    TokenSums,
     Unit,
     Usage,
 )
@@ -90,6 +97,7 @@ def test_a_judge_is_a_scorer_that_names_its_model_prompt_and_columns(kind: type[
     columns = (
         Heading(kind.name, kind.name, kind.name, with_interval=True, judged=True),
         Heading(f"{kind.name}_auroc", "AUROC", f"{kind.name} AUROC", judged=True),
+        Heading(f"{kind.name}_hard", "hard", f"{kind.name}, hard negatives", judged=True),
     )
     assert judge.describe() == ScorerInfo(kind.name, Knowing.identity, version, columns)
 
@@ -114,6 +122,27 @@ def test_an_answer_that_was_not_given_is_missing_and_named(kind: type[Detection]
     assert math.isnan(unread.probability)
     assert math.isnan(refused.probability)
     assert (unread.outcome, refused.outcome) == (Outcome.EMPTY, Outcome.REFUSED)
+
+
+def explained(*excerpts: Excerpt) -> SimulatedExplanation:
+    sums = TokenSums(("boat", "sea"), np.array([1, 1]), np.array([9.0, 1.0]))
+    record = Record(EXPLANATION.unit, Splits((), (), (), excerpts), (), sums, 0.0, 0.0)
+    return SimulatedExplanation(EXPLANATION, record, "", (), None)
+
+
+@pytest.mark.parametrize("kind", JUDGES)
+def test_hard_excerpts_stand_in_place_of_false_cases_in_a_score_of_their_own(kind: type[Detection]) -> None:
+    """The judge says yes to all that is about a boat: right but for the hard excerpt, which the plain score omits."""
+    top = Excerpt((" in", "boat", " at"), (), (0.0, 9.0, 0.0), ExcerptKind.TOP)
+    random = Excerpt((" in", " at", " on"), (), (0.0, 0.0, 0.0), ExcerptKind.RANDOM)
+    hard = Excerpt(("boat", " at", "sea"), (), (0.0, 0.0, 1.0), ExcerptKind.HARD)
+    judge = kind(Knowing("«boat»" if kind is Fuzzing else "boat"))
+    (easy,), (both,) = judge.score([explained(top, random)]), judge.score([explained(top, random, hard)])
+    assert easy.scores.values[kind.name] == both.scores.values[kind.name] == 1.0
+    assert f"{kind.name}_hard" not in {**easy.scores.values, **easy.scores.missing}
+    assert both.scores.values[f"{kind.name}_hard"] == 0.5
+    assert both.scores.values[f"{kind.name}_hard_auroc"] == 0.5
+    assert both.scores.judgements == easy.scores.judgements + 1
 
 
 def test_nothing_to_ask_asks_nothing() -> None:

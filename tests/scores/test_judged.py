@@ -51,6 +51,16 @@ def test_fuzzing_marks_the_active_tokens_and_as_many_others() -> None:
     assert set(wrong.marked) <= {1, 3, 4, 6}  # neither active nor leading
 
 
+def test_hard_cases_are_measured_by_the_activations_of_the_others() -> None:
+    easy, hard = [excerpt(0, 10, 0, 10)], [excerpt(0, 2, 2.9), excerpt(3, 1, 0, leading=1), excerpt(0, 4, 1)]
+    assert [case.truth for case in judged.detection_hard(easy, hard, 3)] == [False, False, True]
+    means = {"t0": 9.0, "t1": 8.0, "t2": 7.0}
+    cases = judged.fuzzing_hard(easy, hard, 3, means)
+    assert [case.marked for case in cases] == [(0, 1), (1, 2), (0, 2)]  # two of the silent tokens that confuse most
+    assert not any(case.truth for case in cases)
+    assert judged.fuzzing_hard([excerpt(0, 0)], hard, 3, means) == []
+
+
 def test_fuzzing_leaves_out_what_has_no_two_sides() -> None:
     silent, everywhere, few = excerpt(0, 0), excerpt(5, 5), excerpt(5, 5, 0)
     assert [case.marked for case in judged.fuzzing([silent, everywhere, few], 1)] == [(0, 1), (2,)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness import scores
 from harness.scores import panel
-from harness.scores.panel import AS_CALIBRATED, AS_SIMULATED, METRICS, SAMPLES
+from harness.scores.panel import AS_CALIBRATED, AS_SIMULATED, HARD_METRICS, METRICS, SAMPLES
 from harness.types import Excerpt, ExcerptKind, NeuroglossError, Outcome, SimulatedExcerpt, Simulation
 
 Make = Callable[..., SimulatedExcerpt]
@@ -70,6 +70,25 @@ def test_every_metric_is_pooled_over_its_own_tokens(simulated: list[SimulatedExc
     assert len(set(result.values.values())) == len(METRICS)  # none stands in for another
     assert (result.tokens, result.missing_tokens) == (40, 0)
     assert (result.degenerate, result.missing) == ((), {})
+
+
+def test_hard_metrics_take_hard_excerpts_in_place_of_random_ones(simulated: list[SimulatedExcerpt]) -> None:
+    hard = [replace(item, excerpt=replace(item.excerpt, kind=ExcerptKind.HARD)) for item in simulated[2:]]
+    both = panel.score([*simulated, *hard]).values
+    easy = panel.score(simulated).values
+    assert {name: both[name] for name in easy} == pytest.approx(dict(easy))
+    assert {name: both[name + "_hard"] for name in (*AS_SIMULATED, *AS_CALIBRATED)} == pytest.approx(
+        {name: easy[name] for name in (*AS_SIMULATED, *AS_CALIBRATED)}
+    )
+    assert set(both) == {*METRICS, *HARD_METRICS}
+
+
+def test_hard_metrics_are_missing_where_a_unit_that_has_hard_excerpts_cannot_be_scored(excerpt: Make) -> None:
+    top, hard = excerpt([1, 0], [NAN, NAN]), excerpt([0, 0], [NAN, NAN], ExcerptKind.HARD)
+    assert not set(HARD_METRICS) & set(panel.score([top]).missing)
+    assert set(panel.score([top, hard]).missing) == {*METRICS, *HARD_METRICS}
+    without_top = panel.score([excerpt([0, 1], [0, 1], RANDOM), excerpt([0, 0], [1, 0], ExcerptKind.HARD)])
+    assert without_top.missing["auroc_hard"] == "there is no valid top excerpt"
 
 
 def test_what_lies_below_0_counts_for_the_headline_and_not_for_the_clipped_one(excerpt: Make) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from harness import pipeline
 from harness.pipeline import Fitting, Tools
-from harness.tasks.splits import deal, split_record
+from harness.tasks.splits import apart, deal, split_record
 from harness.types import (
     CalibrationMethod,
     Evidence,
@@ -75,6 +75,35 @@ def _changed(record: UnitRecord, splits: tuple[str, ...], seed: int) -> UnitReco
         return replace(one, tokens=tuple(map(str, texts)), activations=tuple(draw.uniform(0, 9, len(texts)).tolist()))
 
     return _record(list(map(other, record.top)), list(map(other, record.random)))
+
+
+def _hard(texts: Sequence[Sequence[str]]) -> tuple[Excerpt, ...]:
+    return tuple(_excerpts(texts, ExcerptKind.HARD, np.random.default_rng(0)))
+
+
+def test_hard_excerpts_are_dealt_like_random_ones_behind_them() -> None:
+    record = replace(_drawn(0), hard=_hard([[f"h{place}", "a", "b", "c", "d"] for place in range(7)]))
+    splits, without = split_record(record), split_record(_drawn(0))
+    assert [one.tokens[0] for one in splits.valid if one.kind is ExcerptKind.HARD] == ["h1", "h4"]
+    assert splits.train == without.train
+    for dealt, before in zip(
+        (splits.calibration, splits.valid, splits.test), (without.calibration, without.valid, without.test), strict=True
+    ):
+        assert dealt[: len(before)] == before
+        assert [one.weight for one in dealt[len(before) :]] == pytest.approx([3.5, 3.5])
+
+
+def test_too_few_hard_excerpts_are_in_no_split() -> None:
+    assert split_record(replace(_drawn(0), hard=_hard([["h", *"abcd"]] * 2))) == split_record(_drawn(0))
+
+
+@given(st.lists(st.lists(st.sampled_from("ab"), min_size=9, max_size=12), min_size=6, max_size=20))
+def test_no_run_of_eight_tokens_of_a_hard_excerpt_is_in_another_excerpt(texts: list[list[str]]) -> None:
+    hard = _hard(texts)
+    ends = [set(zip(*(one.tokens[shift:] for shift in range(8)), strict=False)) for one in apart(hard, ())]
+    assert sum(map(len, ends)) == len(set().union(*ends))
+    assert apart(hard, hard[:1])[:1] != hard[:1]
+    assert apart(hard, ())[:1] == hard[:1]
 
 
 class Spy:

@@ -124,6 +124,32 @@ def test_a_task_is_read_back_equal(folder: Path, collection: Collection) -> None
         np.testing.assert_allclose(found.token_sums.sums, given_.token_sums.sums, rtol=1e-6)
 
 
+def test_hard_excerpts_and_the_share_of_each_side_are_read_back_equal(tmp_path: Path, collection: Collection) -> None:
+    with_hard = tuple(
+        dataclasses.replace(
+            one,
+            hard=tuple(dataclasses.replace(excerpt, kind=ExcerptKind.HARD, weight=7.5) for excerpt in one.random),
+            moments=dataclasses.replace(one.moments, positive_share=0.75),
+        )
+        for one in collection.records
+    )
+    task = write_task(tmp_path / "hard-v1", dataclasses.replace(collection, records=with_hard))
+    assert [one.hard for one in task.records] == [one.hard for one in with_hard]
+    assert [one.moments.positive_share for one in task.records] == [0.75] * len(NEURONS)
+    described = yaml.safe_load((tmp_path / "hard-v1" / "task.yaml").read_text())
+    assert described["splits"]["valid"] == {"top": 2, "random": 2, "hard": 2}
+    page = (tmp_path / "hard-v1" / "README.md").read_text()
+    assert "8 top, 6 random and up to 15 hard ones of 6 tokens" in page
+    assert "valid: 2 top, 2 random, 2 hard;" in page
+    assert compare(task, task).startswith("hard-v1: collects to the same digest")
+
+
+def test_a_task_without_hard_excerpts_has_none() -> None:
+    mini = read_task(find_task("smollm2-mini-v1"))
+    assert {(len(one.hard), one.moments.positive_share) for one in mini.records} == {(0, None)}
+    assert {excerpt.kind for excerpt in deal(mini.records[0]).splits.test} == {ExcerptKind.TOP, ExcerptKind.RANDOM}
+
+
 def test_the_same_collection_has_the_same_digest_and_another_another(
     tmp_path: Path, folder: Path, collection: Collection
 ) -> None:
@@ -143,7 +169,7 @@ def test_a_task_says_how_it_was_made(folder: Path) -> None:
     assert described["made"]["config"]["corpus"]["top_p"] == 0.95
     assert described["rejected"] == ["L1N1"]
     assert described["corpus"] == {"excerpts": 123, "distinct_tokens": 11}
-    assert described["splits"]["valid"] == {"top": 2, "random": 2}
+    assert described["splits"]["valid"] == {"top": 2, "random": 2, "hard": 0}
     assert described["collection"]["minimum_token_count"] == 3
     assert sorted(described["files"]) == ["README.md", "records.parquet", "sums.parquet", "tokens.parquet"]
     page = (folder / "README.md").read_text()
