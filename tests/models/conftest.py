@@ -15,7 +15,10 @@ import pytest
 
 @dataclass(frozen=True)
 class Act:
-    """One response: its body after ``delay`` seconds, or only its first ``cut`` bytes before the connection is lost."""
+    """One response: its body after ``delay`` seconds, or only its first ``cut`` bytes before the connection is lost.
+
+    ``raw`` bytes are sent in place of it, and the connection is closed.
+    """
 
     body: Any = None
     status: int = 200
@@ -23,8 +26,11 @@ class Act:
     delay: float = 0.0
     cut: int | None = None
     content_type: str = "application/json"
+    raw: bytes | None = None
 
     def head_and_body(self) -> tuple[bytes, bytes]:
+        if self.raw is not None:
+            return self.raw, b""
         body = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
         lines = [f"HTTP/1.1 {self.status} X", f"content-type: {self.content_type}", f"content-length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
@@ -93,7 +99,7 @@ class Loopback:
             await writer.drain()
         finally:
             self.at_once -= 1
-        return act.cut is None
+        return act.cut is None and act.raw is None
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from harness.models.replies import without_reasoning
 from harness.types import Completion, Outcome, utf8
 
-VERSION = "cleaning-v2"
+VERSION = "cleaning-v3"
 """Raised with every change here that can alter the explanation of a reply; recorded in the results."""
 LONGEST = 2000
 """A reply of more characters than this, without the block of reasoning before it, is no explanation."""
@@ -19,8 +20,6 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _WHOLE_SENTENCES = re.compile(r".*[.!?;](?=\s|$)", re.DOTALL)
-_REASONING = re.compile(r"\A\s*(?:<(think(?:ing)?)>.*?(?:</\1>|\Z)|.*?</think(?:ing)?>[ \t]*(?=\n|\Z))", re.DOTALL)
-"""A block of reasoning at the start of a reply; its opening tag may stand at the end of the prompt instead."""
 _FENCE = re.compile(r"```\w*")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 
@@ -37,7 +36,7 @@ def explanation_of(reply: Completion, lead_in: str = "") -> tuple[str, Outcome]:
     """
     if reply.outcome not in (Outcome.OK, Outcome.TRUNCATED):
         return utf8(reply.text)[:LONGEST].strip(), reply.outcome
-    body = _REASONING.sub("", utf8(reply.text), count=1)
+    body = without_reasoning(utf8(reply.text))
     if len(body) > LONGEST:
         return body[:LONGEST], Outcome.TRUNCATED
     line, continues = _first_line(body)

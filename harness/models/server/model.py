@@ -3,11 +3,14 @@
 Levels are read by one of three transports, which is part of the model's identity:
 
 * ``prompt``: the log-probabilities of the prompt itself, all slots in one request. With ``api=completions`` the server
-  echoes them; with ``api=chat`` vLLM returns them as ``prompt_logprobs``, with the model's chat template.
+  echoes them; with ``api=chat`` vLLM returns them as ``prompt_logprobs``, with the model's chat template. Each prompt
+  is computed whole, as no server keeps log-probabilities of what prompts share; a server whose log-probabilities change
+  with what was asked before (vLLM with prefix caching, its default) is refused.
 * ``generated``: the log-probabilities of the model's reply; one slot is one token, several slots are copied lines.
-* ``text``: the numbers in the model's reply, without probabilities; as JSON if the server enforces a schema.
+* ``text``: the numbers in the model's reply, without probabilities; as JSON if the server enforces a schema. A block of
+  reasoning before them is skipped; ``body`` must then leave it room, by its ``max_tokens``.
 
-The abilities of a server are tested with one request: see :mod:`harness.models.server.capabilities`.
+The abilities of a server are tested with small requests: see :mod:`harness.models.server.capabilities`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import ipaddress
 import json
 import logging
 import os
+import ssl
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -39,8 +43,10 @@ from harness.models.server.capabilities import (
     NO_LOGPROBS,
     NO_SCHEMA,
     NO_TRIAL,
+    ORDER,
     Capabilities,
     Probe,
+    rejected,
 )
 from harness.models.server.traffic import History, Postponed, Rules
 from harness.models.server.wire import CHAT, COMPLETIONS, LATER, Answer, FailedAttempt
@@ -62,6 +68,7 @@ PROBLEMS = {PROMPT: NO_ECHO, GENERATED: NO_LOGPROBS, TEXT: NO_SCHEMA}
 _OTHER_PROMPT = "use transport=generated, which reads what the model writes"
 _NO_KEY = "none"  # the client requires a key even if the server does not
 _UNFINISHED = {"add_generation_prompt": False, "continue_final_message": True}  # fields of vLLM: continue the last turn
+_MARK = 8  # hexadecimal digits at the beginning of a probe, by which it is new to the server
 _TURN = 16  # upper bound on the tokens that a chat template adds to a turn
 
 _log = logging.getLogger(__name__)
@@ -220,7 +227,12 @@ class ServerModel:
 
     def probe_cost(self, probe: Probe) -> Usage:
         """Return the most that ``probe`` can cost; nothing if it is not needed."""
-        return self.cost(probe.prompt) if self._needs_probe else Usage()
+        if not self._needs_probe:
+            return Usage()
+        if self.transport != PROMPT:
+            return self.cost(probe.prompt)
+        marked = probe.marked("f" * _MARK)
+        return self.cost(marked.prompt) + self.cost(marked.sibling) + self.cost(marked.prompt)
 
     def probe(self, probes: Sequence[Probe]) -> Iterator[tuple[int, Capabilities]]:
         """Test whether the server supports the transport, and which levels are single tokens."""
@@ -252,24 +264,46 @@ class ServerModel:
     def _run_probe(self, probe: Probe) -> Capabilities:
         if not self._needs_probe:
             return Capabilities(MOST_LEVELS)
+        if self.transport != PROMPT:
+            return self._trial(probe)[0]
+        return self._trial_of_order(probe.marked(os.urandom(_MARK // 2).hex()))
+
+    def _trial_of_order(self, probe: Probe) -> Capabilities:
+        """Test the server by a prompt, its sibling, and the prompt again, whose log-probabilities must be the same."""
+        capabilities, answer = self._trial(probe)
+        usage = capabilities.usage
+        for next_probe in (replace(probe, prompt=probe.sibling), probe):
+            if capabilities.problem:
+                break
+            capabilities, next_answer = self._trial(next_probe)
+            usage += capabilities.usage
+        if not capabilities.problem and _of_prompt(answer) != _of_prompt(next_answer):
+            return Capabilities(problem=ORDER, usage=usage)
+        return replace(capabilities, usage=usage)
+
+    def _trial(self, probe: Probe) -> tuple[Capabilities, Answer]:
+        """Send the prompt of a probe; return what the answer shows, and the answer, which is empty if there is none."""
+        no_answer = Answer("", Outcome.FAILED)
         try:
             (delivery,) = self._deliver([probe.prompt], lambda _: self._probe(probe), History())
         except wire.Rejected as error:
             if error.anyhow or (error.status == httpx2.codes.NOT_FOUND and self.api == CHAT):
                 raise
-            return Capabilities(problem=f"{PROBLEMS[self.transport]} ({error})")
+            problem = PROBLEMS[self.transport]
+            return rejected(problem, error.complaint, self.top_logprobs, error), no_answer
         if isinstance(delivery.reply, Postponed):
             raise NeuroglossError(f"{self._where} could not be tried out within the budget; raise it and run again.")
         if isinstance(delivery.reply, FailedAttempt):
             reason = delivery.reply.reason
             if delivery.reply.remedy:
                 raise NeuroglossError(f"{self._where} could not be tried out: it gives {reason}; {LATER}.")
-            return Capabilities(problem=f"{PROBLEMS[self.transport]} ({reason})", usage=delivery.wasted)
-        return replace(delivery.reply, usage=delivery.reply.usage + delivery.wasted)
+            return Capabilities(problem=f"{PROBLEMS[self.transport]} ({reason})", usage=delivery.wasted), no_answer
+        capabilities, answer = delivery.reply
+        return replace(capabilities, usage=capabilities.usage + delivery.wasted), answer
 
-    def _probe(self, probe: Probe) -> Job[Capabilities]:
+    def _probe(self, probe: Probe) -> Job[tuple[Capabilities, Answer]]:
         job = self._slotted(probe.prompt)
-        return Job(job.api, job.body, job.cost, lambda answer, usage: self._read_probe(probe, answer, usage))
+        return Job(job.api, job.body, job.cost, lambda answer, usage: (self._read_probe(probe, answer, usage), answer))
 
     def _read_probe(self, probe: Probe, answer: Answer, usage: Usage) -> Capabilities:
         capabilities = self._probe_result(probe, answer, usage)
@@ -401,6 +435,8 @@ class ServerModel:
     ) -> Iterator[traffic.Delivered[Reply]]:
         """Send all prompts, sorted by their beginnings, so that the server's prefix cache serves neighbours.
 
+        It serves none with ``transport=prompt``: for the log-probabilities of a prompt a server computes all of it.
+
         Jobs are made as they are sent: prompts share their messages, but bodies do not, and would fill the memory.
         """
         client = self._client()
@@ -484,6 +520,7 @@ class ServerModel:
             organization="",
             project="",
             http_client=openai.DefaultAioHttpClient(
+                verify=_certificates(),
                 timeout=None,
                 limits=httpx2.Limits(max_connections=self.rules.concurrency),
                 follow_redirects=False,  # a prompt goes to the host that the config names, and to no other
@@ -514,6 +551,11 @@ def _positions(answer: Answer) -> Sequence[wire.Position]:
     if answer.positions is None and answer.outcome in (Outcome.OK, Outcome.TRUNCATED):
         raise FailedAttempt("a reply without log-probabilities")
     return answer.positions or ()
+
+
+def _of_prompt(answer: Answer) -> Sequence[wire.Position]:
+    """Return the log-probabilities of the prompt of a trial, and of the token after it where the server echoes."""
+    return answer.prompt or answer.positions or ()
 
 
 def _reading_at(
@@ -574,6 +616,12 @@ def _check_url(url: str) -> None:
         valid = False
     if not valid or any(character.isspace() for character in url):
         raise NeuroglossError(f"model.base_url is {url!r}; write an address such as http://localhost:8000/v1.")
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return the certificates that are trusted; reading them takes as long as many requests, so it is done once."""
+    return httpx2.create_ssl_context()
 
 
 @cache

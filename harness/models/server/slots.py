@@ -3,8 +3,8 @@
 A server that continues a text receives the text itself (:func:`echoed`, or a single slot at the end of a prompt).
 
 A chat model writes its own turn: it receives the lines with placeholders, copies them and writes the levels. A prompt
-with one slot becomes a question whose answer is the level alone. Line k of the reply belongs to line k of the prompt;
-if the text before the level is not an exact copy, the slot is missing.
+with one slot becomes a question whose answer is the level alone. Line k of the reply belongs to line k of the prompt,
+counted from the end of its reasoning; if the text before the level is not an exact copy, the slot is missing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.models.prompts import load
+from harness.models.replies import without_reasoning
 from harness.models.server.wire import UNREADABLE, Answer, FailedAttempt, Position, plain_text, valid
 from harness.types import LevelReading, Message, NeuroglossError, SlottedPrompt, Usage
 
@@ -177,9 +178,8 @@ def positions_of_lines(positions: Sequence[Position], lines: Sequence[str]) -> l
     index_by_start = dict(zip(starts, range(len(positions)), strict=False))
     text = b"".join(position.text for position in positions)
     level_positions: list[Position | None] = []
-    for start, row, line in _row_pairs(text, lines):
-        prefix = line.encode()
-        index = index_by_start.get(start + len(prefix)) if row.startswith(prefix) else None
+    for start, row, offset in _copies(text, lines):
+        index = None if offset is None else index_by_start.get(start + offset)
         while index is not None and index < len(positions) and not positions[index].text.strip(b" \t"):
             index += 1
         inside = index is not None and index < len(positions) and starts[index] < start + len(row)
@@ -187,13 +187,36 @@ def positions_of_lines(positions: Sequence[Position], lines: Sequence[str]) -> l
     return level_positions + [None] * (len(lines) - len(level_positions))
 
 
-def _row_pairs(text: bytes, lines: Sequence[str]) -> Iterable[tuple[int, bytes, str]]:
-    """Return the byte offset and text of each line of the reply, with the line that it should copy."""
-    rows = text.split(b"\n")
-    starts = list(accumulate((len(row) + 1 for row in rows), initial=0))
-    if lines and rows[0].startswith(b"```") and not lines[0].startswith("```"):
-        rows, starts = rows[1:], starts[1:]  # skip a code fence around the copy
-    return zip(starts, rows, lines, strict=False)
+def _copies(text: bytes, lines: Sequence[str]) -> Iterable[tuple[int, bytes, int | None]]:
+    """Return, for each line of the reply, its byte offset, its text, and the offset in it at which the level stands.
+
+    The last is None where the line is no copy. A block of reasoning, blank lines and a code fence before the first line
+    are skipped.
+    """
+    begins_at_once = lines and _level_offset(text.lstrip(b"\r\n"), lines[0], is_first=True)
+    answer = text if begins_at_once else without_reasoning(text)
+    rows = answer.split(b"\n")
+    starts = list(accumulate((len(row) + 1 for row in rows), initial=len(text) - len(answer)))
+    skipped = next((number for number, row in enumerate(rows) if row.strip()), len(rows))
+    if lines and not lines[0].startswith("```") and b"".join(rows[skipped : skipped + 1]).startswith(b"```"):
+        skipped += 1
+    copies = zip(starts[skipped:], rows[skipped:], lines, strict=False)
+    return (
+        (start, row, _level_offset(row, line, is_first=number == 0)) for number, (start, row, line) in enumerate(copies)
+    )
+
+
+def _level_offset(row: bytes, line: str, is_first: bool) -> int | None:
+    """Return the offset of the level in a row that copies ``line``; None if it is no copy.
+
+    Spaces before the first line do not count, as servers add one there, or trim those that the model wrote.
+    """
+    prefix = line.encode()
+    if is_first:
+        row_spaces, prefix = len(row) - len(row.lstrip(b" ")), prefix.lstrip(b" ")
+        offset = row_spaces + len(prefix) if prefix else 0
+        return offset if row.lstrip(b" ").startswith(prefix) else None
+    return len(prefix) if row.startswith(prefix) else None
 
 
 def positions_of_prompt(answer: Answer, prompt: SlottedPrompt) -> list[Position | None] | None:
@@ -283,16 +306,18 @@ def reading(positions: Sequence[Position | None], levels: int, usage: Usage) -> 
 def written(text: str, lines: Sequence[str], levels: int, usage: Usage) -> LevelReading:
     """Read levels written after copies of ``lines``; they have no probabilities, so their mass is NaN."""
     slot_levels: list[int | None] = [
-        level_of(row[len(line.encode()) :], levels) if row.startswith(line.encode()) else None
-        for _, row, line in _row_pairs(text.encode(), lines)
+        None if offset is None else level_of(row[offset:], levels) for _, row, offset in _copies(text.encode(), lines)
     ]
     return _written(slot_levels + [None] * (len(lines) - len(slot_levels)), levels, usage)
 
 
 def written_json(text: str, lines: Sequence[str], levels: int, usage: Usage) -> LevelReading:
-    """Read levels from a JSON object of :func:`schema`; lines that do not follow it are missing."""
+    """Read levels from a JSON object of :func:`schema`, before which a block of reasoning may stand.
+
+    Lines that do not follow the schema are missing.
+    """
     try:
-        document = json.loads(text)
+        document = json.loads(without_reasoning(text))
         rows = document["lines"] if len(lines) > 1 else [{"text": _copied(lines[0]), "level": document["level"]}]
         slot_levels = [_json_level(row, line, levels) for row, line in zip(rows, lines, strict=False)]
     except (ValueError, KeyError, TypeError, RecursionError):

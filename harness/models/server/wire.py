@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -37,6 +38,18 @@ _REJECTED = (400, 404, 405, 415, 422, 501)
 _REFUSALS = ("content_filter", "content_policy_violation", "invalid_prompt", "ResponsibleAIPolicyViolation")
 _ANY_TRANSPORT = ("model_not_found", "context_length_exceeded", "exceed_context_size_error")
 _NO_CREDIT = "insufficient_quota"
+_ABOUT_LOGPROBS = re.compile(r"logprobs|log.?probabilit", re.IGNORECASE)
+_BOUND = re.compile(
+    r"\b(less|most|max|maximum|more|greater|larger|between|range|exceeds?|up to|limit)\b|<=|≤", re.IGNORECASE
+)
+_NUMBER = re.compile(r"(?<![\w.-])\d{1,6}(?![\w-]|\.\d)")
+_COMMON_FIELD = re.compile(r"\b(max_tokens|max_completion_tokens|temperature|top_p|seed|stop)\b")
+_OF_A_TRANSPORT = re.compile(r"logprobs|echo|response_format|json_schema|add_generation_prompt|continue_final_message")
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|n[o']t support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields)|not permitted",
+    re.IGNORECASE,
+)
+_TEXT_PARTS = ("text", "output_text")
 
 
 class FailedAttempt(Exception):  # noqa: N818  # an attempt without a usable reply, which is not always an error
@@ -71,12 +84,14 @@ class Rejected(NeuroglossError):  # noqa: N818  # named after the event
 
     Attributes:
         status: the HTTP status.
+        complaint: all that the server says of it, codes apart.
         anyhow: true if the server would reject the request by every transport.
     """
 
-    def __init__(self, sentence: str, status: int = 0, anyhow: bool = False) -> None:
+    def __init__(self, sentence: str, status: int = 0, complaint: str = "", anyhow: bool = False) -> None:
         super().__init__(sentence)
         self.status = status
+        self.complaint = complaint
         self.anyhow = anyhow
 
 
@@ -178,11 +193,9 @@ def _choice(document: Any, api: str) -> Answer:
         raise FailedAttempt("a reply without choices")
     first = document["choices"][0]
     finish, logprobs = first.get("finish_reason"), first.get("logprobs")
-    if api == CHAT:
-        content, refusal = first["message"].get("content"), first["message"].get("refusal")
-    else:
-        content, refusal = first["text"], None
-    text = _text(refusal or content)
+    content = first["message"].get("content") if api == CHAT else first["text"]
+    refusal = (first["message"].get("refusal") if api == CHAT else None) or _refusal_among(content)
+    text = _text(refusal or content, finish)
     positions = None if logprobs is None else _positions(logprobs)
     if positions is not None and not refusal:
         positions = _of_text(text, positions)
@@ -191,12 +204,39 @@ def _choice(document: Any, api: str) -> Answer:
     return Answer(scrubbed(text), _outcome(text, finish, bool(refusal)), positions, usage_of(document), prompt)
 
 
-def _text(content: object) -> str:
+def _text(content: object, finish: object) -> str:
+    """Return the text of a reply, of which some servers make a list of parts: reasoning, and texts.
+
+    Raises:
+        NeuroglossError: there are parts, and no text among them; another reply would have none either.
+    """
     if content is None:
         return ""
+    if isinstance(content, list):
+        texts = _texts_among(content)
+        if content and not texts and finish != "length":
+            kinds = ", ".join(sorted({str(part.get("type")) for part in content}))
+            raise NeuroglossError(
+                f"the server answers in parts ({shortened(kinds)}) without a text; choose a model that writes text."
+            )
+        return valid("".join(texts))
     if not isinstance(content, str):
         raise TypeError(f"the content is a {type(content).__name__}")
     return valid(content)
+
+
+def _texts_among(parts: Sequence[Any]) -> list[str]:
+    """Return the texts of the parts of a reply that are texts."""
+    texts = [part["text"] for part in parts if part.get("type", "text") in _TEXT_PARTS]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a part of the content is no text")
+    return texts
+
+
+def _refusal_among(content: object) -> str | None:
+    """Return the refusal among the parts of a reply; None if there is none."""
+    parts = content if isinstance(content, list) else []
+    return next((str(part["refusal"]) for part in parts if part.get("type") == "refusal"), None)
 
 
 def _outcome(text: str, finish: object, refused: bool) -> Outcome:
@@ -235,9 +275,9 @@ def _positions(logprobs: Mapping[str, Any]) -> tuple[Position, ...] | None:
 
 
 def _chat_position(entry: Mapping[str, Any]) -> Position:
-    likeliest = {_bytes(token): _logprob(token["logprob"]) for token in entry["top_logprobs"]}
-    text = _bytes(entry)
-    likeliest.setdefault(text, _logprob(entry["logprob"]))
+    text, logprob = _bytes(entry), _logprob(entry["logprob"])
+    likeliest = dict(_likeliest((_bytes(token), token["logprob"]) for token in entry["top_logprobs"]))
+    likeliest.setdefault(text, logprob)
     return Position(text, _without_placeholders(likeliest.items()))
 
 
@@ -254,7 +294,7 @@ def _text_position(token: str, logprob: float | None, top: Mapping[str, float] |
     token_bytes = _bytes_of(token)
     if logprob is None or top is None:
         return Position(token_bytes, ())
-    likeliest = {_bytes_of(text): _logprob(value) for text, value in top.items()}
+    likeliest = dict(_likeliest((_bytes_of(text), value) for text, value in top.items()))
     likeliest.setdefault(token_bytes, _logprob(logprob))
     return Position(token_bytes, _without_placeholders(likeliest.items()))
 
@@ -267,8 +307,23 @@ def _prompt_position(row: Mapping[str, Any] | None) -> Position:
     """
     if row is None:
         return Position(UNREADABLE, ())
-    entries = [(_bytes_of(str(entry["decoded_token"])), _logprob(entry["logprob"])) for entry in row.values()]
-    return Position(entries[0][0], _without_placeholders(entries))
+    entries = [(_bytes_of(str(entry["decoded_token"])), entry["logprob"]) for entry in row.values()]
+    likeliest = _likeliest(entries)
+    if not likeliest:
+        raise FailedAttempt("a place of the prompt without log-probabilities")
+    return Position(entries[0][0], _without_placeholders(likeliest))
+
+
+def _likeliest(entries: Iterable[tuple[bytes, object]]) -> list[tuple[bytes, float]]:
+    """Return the likeliest tokens of one place with their log-probabilities, without those that are null.
+
+    JSON has neither infinity nor NaN, so that libraries write both as null. Where other tokens of the place have
+    numbers, a null is minus infinity, the log-probability of a token that cannot come, and leaving it out loses
+    nothing: with a NaN among its logits, softmax would have made all of the place NaN. A null of the token that the
+    model wrote, which cannot be minus infinity, or of all tokens of a place of a prompt, is refused; in the form of
+    completions, which has nulls at the first token of a prompt, such a place is read as one that has none.
+    """
+    return [(text, _logprob(value)) for text, value in entries if value is not None]
 
 
 def _logprob(value: object) -> float:
@@ -338,10 +393,45 @@ def trouble(
             _log.warning("%s asks to wait %.3g s; the next attempt is made after %.0f s.", where, wait, PATIENCE)
             wait = PATIENCE
         return FailedAttempt(f"status {status}", retry_after=wait, congested=status in _CONGESTED, remedy=LATER)
-    sentence = f"{where} refuses the request (status {status}: {_message(body)}); {_remedy(status)}."
+    complaint = _complaint(body)
+    unknown_field = _unknown_field(complaint)
+    remedy = _remedy_of_field(unknown_field) if unknown_field else _remedy(status)
+    sentence = f"{where} refuses the request (status {status}: {_message(body)}); {remedy}."
     if status in _REJECTED:
-        return Rejected(sentence, status, bool({_field(body, "code"), _field(body, "type")} & set(_ANY_TRANSPORT)))
+        codes = {_field(body, "code"), _field(body, "type")}
+        return Rejected(sentence, status, complaint, bool(unknown_field or codes & set(_ANY_TRANSPORT)))
     return NeuroglossError(sentence)
+
+
+def most_logprobs(complaint: str, requested: int) -> int | None:
+    """Return how many log-probabilities at one place a server allows, by its complaint about more of them.
+
+    Servers word it in many ways, and all name the limit, which is the largest number below what was requested. Returns
+    0 if they name none, and None if the complaint is about something else.
+    """
+    if not _ABOUT_LOGPROBS.search(complaint) or not _BOUND.search(complaint):
+        return None
+    below = re.search(r"less than (\d+)", complaint)
+    numbers = [int(below[1]) - 1] if below else [int(digits) for digits in _NUMBER.findall(complaint)]
+    return max((number for number in numbers if number < requested), default=0)
+
+
+def _complaint(body: object) -> str:
+    """Return all that the body of an error says, but for its codes."""
+    items = {name: value for name, value in _error_of(body).items() if name not in ("code", "status", "type")}
+    return shortened(scrubbed(valid(str(items or body or ""))), 2000)
+
+
+def _unknown_field(complaint: str) -> str:
+    """Return the field that a server does not take, if requests by every transport have it; else an empty text."""
+    field = _COMMON_FIELD.search(complaint) if _UNSUPPORTED.search(complaint) else None
+    return field[0] if field and not _OF_A_TRANSPORT.search(complaint) else ""
+
+
+def _remedy_of_field(field: str) -> str:
+    if field.startswith("max_"):
+        return "set model.max_tokens_field to the name that the server wants for it, such as max_completion_tokens"
+    return f"leave the field out by 'model.body={{{field}: null}}'"
 
 
 def _remedy(status: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.models.prompts import Prompt, load
+from harness.models.replies import without_reasoning
 from harness.scorers.judging import PROMPTS
 from harness.scorers.writing import Writing, distinct
 from harness.types import Completion, CompletionPrompt, Identity, LanguageModel, NeuroglossError, Outcome
@@ -91,7 +92,7 @@ def _problem(reply: Completion) -> str:
         return f"the writer gave no texts (outcome: {reply.outcome})"
     if items(reply):
         return ""
-    refuses = _REFUSAL.match(reply.text)
+    refuses = _REFUSAL.match(without_reasoning(reply.text).lstrip())
     return f"the writer {'refused' if refuses else 'wrote no numbered list'}"
 
 
@@ -100,7 +101,7 @@ def items(reply: Completion) -> list[str]:
 
     Lines without a number are passed over, and so is the last item of a truncated reply.
     """
-    matches = [_ITEM.fullmatch(line) for line in reply.text.splitlines()]
+    matches = [_ITEM.fullmatch(line) for line in without_reasoning(reply.text).splitlines()]
     texts = [_bare(match[1].strip()) for match in matches if match]
     complete = texts[:-1] if reply.outcome is Outcome.TRUNCATED else texts
     return [text for text in complete if len(text.split()) >= _SHORTEST]

@@ -215,7 +215,7 @@ def test_only_complaints_and_timeouts_lower_how_much_is_asked_at_once(loopback: 
     sizes = {}
     for status in (429, 500):
         first = iter([status] * 16)
-        loopback.script = lambda path, body, first=first: act(answers(chat, body), next(first, 200), delay=0.05)
+        loopback.script = lambda path, body, first=first: act(answers(chat, body), next(first, 200), delay=0.3)
         loopback.most_at_once, before = 0, len(loopback.asked)
         rules = Rules(concurrency=16, attempts=9, backoff=Backoff(0.0, 0.0))
         assert len(dict(model(loopback.url, rules).complete(questions(16)))) == 16
