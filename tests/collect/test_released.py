@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.collect import released as released_module
-from harness.collect.released import Released
+from harness.collect.released import Released, digest_of
 from harness.models.server.pace import Backoff
 from harness.tasks import units as tasks
 from harness.types import NeuroglossError
@@ -49,9 +49,10 @@ class Handler(BaseHTTPRequestHandler):
         faults = self.server.faults.get(self.path, [])
         fault = faults.pop(0) if faults else None
         body = self.server.files.get(self.path)
-        if body is None or fault == "503":
-            self.send_response(404 if body is None else 503)
+        if body is None or fault in ("503", "302"):
+            self.send_response(404 if body is None else int(fault or 503))
             self.send_header("retry-after", "0.01")
+            self.send_header("location", "/data/1/7.json")
             self.send_header("content-length", "0")
             self.end_headers()
             return
@@ -76,8 +77,16 @@ def publisher() -> Iterator[Publisher]:
         thread.join()
 
 
-def released(publisher: Publisher, neurons: list[str] = NEURONS, attempts: int = 4) -> Released:
-    return Released(publisher.url, "gpt2-xl", neurons, pause=0.0, attempts=attempts)
+def digests(publisher: Publisher) -> dict[str, str]:
+    return {
+        name.removeprefix("/data/"): hashlib.sha256(content or b"").hexdigest()
+        for name, content in publisher.files.items()
+    }
+
+
+def released(publisher: Publisher, attempts: int = 4, digest: str | None = "") -> Released:
+    digest = digest_of(digests(publisher)) if digest == "" else digest
+    return Released(publisher.url, "gpt2-xl", NEURONS, pause=0.0, attempts=attempts, digest=digest)
 
 
 def fetch(made: Released, folder: Path) -> list[Path]:
@@ -90,9 +99,47 @@ def test_files_come_whole_whatever_goes_wrong_meanwhile(publisher: Publisher, tm
     assert [path.read_bytes() for path in paths] == list(publisher.files.values())
     assert [publisher.asked.count(name) for name in publisher.files] == [4, 1, 2]
     assert all(agent.startswith("neurogloss") for agent in publisher.agents)
-    assert json.loads((tmp_path / "lock").read_text()) == {
-        name.removeprefix("/data/"): hashlib.sha256(content).hexdigest() for name, content in publisher.files.items()
-    }
+    assert json.loads((tmp_path / "lock").read_text()) == digests(publisher)
+
+
+def test_a_first_download_is_not_trusted_before_its_digest_is_repeated(publisher: Publisher, tmp_path: Path) -> None:
+    digest = digest_of(digests(publisher))
+    for _ in range(2):
+        with pytest.raises(NeuroglossError, match=rf"3 files .* for the first time.*add .*released\.digest={digest}"):
+            fetch(released(publisher, digest=None), tmp_path)
+        assert not (tmp_path / "lock").exists()
+    assert len(publisher.asked) == 3, "what has come is kept"
+    with pytest.raises(NeuroglossError, match=f"have the digest {digest} together, and released.digest is 0000"):
+        fetch(released(publisher, digest="0" * 64), tmp_path)
+    assert not (tmp_path / "lock").exists()
+    assert len(fetch(released(publisher), tmp_path)) == 3
+    assert len(fetch(released(publisher, digest=None), tmp_path)) == 3, "the lock file vouches for them from now on"
+    assert len(publisher.asked) == 3
+
+
+def test_a_file_that_was_changed_here_before_it_was_confirmed_is_fetched_or_refused(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    with pytest.raises(NeuroglossError):
+        fetch(released(publisher, digest=None), tmp_path)
+    first, second, _ = (tmp_path / "files" / str(layer) / "7.json" for layer in range(3))
+    first.write_text("no record")
+    assert len(fetch(released(publisher), tmp_path)) == 3
+    (tmp_path / "lock").unlink()
+    second.write_bytes(second.read_bytes() + b" ")
+    with pytest.raises(NeuroglossError, match=f"remove {tmp_path / 'files'} to fetch them again"):
+        fetch(released(publisher), tmp_path)
+
+
+def test_no_redirect_is_followed_and_no_file_without_end_is_read(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.faults = {"/data/0/7.json": ["302"]}
+    with pytest.raises(NeuroglossError, match=r"answers with status 302; check released\.url"):
+        fetch(released(publisher), tmp_path)
+    monkeypatch.setattr(released_module.reading, "MOST_BYTES", 100)
+    with pytest.raises(NeuroglossError, match=r"has more than 100 bytes; check released\.url"):
+        fetch(released(publisher), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +208,7 @@ def test_a_damaged_lock_is_refused(publisher: Publisher, tmp_path: Path) -> None
 
 def test_the_recipe_freezes_a_task(publisher: Publisher, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = (f"released.url={publisher.url}", f"released.neurons=[{','.join(NEURONS)}]", "released.pause=0")
+    own += (f"released.digest={digest_of(digests(publisher))}",)
     asked = ("collect", "recipe=gpt2-xl-released-v1", f"output={tmp_path}", *own)
     publisher.faults = {"/data/2/7.json": ["503"]}
     assert command(*asked) == 0, printed(capsys)
