@@ -63,6 +63,7 @@ CLASSES = {
     "scorer/detection": "harness.scorers.detection:Detection",
     "scorer/fuzzing": "harness.scorers.fuzzing:Fuzzing",
     "scorer/generated": "harness.scorers.generated:Generated",
+    "scorer/pairs": "harness.scorers.pairs:Pairs",
     "scorer/panel": "harness.scorers.panel:Panel",
     "scorer/truths": "harness.scorers.truths:Truths",
     "simulator/all_at_once": "harness.simulators.all_at_once:AllAtOnce",

@@ -16,6 +16,7 @@ from harness.models.store import Store
 from harness.report.page import Columns, Page, Table, short
 from harness.scorers.ablation import AskedSubject
 from harness.scorers.generated import Activations, TextReading
+from harness.scorers.pairs import PairActivations, PairReading
 from harness.text import plain
 from harness.types import Effect, Explanation, Identity, LanguageModel, Replacement, Subject, Usage
 
@@ -62,6 +63,10 @@ class SilentSubject:
 
     def activations_of(self, readings: Sequence[TextReading]) -> list[Activations]:  # noqa: ARG002  # as above
         """Return no activations."""
+        return []
+
+    def pairs_of(self, readings: Sequence[PairReading]) -> list[PairActivations]:  # noqa: ARG002  # as above
+        """Return no activations of pairs."""
         return []
 
 

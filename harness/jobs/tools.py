@@ -19,6 +19,7 @@ from harness.pipeline import Tools
 from harness.results.vocabulary import ExplainerInfo
 from harness.scorers.ablation import AskedSubject
 from harness.scorers.generated import Activations, TextReading
+from harness.scorers.pairs import PairActivations, PairingSubject, PairReading
 from harness.types import (
     Effect,
     Explainer,
@@ -48,6 +49,14 @@ _ACTIVATIONS: Kind[Activations] = Kind(
     "texts read",
     encode=list,
     decode=tuple,
+    usage=lambda _: Usage(),
+    from_store=lambda value: value,
+    final=lambda _: True,
+)
+_PAIRS: Kind[PairActivations] = Kind(
+    "pairs read",
+    encode=list,
+    decode=lambda rows: tuple(map(tuple, rows)),
     usage=lambda _: Usage(),
     from_store=lambda value: value,
     final=lambda _: True,
@@ -103,6 +112,26 @@ class StoredSubject:
         """Return the activations of a unit on each text, in order."""
         return answered(self.store, self.identity, _ACTIVATIONS, readings, self._read, meter=self.meter)
 
+    def pairs_of(self, readings: Sequence[PairReading]) -> list[PairActivations]:
+        """Return the activation of each pair of tokens of each reading, in order."""
+        return answered(self.store, self.identity, _PAIRS, readings, self._read_pairs, meter=self.meter)
+
+    def _read_pairs(self, readings: Sequence[PairReading]) -> Iterator[tuple[int, PairActivations]]:
+        """Yield the index of each reading and its activations, unit by unit.
+
+        Raises:
+            NeuroglossError: the subject does not tell what its heads attend to.
+        """
+        if not isinstance(self.subject, PairingSubject):
+            raise NeuroglossError(
+                f"{self.identity.name} does not tell what its heads attend to; leave pairs out of the scores."
+            )
+        for unit, places in _by_unit(readings).items():
+            matrices = self.subject.pairs(unit, [readings[place].token_ids for place in places])
+            for place, matrix in zip(places, matrices, strict=True):
+                rows = (row[: query + 1].tolist() for query, row in enumerate(matrix))
+                yield place, tuple(map(tuple, rows))
+
     def _read(self, readings: Sequence[TextReading]) -> Iterator[tuple[int, Activations]]:
         """Yield the index of each text and the activations on its tokens, unit by unit.
 
@@ -114,14 +143,19 @@ class StoredSubject:
                 f"the tokenizer of {self.identity.name} cannot be used, so it reads no texts; leave generated out of "
                 "the scores."
             )
-        places_by_unit: dict[Unit, list[int]] = {}
-        for place, reading in enumerate(readings):
-            places_by_unit.setdefault(reading.unit, []).append(place)
-        for unit, places in places_by_unit.items():
+        for unit, places in _by_unit(readings).items():
             sequences = [_tokens(self.subject, readings[place]) for place in places]
             activations = self.subject.activations(unit, [opening + text for opening, text in sequences])
             for place, (opening, _), values in zip(places, sequences, activations, strict=True):
                 yield place, tuple(values[len(opening) :].tolist())
+
+
+def _by_unit(readings: Sequence[TextReading | PairReading]) -> dict[Unit, list[int]]:
+    """Return the places of the readings of each unit."""
+    places_by_unit: dict[Unit, list[int]] = {}
+    for place, reading in enumerate(readings):
+        places_by_unit.setdefault(reading.unit, []).append(place)
+    return places_by_unit
 
 
 def _tokens(subject: OpenSubject, reading: TextReading) -> tuple[tuple[int, ...], tuple[int, ...]]:

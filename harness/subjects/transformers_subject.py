@@ -16,6 +16,7 @@ from harness import weights
 from harness.subjects import views
 from harness.subjects.batches import Tokens, batches, by_length, by_place
 from harness.subjects.effects import Replacer, check_values
+from harness.subjects.heads import Heads
 from harness.subjects.neurons import Neurons
 from harness.subjects.partial import PartialModel
 from harness.subjects.sampling import Sampling, sample
@@ -161,6 +162,28 @@ class TransformersSubject:
             for place, indices in columns.items():
                 hooks.enter_context(kind.read(model, place, indices, ids.shape, partial(see, place)))
             model.run(ids, stop=max(kind.layers(model, place).stop for place in columns))
+
+    @torch.inference_mode()
+    def pairs(self, unit: Unit, sequences: Sequence[Tokens]) -> list[FloatArray]:
+        """Return the activation of each pair of tokens that a head attends by [sequences][queries, keys].
+
+        It is 0 where the key is the first position, and where it is behind the query.
+
+        Raises:
+            NeuroglossError: the unit is no head, or the model has no such unit or token.
+        """
+        self._check([unit])
+        if not isinstance(self.unit, Heads):
+            raise NeuroglossError(f"{unit} is a {self.unit.noun}, which attends to no token; use unit=head.")
+        place, index = self.units.address(unit)
+        matrices: dict[int, FloatArray] = {}
+        for members in by_length(sequences):
+            for batch in batches(members, self.batch_size):
+                ids, seen = self._model.ids([sequences[position] for position in batch]), list[torch.Tensor]()
+                with self.unit.read_pairs(self._model, place, index, seen.append):
+                    self._model.run(ids, stop=self.unit.layers(self._model, place).stop)
+                matrices.update(zip(batch, seen[-1].double().cpu().numpy(), strict=True))
+        return [matrices[position] for position in range(len(sequences))]
 
     @property
     def can_check_units(self) -> bool:
