@@ -56,6 +56,7 @@ JOBS = {
 """Commands that a config describes, which Hydra composes; see :mod:`harness.jobs.jobs`."""
 
 GROUPS = {
+    "dictionary": "convert dictionaries of latents",
     "tasks": "list, show, verify, rebuild, import or export frozen tasks",
     "leaderboard": "keep the leaderboard",
 }
@@ -150,6 +151,15 @@ COMMANDS = (
             argument("--alpha", type=float, default=0.05, help="chance of seeing one that is not there (0.05)"),
             argument("--metric", default=METRIC, help=f"what is compared ({METRIC})"),
             argument("--explainers", nargs="+", default=(), metavar="NAME", help="only these"),
+        ),
+    ),
+    Command(
+        "dictionary convert",
+        "write the tensors of a pickle as safetensors, beside its settings and its digest",
+        "harness.jobs.dictionaries:convert",
+        (
+            argument("pickle", type=Path, help="a file like ae.pt; nothing but tensors in it is read"),
+            argument("folder", type=Path, help="a new folder, which subject.unit.path can be"),
         ),
     ),
     Command("tasks ls", "list the tasks that are here", f"{_TASKS}:list_tasks"),

@@ -55,6 +55,9 @@ class Dictionary:
         skip: S [written width, width]; None for no skip connection.
         scaling: of the input.
         rectified: whether a latent below 0 is 0.
+        later: what each latent writes in each layer above that of the decoder, at the same part of it, in order
+            [latents, written width]; none, but for a cross-layer transcoder.
+        alone: whether it gives all that stands where it writes; a layer of a cross-layer transcoder gives a part.
     """
 
     encoder: torch.Tensor
@@ -67,13 +70,16 @@ class Dictionary:
     skip: torch.Tensor | None = None
     scaling: Scaling = Scaling.NONE
     rectified: bool = True
+    later: tuple[torch.Tensor, ...] = ()
+    alone: bool = True
 
     def __post_init__(self) -> None:
         latents, width = self.encoder.shape
         written = self.decoder.shape[-1]
         by_latent = [self.bias, self.threshold, *(() if self.gate is None else (self.gate.bias, self.gate.gain))]
         shapes: list[tuple[torch.Tensor | None, tuple[int, ...]]] = [(tensor, (latents,)) for tensor in by_latent]
-        shapes += [(self.decoder, (latents, written)), (self.decoder_bias, (written,)), (self.skip, (written, width))]
+        shapes += [(decoder, (latents, written)) for decoder in self.decoders]
+        shapes += [(self.decoder_bias, (written,)), (self.skip, (written, width))]
         for tensor, shape in shapes:
             if tensor is not None and tensor.shape != shape:
                 raise NeuroglossError(
@@ -81,13 +87,18 @@ class Dictionary:
                     f"shape {list(tensor.shape)} in place of {list(shape)}; its file is of another family, or damaged."
                 )
 
+    @property
+    def decoders(self) -> tuple[torch.Tensor, ...]:
+        """What each latent writes in each layer, from that of the decoder up [layers][latents, written width]."""
+        return (self.decoder, *self.later)
+
     def to(self, device: torch.device) -> Dictionary:
         """Return the same dictionary on a device."""
         gate = None if self.gate is None else Gate(self.gate.bias.to(device), self.gate.gain.to(device))
         tensors: dict[str, Any] = {
             name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)
         }
-        return replace(self, **tensors, gate=gate)
+        return replace(self, **tensors, gate=gate, later=tuple(decoder.to(device) for decoder in self.later))
 
     def scaled(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return input vectors [..., width] as the dictionary wants them, and the scale of each one [..., 1]."""

@@ -13,13 +13,18 @@ from typing import ClassVar
 import torch
 
 from harness.subjects import sites
-from harness.subjects.checkpoints import Checkpoint, read, site_of
+from harness.subjects.checkpoints import read, site_of
 from harness.subjects.dictionary import Dictionary, Scaling, fit
+from harness.subjects.dictionary_families import Checkpoint
 from harness.subjects.partial import PartialModel, replaced
 from harness.subjects.sites import Site
 from harness.types import NeuroglossError, UnitLayout
 
 See = Callable[[torch.Tensor], object]
+EMBEDDED = "embedded:smollm2-layer15"
+"""The name of the dictionary that ships: the residual stream of SmolLM2 behind layer 15 (``make dictionary``)."""
+DICTIONARIES = Path(__file__).parent / "dictionaries"
+"""The folder of what ``embedded:`` names."""
 FACTOR = 3.0
 """By how much the number of active latents may differ from the published one, as a factor."""
 
@@ -29,7 +34,7 @@ class Latents:
     """The latents of a dictionary, written L12S345.
 
     Attributes:
-        path: the folder or file of the dictionary.
+        path: the folder or file of the dictionary, or ``embedded:`` and the name of one that ships.
         layer: the layer that it reads, where its files do not say it.
         site: the part of the layer that it reads, likewise.
         writes: the part that it writes at, likewise; None for the one that it reads.
@@ -39,7 +44,7 @@ class Latents:
 
     letters: ClassVar[str] = "S"
     noun: ClassVar[str] = "latent"
-    path: str
+    path: str = EMBEDDED
     layer: int | None = None
     site: str | None = None
     writes: str | None = None
@@ -59,7 +64,8 @@ class Latents:
             NeuroglossError: the dictionary cannot be read, or its vectors are not as long as those of its sites.
         """
         dictionary = self._checkpoint.dictionary
-        for site, width in ((self._reads, dictionary.encoder.shape[1]), (self._writes, dictionary.decoder.shape[1])):
+        highest = self._written_at(len(dictionary.later))
+        for site, width in ((self._reads, dictionary.encoder.shape[1]), (highest, dictionary.decoder.shape[1])):
             site.check(model)
             if sites.width(model, site) != width:
                 raise NeuroglossError(
@@ -71,8 +77,8 @@ class Latents:
         return UnitLayout(self.letters, self.noun, widths)
 
     def layers(self, model: PartialModel, place: int) -> range:  # noqa: ARG002  # a dictionary has one place
-        """Return the layers from the one that is read to the one that is written at."""
-        return range(self._reads.layer, self._writes.layer + 1)
+        """Return the layers from the one that is read to the highest that is written at."""
+        return range(self._reads.layer, self._writes.layer + 1 + len(self._checkpoint.dictionary.later))
 
     @contextmanager
     def read(
@@ -112,34 +118,37 @@ class Latents:
             values: its activations [batch, tokens].
             leading: number of first positions that keep the real activation [batch].
         """
-        dictionary, shifts = self._on(model), []
+        dictionary = self._on(model)
+        changes: list[torch.Tensor] = []
         rows = torch.arange(len(indices), device=indices.device)
 
         def keep(states: torch.Tensor) -> torch.Tensor:
             real = dictionary.encode(states, indices.tolist())[rows, :, rows]
             _, scale = dictionary.scaled(states.float())
-            change = (replaced(real, values, leading) - real)[..., None] * scale
-            shifts.append(change * dictionary.decoder[indices][:, None])
+            changes[:] = [(replaced(real, values, leading) - real)[..., None] * scale]
             return states
 
-        def shift(states: torch.Tensor) -> torch.Tensor:
-            return states + shifts.pop()
+        def shift(decoder: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+            return states + changes[0] * decoder[indices][:, None]
 
-        with (
-            sites.changing(model, self._writes, values.shape, shift),
-            sites.changing(model, self._reads, values.shape, keep),
-        ):
+        with ExitStack() as hooks:
+            for above, decoder in enumerate(dictionary.decoders):
+                write = sites.changing(model, self._written_at(above), values.shape, partial(shift, decoder))
+                hooks.enter_context(write)
+            hooks.enter_context(sites.changing(model, self._reads, values.shape, keep))  # before all of these
             yield
 
     def direction(self, model: PartialModel, place: int, indices: Sequence[int]) -> torch.Tensor | None:  # noqa: ARG002
-        """Return what each latent at activation 1 adds to the residual stream [indices, hidden].
+        """Return what each latent at activation 1 adds to the residual stream in all its layers [indices, hidden].
 
         None if the dictionary scales its input token by token.
         """
         dictionary = self._on(model)
         if dictionary.scaling is not Scaling.NONE:
             return None
-        return sites.written(model, self._writes, dictionary.decoder[list(indices)])
+        vectors = [decoder[list(indices)] for decoder in dictionary.decoders]
+        written = [sites.written(model, self._written_at(above), rows) for above, rows in enumerate(vectors)]
+        return torch.stack(written).sum(dim=0)
 
     # -------------------------------------------------------------------------------------------------- whether it fits
 
@@ -163,18 +172,20 @@ class Latents:
         with ExitStack() as hooks:
             for site in {self._reads, self._writes}:
                 hooks.enter_context(sites.reading(model, site, ids.shape, partial(keep, site)))
-            model.run(ids, stop=self.layers(model, self._reads.layer).stop)
-        quality = fit(self._on(model), vectors[self._reads], vectors[self._writes])
-        facts = (
-            f"fraction of variance unexplained {quality.unexplained:.2f}, {quality.active:.1f} active latents a token"
-        )
-        published = self._published
+            model.run(ids, stop=self._writes.layer + 1)
+        dictionary, published = self._on(model), self._published
+        quality = fit(dictionary, vectors[self._reads], vectors[self._writes])
+        facts = [f"{quality.active:.1f} active latents a token"]
+        facts += [] if published is None else [f"published {published:g}"]
         is_far = published is not None and not 1 / FACTOR <= quality.active / published <= FACTOR
-        if is_far or not quality.unexplained <= 1:
+        if dictionary.alone:  # a part of what stands there explains as much as it may
+            facts.insert(0, f"fraction of variance unexplained {quality.unexplained:.2f}")
+            is_far |= not quality.unexplained <= 1
+        if is_far:
             raise NeuroglossError(
-                f"the dictionary {self.path} does not fit {model.name} at the {self._reads}: {facts}"
-                f"{'' if published is None else f', published {published:g}'}; wrong hook or normalisation? Correct "
-                "unit.layer, unit.site and unit.writes, or take the subject that it was made for."
+                f"the dictionary {self.path} does not fit {model.name} at the {self._reads}: {', '.join(facts)}; wrong "
+                "hook or normalisation? Correct unit.layer, unit.site and unit.writes, or take the subject that it was "
+                "made for."
             )
 
     @property
@@ -188,7 +199,7 @@ class Latents:
 
     @cached_property
     def _checkpoint(self) -> Checkpoint:
-        checkpoint = read(Path(self.path).expanduser())
+        checkpoint = read(_place(self.path))
         if self.sha256 not in (None, checkpoint.digest):
             raise NeuroglossError(f"the dictionary {self.path} has the digest {checkpoint.digest}, not {self.sha256}.")
         return checkpoint
@@ -208,6 +219,10 @@ class Latents:
             return self._reads
         return Site(self._reads.layer, site_of(self._checkpoint.writes).part)
 
+    def _written_at(self, above: int) -> Site:
+        """Return where the decoder writes that is so many layers above the first."""
+        return Site(self._writes.layer + above, self._writes.part)
+
     def _on(self, model: PartialModel) -> Dictionary:
         if model.device not in self._by_device:
             self._by_device[model.device] = self._checkpoint.dictionary.to(model.device)
@@ -216,3 +231,14 @@ class Latents:
     @cached_property
     def _by_device(self) -> dict[torch.device, Dictionary]:
         return {}
+
+
+def _place(path: str) -> Path:
+    """Return the folder or file of a dictionary by its path, or by the name under which it ships."""
+    prefix, _, name = path.partition(":")
+    if prefix != "embedded":
+        return Path(path).expanduser()
+    shipped = sorted(folder.name for folder in DICTIONARIES.iterdir() if folder.is_dir())
+    if name not in shipped:
+        raise NeuroglossError(f"there is no dictionary {path!r}; there are: {', '.join(shipped)}, after embedded:.")
+    return DICTIONARIES / name

@@ -1,8 +1,9 @@
 """Sites: vectors of the forward pass that can be read, and changed while the model runs.
 
 A *direction* is read at a site, a dictionary of latents reads at one and writes at one. In the words of
-TransformerLens: ``residual`` is ``hook_resid_post``, ``residual_before`` is ``hook_resid_pre``, ``mlp_input`` is
-``mlp.hook_in``, ``mlp_output`` is ``hook_mlp_out``, and ``heads`` is ``attn.hook_z`` with its heads side by side.
+TransformerLens: ``residual`` is ``hook_resid_post``, ``residual_before`` is ``hook_resid_pre``, ``residual_mid`` is
+``hook_resid_mid``, ``mlp_input`` is ``mlp.hook_in``, ``mlp_normalised`` is ``ln2.hook_normalized``, ``mlp_output`` is
+``hook_mlp_out``, and ``heads`` is ``attn.hook_z`` with its heads side by side.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 """A function of vectors [batch, tokens, width] that returns the vectors in their place."""
 POST_NORM = "post_feedforward_layernorm"
 """The name of the norm between an MLP and the residual stream, in families that have one (Gemma 2 and 3, OLMo 2)."""
+NORMS = ("pre_feedforward_layernorm", "post_attention_layernorm", "ln_2")
+"""The names of the norm between the residual stream and an MLP, of which the first that a layer has counts."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,19 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class _Port:
-    """The input or the output of a module."""
+    """The input or the output of a module, each coordinate over its ``gain`` [width] if there is one."""
 
     module: nn.Module
     is_input: bool
+    gain: torch.Tensor | None = None
+
+    def seen(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what stands at the site, from what the module is given or gives."""
+        return states if self.gain is None else states / self.gain
+
+    def put(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what the module is to be given, or to give, where ``states`` stand at the site."""
+        return states if self.gain is None else states * self.gain
 
 
 def _residual(model: PartialModel, layer: int) -> _Port:
@@ -67,8 +79,44 @@ def _residual_before(model: PartialModel, layer: int) -> _Port:
     return _Port(model.layers[layer], is_input=True)
 
 
+def _residual_mid(model: PartialModel, layer: int) -> _Port:
+    return _Port(_norm(model, layer), is_input=True)
+
+
 def _mlp_input(model: PartialModel, layer: int) -> _Port:
     return _Port(linears_into(model.layers[layer], model.part(locate).projections[layer])[0], is_input=True)
+
+
+def _mlp_normalised(model: PartialModel, layer: int) -> _Port:
+    """The input of an MLP before the norm's own weight, which is what the norm makes of equal coordinates.
+
+    Raises:
+        NeuroglossError: the norm has a bias, or takes the mean away.
+    """
+    norm: Any = _norm(model, layer)
+    with torch.inference_mode():
+        gain = norm.forward(torch.full_like(norm.weight, 1000.0))  # past hooks; so large that epsilon is nothing
+    if getattr(norm, "bias", None) is not None or not gain.any():
+        raise NeuroglossError(f"the norm before the MLP of {model.name} has a bias; choose the site mlp_input.")
+    return _Port(_mlp_input(model, layer).module, is_input=True, gain=gain)
+
+
+def _norm(model: PartialModel, layer: int) -> nn.Module:
+    """Return the norm between the residual stream and the MLP of a layer in which attention comes first.
+
+    Raises:
+        NeuroglossError: there is none, as where MLP and attention are parallel, or where norms stand behind them.
+    """
+    block: Any = model.layers[layer]
+    is_parallel = getattr(block, "use_parallel_residual", False)
+    norm = next((getattr(block, name) for name in NORMS if hasattr(block, name)), None)
+    if norm is None or is_parallel or (hasattr(block, POST_NORM) and not hasattr(block, NORMS[0])):
+        raise NeuroglossError(
+            f"layer {layer} of {model.name} has no norm that is recognised between its attention and its MLP; choose "
+            "another site than residual_mid and mlp_normalised."
+        )
+    module: nn.Module = norm
+    return module
 
 
 def _mlp_output(model: PartialModel, layer: int) -> _Port:
@@ -88,7 +136,9 @@ def _heads(model: PartialModel, layer: int) -> _Port:
 PARTS: dict[str, Callable[[PartialModel, int], _Port]] = {
     "residual": _residual,
     "residual_before": _residual_before,
+    "residual_mid": _residual_mid,
     "mlp_input": _mlp_input,
+    "mlp_normalised": _mlp_normalised,
     "mlp_output": _mlp_output,
     "heads": _heads,
 }
@@ -103,23 +153,26 @@ def reading(
 
     ``shape`` is (batch, tokens).
     """
+    port = PARTS[site.part](model, site.layer)
 
     def look(states: torch.Tensor) -> torch.Tensor:
-        see(states.reshape(*shape, -1))
+        see(port.seen(states.reshape(*shape, -1)))
         return states
 
-    with _hooked(PARTS[site.part](model, site.layer), look, first=False):
+    with _hooked(port, look, first=False):
         yield
 
 
 @contextmanager
 def changing(model: PartialModel, site: Site, shape: torch.Size, change: Change) -> Iterator[None]:
     """Within the context, put what ``change`` makes of the vectors at a site in their place, before they are read."""
+    port = PARTS[site.part](model, site.layer)
 
     def changed(states: torch.Tensor) -> torch.Tensor:
-        return change(states.reshape(*shape, -1)).to(states.dtype).reshape(states.shape)
+        vectors = change(port.seen(states.reshape(*shape, -1)))
+        return port.put(vectors).to(states.dtype).reshape(states.shape)
 
-    with _hooked(PARTS[site.part](model, site.layer), changed, first=True):
+    with _hooked(port, changed, first=True):
         yield
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from harness.collect.sample import All
 from harness.subjects.checkpoints import read, site_of
 from harness.subjects.dictionary import Dictionary, Scaling
 from harness.subjects.latents import Latents
-from harness.subjects.sites import Site
+from harness.subjects.sites import Site, changing, reading
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks.collected import CollectionSettings
 from harness.types import NeuroglossError
@@ -100,6 +101,46 @@ def circuit_tracer(folder: Path, **config: Any) -> Path:
     hooks = {"feature_input_hook": "mlp.hook_in", "feature_output_hook": "hook_mlp_out"}
     (folder / "config.yaml").write_text(yaml.safe_dump({**hooks, **config}))
     return folder / "layer_1.safetensors"
+
+
+def saved(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, path)
+
+
+def llama_scope_r1(folder: Path) -> Path:
+    tensors = {"encoder.weight": TENSORS["E"], "encoder.bias": TENSORS["b"], "decoder.weight": TENSORS["D"].T}
+    tensors |= {"decoder.bias": TENSORS["b_dec"], "log_jumprelu_threshold": TENSORS["threshold"].log()}
+    saved(folder / "sae_weights.safetensors", tensors)
+    (folder / "config.json").write_text(json.dumps({"hook_point_in": "blocks.1.hook_resid_post"}))
+    return folder
+
+
+def learned(folder: Path, dict_class: str, **tensors: torch.Tensor) -> Path:
+    """A dictionary of dictionary_learning after its conversion."""
+    if "W_enc" not in tensors:
+        tensors = {"encoder.weight": TENSORS["E"], "decoder.weight": TENSORS["D"].T, **tensors}
+    saved(folder / "ae.safetensors", tensors)
+    trainer = {"dict_class": dict_class, "layer": 1, "submodule_name": "resid_post_layer_1", "k": 6}
+    (folder / "config.json").write_text(json.dumps({"trainer": trainer, "buffer": {}}))
+    return folder
+
+
+def qwen_scope(folder: Path) -> Path:
+    names = {"W_enc": TENSORS["E"], "W_dec": TENSORS["D"].T, "b_enc": TENSORS["b"], "b_dec": TENSORS["b_dec"]}
+    saved(folder / "layer1.sae.safetensors", names)
+    (folder / "source.json").write_text(json.dumps({"folder": "SAE-Res-Qwen3-8B-Base-W64K-L0_6"}))
+    return folder
+
+
+def cross_layer(folder: Path, layer: int = 1) -> Path:
+    names = {"W_enc": TENSORS["E"], "b_enc": TENSORS["b"], "b_dec": TENSORS["b_dec"], "threshold": TENSORS["threshold"]}
+    saved(folder / f"W_enc_{layer}.safetensors", {f"{name}_{layer}": tensor for name, tensor in names.items()})
+    written = torch.stack([TENSORS["D"], -2 * TENSORS["D"]], dim=1)
+    saved(folder / f"W_dec_{layer}.safetensors", {f"W_dec_{layer}": written})
+    hooks = {"feature_input_hook": "hook_resid_mid", "feature_output_hook": "hook_mlp_out"}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"model_kind": "cross_layer_transcoder", **hooks}))
+    return folder
 
 
 def largest(latents: torch.Tensor, k: int) -> torch.Tensor:
@@ -187,6 +228,100 @@ CASES: dict[str, tuple[Callable[[Path], Path], torch.Tensor, torch.Tensor]] = {
         largest(UNCENTRED + T["b"], 40),
         largest(UNCENTRED + T["b"], 40) @ T["D"] + T["b_dec"] + X @ T["skip"].T,
     ),
+    "SAELens before 6, top-k, tuned": (
+        lambda folder: saelens(
+            folder,
+            {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 6}, "normalize_activations": False},
+            scaling_factor=TENSORS["threshold"],
+        ),
+        largest((CENTRED + T["b"]).relu(), 6),
+        (largest((CENTRED + T["b"]).relu(), 6) * T["threshold"]) @ T["D"] + T["b_dec"],
+    ),
+    "Llama Scope R1": (
+        llama_scope_r1,
+        jumped(UNCENTRED + T["b"], T["threshold"]),
+        jumped(UNCENTRED + T["b"], T["threshold"]) @ T["D"] + T["b_dec"],
+    ),
+    "Qwen-Scope": (
+        qwen_scope,
+        largest((UNCENTRED + T["b"]).relu(), 6),
+        largest((UNCENTRED + T["b"]).relu(), 6) @ T["D"] + T["b_dec"],
+    ),
+    "cross-layer": (
+        cross_layer,
+        jumped((UNCENTRED + T["b"]).relu(), T["threshold"]),
+        jumped((UNCENTRED + T["b"]).relu(), T["threshold"]) @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning": (
+        lambda folder: learned(folder, "AutoEncoder", **{"encoder.bias": TENSORS["b"], "bias": TENSORS["b_dec"]}),
+        (CENTRED + T["b"]).relu(),
+        (CENTRED + T["b"]).relu() @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning, new": (
+        lambda folder: learned(
+            folder, "AutoEncoderNew", **{"encoder.bias": TENSORS["b"], "decoder.bias": TENSORS["b_dec"]}
+        ),
+        (UNCENTRED + T["b"]).relu(),
+        (UNCENTRED + T["b"]).relu() @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning, top-k": (
+        lambda folder: learned(
+            folder,
+            "AutoEncoderTopK",
+            **{"encoder.bias": TENSORS["b"], "b_dec": TENSORS["b_dec"], "k": torch.tensor(6)},
+        ),
+        largest((CENTRED + T["b"]).relu(), 6),
+        largest((CENTRED + T["b"]).relu(), 6) @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning, batch top-k": (
+        lambda folder: learned(
+            folder,
+            "BatchTopKSAE",
+            threshold=torch.tensor(0.5),
+            **{"encoder.bias": TENSORS["b"], "b_dec": TENSORS["b_dec"], "k": torch.tensor(6)},
+        ),
+        jumped((CENTRED + T["b"]).relu(), 0.5),
+        jumped((CENTRED + T["b"]).relu(), 0.5) @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning, batch top-k without a threshold": (
+        lambda folder: learned(
+            folder,
+            "MatryoshkaBatchTopKSAE",
+            W_enc=TENSORS["E"].T,
+            W_dec=TENSORS["D"],
+            b_enc=TENSORS["b"],
+            b_dec=TENSORS["b_dec"],
+            k=torch.tensor(6),
+            threshold=torch.tensor(-1.0),
+        ),
+        largest((CENTRED + T["b"]).relu(), 6),
+        largest((CENTRED + T["b"]).relu(), 6) @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning, gated": (
+        lambda folder: learned(
+            folder,
+            "GatedAutoEncoder",
+            decoder_bias=TENSORS["b_dec"],
+            r_mag=TENSORS["r_mag"],
+            gate_bias=TENSORS["b_gate"],
+            mag_bias=TENSORS["b"],
+        ),
+        (CENTRED + T["b_gate"] > 0) * (CENTRED * T["r_mag"].exp() + T["b"]).relu() * NORMS,
+        ((CENTRED + T["b_gate"] > 0) * (CENTRED * T["r_mag"].exp() + T["b"]).relu()) @ T["D"] + T["b_dec"],
+    ),
+    "dictionary_learning, JumpReLU": (
+        lambda folder: learned(
+            folder,
+            "JumpReluAutoEncoder",
+            W_enc=TENSORS["E"].T,
+            W_dec=TENSORS["D"],
+            b_enc=TENSORS["b"],
+            b_dec=TENSORS["b_dec"],
+            threshold=TENSORS["threshold"],
+        ),
+        jumped(UNCENTRED + T["b"], T["threshold"]) * NORMS,
+        jumped(UNCENTRED + T["b"], T["threshold"]) @ T["D"] + T["b_dec"],
+    ),
 }
 
 
@@ -221,6 +356,11 @@ HOOKS = {
     "layers.7.output": Site(7),
     "transformer.h.5.mlp.output": Site(5, "mlp_output"),
     "layers.5.mlp.input": Site(5, "mlp_input"),
+    "blocks.3.hook_resid_mid": Site(3, "residual_mid"),
+    "blocks.3.ln2.hook_normalized": Site(3, "mlp_normalised"),
+    "model.layers.3.pre_feedforward_layernorm.output": Site(3, "mlp_input"),
+    "model.layers.3.post_feedforward_layernorm.output": Site(3, "mlp_output"),
+    "model.layers.3.self_attn.o_proj.input": Site(3, "heads"),
 }
 
 
@@ -229,10 +369,13 @@ def test_a_hook_is_a_site(hook: str) -> None:
     assert site_of(hook) == HOOKS[hook]
 
 
-@pytest.mark.parametrize("hook", ["blocks.3.ln2.hook_normalized", "blocks.3.attn.hook_q", ""])
+@pytest.mark.parametrize("hook", ["blocks.3.ln1.hook_normalized", "blocks.3.attn.hook_q", ""])
 def test_a_hook_that_is_no_site_is_refused(hook: str) -> None:
     with pytest.raises(NeuroglossError, match=r"no site that is read here; give unit\.layer"):
         site_of(hook)
+
+
+PLAIN = {"encoder.bias": TENSORS["b"], "bias": TENSORS["b_dec"]}
 
 
 @pytest.mark.parametrize(
@@ -245,6 +388,10 @@ def test_a_hook_that_is_no_site_is_refused(hook: str) -> None:
         (gemma_scope, Site(1, "mlp_output"), Site(1, "mlp_output"), 7),
         (gemma_scope_2, Site(1), Site(1), None),
         (circuit_tracer, Site(1, "mlp_input"), Site(1, "mlp_output"), None),
+        (cross_layer, Site(1, "residual_mid"), Site(1, "mlp_output"), None),
+        (llama_scope_r1, Site(1), Site(1), None),
+        (qwen_scope, Site(1), Site(1), 6),
+        (lambda folder: learned(folder, "AutoEncoder", **PLAIN), Site(1), Site(1), 6),
     ],
 )
 def test_a_checkpoint_says_its_sites(
@@ -266,7 +413,7 @@ def refused(folder: Path, sentence: str, **settings: Any) -> None:
 def test_what_is_no_dictionary_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, r"no dictionary that is known here; looked for SAELens: sae_weights.safetensors and cfg.json")
     (tmp_path / "ae.pt").write_bytes(b"\x80\x04}")
-    refused(tmp_path, r"ae\.pt is a pickle, which can run code")
+    refused(tmp_path, r"ae\.pt is a pickle, which can run code.*neurogloss dictionary convert \S+ae\.pt FOLDER")
     saelens(tmp_path, {"architecture": "temporal"})
     refused(tmp_path, "of the architecture temporal, which is not read here")
     saelens(tmp_path, {"architecture": "standard", "normalize_activations": "expected_average_only_in"})
@@ -279,6 +426,31 @@ def test_what_is_no_dictionary_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, "has the digest [0-9a-f]{64}, not abc", sha256="abc")
     (tmp_path / "sae_weights.safetensors").write_bytes(b"no tensors")
     refused(tmp_path, "cannot be read as numbers alone")
+
+
+def test_several_dictionaries_are_told_apart(tmp_path: Path) -> None:
+    """The file of one names it; of a cross-layer transcoder, both files of a layer count."""
+    for layer in (0, 1):
+        cross_layer(tmp_path, layer)
+    refused(
+        tmp_path, r"holds 2 dictionaries of cross-layer transcoder; name the file of one of them, such as \S+W_enc_0"
+    )
+    named = Latents(str(tmp_path / "W_enc_1.safetensors"))
+    assert named._reads == Site(1, "residual_mid")
+    assert named.digest != Latents(str(tmp_path / "W_enc_0.safetensors")).digest
+    (tmp_path / "W_dec_1.safetensors").unlink()
+    refused(tmp_path / "W_enc_1.safetensors", r"W_dec_1\.safetensors, a file of a dictionary of cross-layer transcoder")
+
+
+def test_what_a_converted_dictionary_lacks_is_said(tmp_path: Path) -> None:
+    learned(tmp_path, "CrossCoder", **PLAIN)
+    refused(tmp_path, "of the class CrossCoder, which is not read here")
+    (tmp_path / "config.json").unlink()
+    qwen_scope(tmp_path)
+    (tmp_path / "source.json").write_text(json.dumps({"folder": "weights"}))
+    refused(tmp_path, "converted from the folder 'weights', whose name does not say how many latents are active")
+    with pytest.raises(NeuroglossError, match="there is no dictionary 'embedded:other'"):
+        Latents("embedded:other").digest  # noqa: B018
 
 
 def test_objects_in_an_npz_are_refused(tmp_path: Path) -> None:
@@ -369,3 +541,41 @@ def test_what_a_latent_writes_is_scaled_back_token_by_token(tiny_llama: Path, tm
     torch.testing.assert_close((after - before)[0, 1:], (scale * TENSORS["D"][7])[0, 1:], rtol=1e-3, atol=1e-4)
     assert torch.equal(after[0, 0], before[0, 0])
     assert kind.direction(model, 1, [7]) is None
+
+
+@torch.inference_mode()
+def test_a_latent_of_a_cross_layer_transcoder_writes_in_all_layers_above(tiny_llama: Path, tmp_path: Path) -> None:
+    """Its change passes through attention and MLP between; here it is compared at the outputs of the MLPs alone."""
+    kind = Latents(str(cross_layer(tmp_path)))
+    model, ids = TransformersSubject(str(tiny_llama), unit=kind)._model, torch.tensor([[5, 17, 300, 2]])
+    assert kind.layers(model, 1) == range(1, 3)
+    real: list[torch.Tensor] = []
+    written: dict[int, list[torch.Tensor]] = {1: [], 2: []}
+    first, leading = torch.tensor([7]), torch.tensor([1])
+    with kind.read(model, 1, [7], ids.shape, lambda read: real.append(read[..., 0].clone())):
+        model.run(ids)
+    with ExitStack() as hooks:
+        for layer, outputs in written.items():
+            site, keep = Site(layer, "mlp_output"), outputs.append
+            hooks.enter_context(reading(model, site, ids.shape, lambda states, keep=keep: keep(states.clone())))
+        model.run(ids)
+        with kind.replace(model, 1, first, real[0] + 1.0, leading):
+            model.run(ids)
+        change = written[1][1] - written[1][0]
+        torch.testing.assert_close(change[0, 1:], TENSORS["D"][7].expand(3, -1), rtol=1e-4, atol=1e-5)
+        with ExitStack() as both:  # the same change in layer 1 alone, made by hand, to see what layer 2 adds to it
+            both.enter_context(changing(model, Site(1, "mlp_output"), ids.shape, lambda states: states + change))
+            model.run(ids)
+    added = written[2][1] - written[2][2]
+    torch.testing.assert_close(added[0, 1:], (-2 * TENSORS["D"][7]).expand(3, -1), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(kind.direction(model, 1, [7]), -TENSORS["D"][[7]], rtol=1e-5, atol=1e-6)
+
+
+def test_a_layer_of_a_cross_layer_transcoder_is_checked_by_its_active_latents(tiny_llama: Path, tmp_path: Path) -> None:
+    """What stands where it writes is the work of all layers below too."""
+    cross_layer(tmp_path)
+    subject = TransformersSubject(str(tiny_llama), unit=Latents(str(tmp_path)))
+    subject.check_units([subject.encode(TEXT)[:200]])
+    far = TransformersSubject(str(tiny_llama), unit=Latents(str(tmp_path), active=0.01))
+    with pytest.raises(NeuroglossError, match=r"layer 1: [\d.]+ active latents a token, published 0\.01; wrong hook"):
+        far.check_units([subject.encode(TEXT)[:200]])

@@ -102,10 +102,21 @@ def directions(folder: Path, **tensors: torch.Tensor) -> str:
     return str(folder / "directions.safetensors")
 
 
+WITHOUT = {("gpt_neox", "residual_mid"), ("gpt_neox", "mlp_normalised"), ("gpt2", "mlp_normalised")}
+"""(family, part): a layer of GPT-NeoX attends beside its MLP, and the norm of GPT-2 has a bias."""
+
+
 @pytest.mark.parametrize("part", PARTS)
 @torch.inference_mode()
 def test_a_direction_is_the_dot_product_with_its_site(family: Path, part: str, tmp_path: Path) -> None:
     model = subject_of(family)._model
+    if (subject_of(family)._loaded.model.config.model_type, part) in WITHOUT:
+        with (
+            pytest.raises(NeuroglossError, match=r"choose (another|the) site"),
+            reading(model, Site(1, part), torch.Size((2, 6)), lambda _: None),
+        ):
+            pass
+        return
     vector = torch.randn(width(model, Site(1, part)), generator=torch.Generator().manual_seed(3))
     subject = subject_of(family, Directions(directions(tmp_path, it=vector), 1, part))
     unit = Unit("direction", name="it")
@@ -116,6 +127,29 @@ def test_a_direction_is_the_dot_product_with_its_site(family: Path, part: str, t
     np.testing.assert_allclose(subject.read([unit], ROWS)[..., 0], expected, rtol=1e-4, atol=1e-4)
     effects = dict(subject.effects([Replacement(unit, ROWS[0], tuple(3.0 + expected[0]), leading=1)]))
     assert effects[0].divergence > 1e-6
+
+
+@torch.inference_mode()
+def test_the_sites_around_the_norm_before_an_mlp_are_what_stands_there(tiny_llama: Path) -> None:
+    """The stream with what attention adds, and it divided by its root mean square, before the norm's own weight."""
+    subject = subject_of(tiny_llama)
+    model: Any = subject._loaded.model
+    layer, partial = model.model.layers[1], subject._model
+    seen: dict[str, torch.Tensor] = {}
+    attended: list[torch.Tensor] = []
+    handle = layer.self_attn.register_forward_hook(lambda _, __, output: attended.append(output[0].clone()))
+    layer.post_attention_layernorm.weight.data.uniform_(0.5, 2.0, generator=torch.Generator().manual_seed(0))
+    shape = torch.Size((2, 6))
+    with (
+        reading(partial, Site(1, "residual_before"), shape, lambda states: seen.update(before=states.clone())),
+        reading(partial, Site(1, "residual_mid"), shape, lambda states: seen.update(mid=states.clone())),
+        reading(partial, Site(1, "mlp_normalised"), shape, lambda states: seen.update(normalised=states.clone())),
+    ):
+        partial.run(torch.tensor(ROWS))
+    handle.remove()
+    torch.testing.assert_close(seen["mid"], seen["before"] + attended[0])
+    scale = seen["mid"].square().mean(dim=-1, keepdim=True).sqrt()
+    torch.testing.assert_close(seen["normalised"], seen["mid"] / scale, rtol=1e-4, atol=1e-4)
 
 
 def test_the_lens_of_a_direction_is_its_own(tiny_llama: Path, tmp_path: Path) -> None:
