@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +48,18 @@ def terminal() -> Console:
 def complain(sentence: str) -> None:
     """Print a sentence on what went wrong, on standard error."""
     print(f"neurogloss: {harmless(scrubbed(sentence))}", file=sys.stderr)
+
+
+@contextmanager
+def relayed() -> Iterator[None]:
+    """Print, at its end, what others print within the context; nothing of it drives the terminal or shows a secret."""
+    output, errors = io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(output), redirect_stderr(errors):
+            yield
+    finally:
+        for text, stream in ((output.getvalue(), sys.stdout), (errors.getvalue(), sys.stderr)):
+            stream.write(harmless(scrubbed(text)))
 
 
 def show(*contents: RenderableType) -> None:

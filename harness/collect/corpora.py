@@ -403,7 +403,7 @@ def _read_lines(path: Path, field: str) -> Iterator[object]:
         for number, line in enumerate(lines, start=1):
             try:
                 yield json.loads(line).get(field)
-            except (ValueError, AttributeError) as error:
+            except (ValueError, AttributeError, RecursionError) as error:
                 raise NeuroglossError(f"line {number} of {path} is not a JSON object; correct or remove it.") from error
 
 

@@ -35,8 +35,17 @@ def text_of(path: Path, most: int = MOST_BYTES, form: str = "text") -> str:
     Raises:
         NeuroglossError: it cannot be read, is too large, or holds something else.
     """
+    return decoded(bytes_of(path, most, form), path, form)
+
+
+def decoded(content: bytes, path: Path, form: str = "text") -> str:
+    """Return the text of a file whose content has been read.
+
+    Raises:
+        NeuroglossError: it is not UTF-8.
+    """
     try:
-        return bytes_of(path, most, form).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NeuroglossError(f"{path} cannot be read as {form}: it is not UTF-8 ({error.reason}).") from error
 

@@ -31,7 +31,7 @@ from harness.config import plugins, sentences
 from harness.config.compose import composed, jobs, register, schema, searching
 from harness.files import shipped
 from harness.jobs.jobs import JOBS, ClosingJob, Job, Outcome, Plan, RecordingJob
-from harness.progress import ProgressReporter, complain, show, terminal
+from harness.progress import ProgressReporter, complain, relayed, show, terminal
 from harness.types import NeuroglossError
 
 FAILED = 1
@@ -131,7 +131,8 @@ def _print_by_hydra(job: Job[Any, Any], options: argparse.Namespace, words: Sequ
         composed(job.config, _overrides_of_jobs(options)[0], _folders(options))
     register(_folders(options))
     sys.argv = [f"neurogloss {job.name}", *words]
-    hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=job.config)(_nothing)()
+    with relayed():
+        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=job.config)(_nothing)()
 
 
 def _nothing(_: DictConfig) -> None:
@@ -153,7 +154,7 @@ def _attempt(job: Job[Plan, Outcome], member: Member[Plan]) -> End[Outcome]:
     except Exception as error:  # noqa: BLE001  # whatever ends a job of a sweep, the others go on
         problem = str(error) or repr(error)
         if not isinstance(error, NeuroglossError):
-            traceback.print_exc()
+            complain(traceback.format_exc())
         if isinstance(job, RecordingJob):
             job.record_failure(member.plan, problem)
         return End(member.overrides, problem=problem)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from harness import weights
 from harness.files import shipped
+from harness.guards import reading
+from harness.progress import show
 from harness.types import NeuroglossError
 
 
@@ -46,11 +46,10 @@ class Serving:
 def wait(serving: Serving) -> None:
     """Serve until the process is interrupted; say first where, and how a run asks it."""
     with served(serving) as (name, url):
-        print(f"{name} at {url}; Ctrl-C ends it. A run asks it by:", flush=True)
-        print(
+        show(
+            f"{name} at {url}; Ctrl-C ends it. A run asks it by:",
             f"neurogloss run explainer=token_activation explainer_model=server explainer_model.server.name={name} "
             f"explainer_model.server.base_url={url}",
-            flush=True,
         )
         threading.Event().wait()
 
@@ -82,7 +81,7 @@ def gguf_of(model: str) -> tuple[str, Path]:
         NeuroglossError: it has no GGUF file.
     """
     option = shipped("conf") / "model" / f"{model}.yaml"
-    node = yaml.safe_load(option.read_text(encoding="utf-8")) if option.is_file() else {"name": model}
+    node = reading.yaml_of(option) if option.is_file() else {"name": model}
     if node.get("use", "model/transformers") != "model/transformers" or "name" not in node:
         raise NeuroglossError(f"{model} is no model of GGUF weights; name one that is, or FOLDER/FILE.gguf.")
     file = weights.gguf_file(node["name"], node.get("revision"))

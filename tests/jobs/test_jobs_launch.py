@@ -66,6 +66,17 @@ def test_a_config_is_printed_and_nothing_is_run(neurogloss: Command, small: list
     assert neurogloss("run", "--cfg", "job", "units.limt=2")[0] == cli.USER_ERROR
 
 
+def test_a_config_that_is_printed_drives_no_terminal_and_shows_no_secret(
+    neurogloss: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_MINE_TOKEN", "not-of-any-shape")
+    status, out, err = neurogloss("run", "--cfg", "job", 'task.name="\u202enot-of-any-shape\x9b2J"')
+    assert status == 0, err
+    assert "[OF_MINE_TOKEN]" in out
+    assert not {"\u202e", "\x9b", "\x1b"} & set(out)
+    assert "not-of-any-shape" not in out + err
+
+
 # ----------------------------------------------------------------------------------------------------------- a sweep
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,25 @@ def test_a_file_that_is_damaged_is_refused_in_one_sentence(tmp_path: Path) -> No
     path.write_bytes(b"GGUF and no more")
     with pytest.raises(NeuroglossError, match=r"llama\.cpp does not serve"), serving.served(Serving(str(path))):
         pass
+
+
+def test_what_is_printed_of_a_server_drives_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @contextmanager
+    def served(_: Serving) -> Iterator[tuple[str, str]]:
+        yield "tiny\x1b[2J\u202e", "http://127.0.0.1:9/v1"
+
+    def interrupted(_: threading.Event) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving, "served", served)
+    monkeypatch.setattr(threading.Event, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        serving.wait(Serving("tiny"))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "tiny\ufffd[2J\ufffd at http://127.0.0.1:9/v1; Ctrl-C ends it. A run asks it by:"
+    assert second.endswith("explainer_model.server.base_url=http://127.0.0.1:9/v1")
 
 
 @pytest.mark.parametrize("model", ["fake", "smollm2_tuned", "server"])

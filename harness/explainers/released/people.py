@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.explainers.released.imported import lines
+from harness.guards import reading
 from harness.guards.parquet import check_size
 from harness.types import Evidence, Explanation, NeuroglossError, Outcome, Role, Unit, utf8
 
@@ -87,7 +88,7 @@ def _explanation(row: Mapping[str, Any], where: str) -> Explanation:
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(reading.text_of(path).removeprefix("\ufeff"), newline=""), strict=True)
     if len(set(reader.fieldnames or ())) < len(reader.fieldnames or ()):
         raise NeuroglossError(f"{path}, line 1: a column stands there twice; keep one {', one '.join(COLUMNS)}.")
     for row in reader:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.guards import reading
 from harness.types import HIGHEST_LEVEL, NeuroglossError, Puzzle, PuzzleText, ToldExplanation, Validity
 
 
@@ -21,11 +22,7 @@ def read(path: Path) -> tuple[Puzzle, ...]:
     Raises:
         NeuroglossError: the file cannot be read, or a puzzle lacks a key or has a wrong value; the place is named.
     """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except (OSError, ValueError, RecursionError) as error:
-        raise NeuroglossError(f"{path} cannot be read as JSON ({error}).") from error
-    return parsed(document, str(path))
+    return parsed(reading.json_of(path), str(path))
 
 
 def parsed(document: Any, where: str) -> tuple[Puzzle, ...]:
@@ -47,15 +44,6 @@ def dumped(puzzles: Sequence[Puzzle]) -> str:
 
 
 # ------------------------------------------------------------------------------------------------------------- reading
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object, and refuse a repeated key, of which only the last value would remain."""
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} stands there twice")
-    return document
 
 
 def _puzzle(key: str, item: Any, where: str) -> Puzzle:

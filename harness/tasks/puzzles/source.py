@@ -13,8 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from harness.guards import reading
 from harness.tasks.puzzles import marks, rules
 from harness.types import NeuroglossError, Puzzle, PuzzleText, ToldExplanation, Validity
 
@@ -52,10 +51,7 @@ def items(path: Path) -> list[Any]:
     Raises:
         NeuroglossError: the file cannot be read, or is no list.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise NeuroglossError(f"{path} cannot be read as YAML: {error}.") from error
+    document = reading.yaml_of(path)
     if not isinstance(document, list) or not document:
         raise NeuroglossError(f"{path} holds no list of puzzles.")
     return document

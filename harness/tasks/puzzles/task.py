@@ -17,6 +17,7 @@ from typing import Any
 
 import jinja2
 
+from harness.guards import reading
 from harness.tasks import frozen
 from harness.tasks.puzzles import files, source
 from harness.types import NeuroglossError, Puzzle, PuzzleTask
@@ -47,8 +48,9 @@ def read(folder: Path) -> PuzzleTask:
 
 def read_file(path: Path) -> PuzzleTask:
     """Return a file in the public format as a task, named like the file; its digest is that of the file."""
-    puzzles = files.read(path)
-    return PuzzleTask(path.stem, hashlib.sha256(path.read_bytes()).hexdigest(), puzzles, f"the puzzles of {path.name}")
+    content = reading.bytes_of(path)
+    puzzles = files.parsed(reading.parsed_json(reading.decoded(content, path, "JSON"), str(path)), str(path))
+    return PuzzleTask(path.stem, hashlib.sha256(content).hexdigest(), puzzles, f"the puzzles of {path.name}")
 
 
 def write(folder: Path, target: Path) -> str:
@@ -82,7 +84,7 @@ def _fill(target: Path, folder: Path, puzzles: Sequence[Puzzle], name: str = "")
     """Write every file of the task to ``target``, the description last: it turns the folder into a task."""
     if (target / frozen.DESCRIPTION).exists():
         raise NeuroglossError(f"{target} is a task already, and a task is never changed; write to a new folder.")
-    page = (folder / PAGE).read_text(encoding="utf-8") if (folder / PAGE).is_file() else ""
+    page = reading.text_of(folder / PAGE) if (folder / PAGE).is_file() else ""
     description = _described(name or folder.name, _first_paragraph(page) or ABOUT, puzzles)
     (target / PUZZLES).write_text(files.dumped(puzzles), encoding="utf-8", newline="\n")
     if target != folder:

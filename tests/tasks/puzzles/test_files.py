@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.tasks.puzzles import files, source
+from harness.tasks.puzzles import files, source, task
 from harness.types import NeuroglossError, Puzzle, PuzzleText, ToldExplanation, Validity
 
 PUBLIC: dict[str, Any] = {
@@ -136,3 +136,14 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     path.write_text('{"a": {"name": "one"}, "a": {"name": "other"}}')
     with pytest.raises(NeuroglossError, match="the key 'a' stands there twice"):
         files.read(path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1e999}', '{"a": NaN}', f'{{"a": 1{"0" * 400}}}', '{"a": ' + "[" * 3000, "\ud800"]
+)
+def test_odd_json_is_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    for read in (files.read, task.read_file):
+        with pytest.raises(NeuroglossError, match=r"x\.json cannot be read as JSON"):
+            read(path)

@@ -64,3 +64,30 @@ def test_a_file_that_is_no_list_of_puzzles_is_refused(tmp_path: Path) -> None:
     path.write_text("name: x")
     with pytest.raises(NeuroglossError, match="holds no list of puzzles"):
         source.read(path)
+
+
+BOMB = "- &a [x, x]\n" + "".join(
+    f"- &{new} [*{old}, *{old}, *{old}, *{old}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("- name: 2024-01-01\n", "date"),
+        ("- !!binary aGk=\n", "tag"),
+        ("- {1: x}\n", "which is no text; quote it"),
+        ("[" * 3000, "nested too deeply"),
+        (f"- near: {'1' * 5000}\n", "int|digits"),
+        (BOMB, "repeats itself by aliases"),
+        ("- &a [*a]\n", "repeats itself by aliases|cannot be read"),
+        ("- \x1b[2J", "cannot be read as YAML"),
+        ("\ufffe", "cannot be read as YAML"),
+    ],
+)
+def test_a_source_of_a_stranger_is_read_within_bounds(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "puzzles.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(NeuroglossError, match=sentence) as raised:
+        source.read(path)
+    assert str(raised.value).isprintable()
