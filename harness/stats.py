@@ -34,7 +34,18 @@ RESAMPLES = 9999
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
 """The p-value below which a difference is one."""
-NO_SCORES = frozenset({"loss_change", "divergence", "divergence_mean", "correlation_ceiling", "generated_listed"})
+NO_SCORES = frozenset(
+    {
+        "loss_change",
+        "divergence",
+        "divergence_mean",
+        "correlation_ceiling",
+        "generated_listed",
+        "intruder",
+        "steered_factor",
+        "steered_divergence",
+    }
+)
 """Figures of scorers that are no scores: higher is not better, so they neither rank nor judge explainers."""
 UNBOUNDED = ("ablation", "explained_variance", "r2_uncentred", "abs_dev")
 """Beginnings of the names of metrics that are unbounded below: a mean over units would be that of the worst unit."""

@@ -279,6 +279,7 @@ class AuditSettings:
         nulls: draws of each null.
         repeats: times that the simulator is asked again.
         ablation: ask the subject too, if the run did.
+        final: score every explainer of the run on its test excerpts too, which is done once for a run.
         budget: limits of what models may cost.
         store: the file of replies; ``store.sqlite`` beside the run's folder where it is None.
         seed: of shuffles, random words, the re-initialised weights and intervals.
@@ -293,6 +294,7 @@ class AuditSettings:
     nulls: int = 2
     repeats: int = 2
     ablation: bool = True
+    final: bool = False
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     store: str | None = None
     seed: int = 0

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from harness import pipeline
+from harness import pipeline, typed_json
 from harness.config import build, compose, outside
 from harness.config.settings import AuditSettings, RunSettings
+from harness.files import write_whole
 from harness.guards.printing import shortened
 from harness.jobs.explainers import MODEL, ExplainerNode, explainer_nodes
 from harness.jobs.ledger import Ledger
@@ -28,12 +30,12 @@ from harness.pipeline import Tools
 from harness.report import audit_page, page
 from harness.results import audit as audit_results
 from harness.results import provenance
-from harness.results.audit import Audit, Test, Verdict
+from harness.results.audit import Audit, FinalRow, Test, Verdict
 from harness.results.rows import Resampling, by_unit
 from harness.results.run import Results, read_run
 from harness.scorers.ablation import FIGURES
 from harness.stats import HEADLINE, NO_SCORES
-from harness.studies import labels, nulls, retest, verdicts
+from harness.studies import final, labels, matrix, nulls, retest, verdicts
 from harness.studies.by_simulator import BySimulator
 from harness.studies.labels import Drawn, Scoring
 from harness.studies.nulls import Saying
@@ -105,6 +107,8 @@ def prepare(composed: DictConfig) -> AuditPlan:
     narrowed = _narrowed(run_settings, results, settings, node)
     _check(narrowed, folder, settings.allow)
     store = _store(settings, run_settings, folder)
+    if settings.final:
+        _check_unseen(_record_of_final(folder, results))
     return AuditPlan(provenance.redact(values), settings, folder, results, narrowed, store, tests, explainer)
 
 
@@ -121,7 +125,7 @@ def run(plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> Audit:
     """
     task = _read_task(plan)
     ledger = Ledger(progress, plan.settings.budget)
-    judged = _verdicts(plan, task, ledger, progress)
+    judged, final_rows = _verdicts(plan, task, ledger, progress)
     ledger.begin("write")
     audit = Audit(
         run_id=plan.results.run_id,
@@ -130,6 +134,8 @@ def run(plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> Audit:
         simulator=plan.results.simulator,
         explainer=plan.explainer,
         verdicts=tuple(judged),
+        matrix=matrix.of_run(plan.results, Resampling(plan.settings.seed)),
+        final=final_rows,
         by_group=plan.run.board.by_group,
         settings=plan.config,
         provenance=provenance.provenance(overrides),
@@ -137,7 +143,33 @@ def run(plan: AuditPlan, overrides: Sequence[str], progress: Progress) -> Audit:
         usage=ledger.usage,
     )
     audit_results.write(plan.folder, audit, page.markdown_page(audit_page.build(audit)))
+    if plan.settings.final:
+        _record(_record_of_final(plan.folder, plan.results), audit)
     return audit
+
+
+def _record_of_final(folder: Path, results: Results) -> Path:
+    """Return the file that says that a run was scored on test excerpts; it stays when the run is made again."""
+    return folder.parent / f"{results.run_id}.final.json"
+
+
+def _check_unseen(record: Path) -> None:
+    """Refuse a second look at the test excerpts of a run."""
+    if record.exists():
+        raise NeuroglossError(
+            f"this run was scored on its test excerpts before, and {record} has what came out; they are looked at "
+            "once, so leave final=true out."
+        )
+
+
+def _record(path: Path, audit: Audit) -> None:
+    """Write what a final gave; a file that has come to be meanwhile is another's look at the same excerpts."""
+    _check_unseen(path)
+    document = {"created": audit.created, "rows": typed_json.to_json(audit, str(path))["final"]}
+    try:
+        write_whole(path, json.dumps(document, indent=1).encode())
+    except OSError as error:
+        raise NeuroglossError(f"{path} cannot be written ({error.strerror or error}); make room there.") from error
 
 
 def _read_task(plan: AuditPlan) -> Task:
@@ -294,8 +326,10 @@ def _asks_model(node: Mapping[str, Any]) -> bool:
     return MODEL in node or any(_asks_model(value) for value in node.values() if isinstance(value, Mapping))
 
 
-def _verdicts(plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress) -> list[Verdict]:
-    """Return the verdicts of all tests, metric by metric."""
+def _verdicts(
+    plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress
+) -> tuple[list[Verdict], tuple[FinalRow, ...]]:
+    """Return the verdicts of all tests, metric by metric, and the scores on test excerpts if they are asked for."""
     units = set(plan.results.task.units)
     sources = [source for source in task.records if source.unit in units]
     judged: list[Verdict] = []
@@ -305,7 +339,21 @@ def _verdicts(plan: AuditPlan, task: Task, ledger: Ledger, progress: Progress) -
             judged += _of_labels(work)
         if plan.explainer:
             judged += _of_explanations(work)
-    return _in_order(plan, judged)
+        final_rows = _final(work) if plan.settings.final else ()
+    return _in_order(plan, judged), final_rows
+
+
+def _final(work: _Work) -> tuple[FinalRow, ...]:
+    """Return every explainer of the run, in words and by its own simulator, on test excerpts beside valid ones."""
+    of_simulator = [row for row in work.plan.results.rows if row.summary.simulator == work.simulator]
+    in_words = [row for row in of_simulator if any(item.explanation.in_words for item in row.scored)]
+    explainers = {
+        row.summary.explainer: Saying(nulls.own(row.scored), row.summary.role)
+        for row in in_words
+        if row.summary.role is not Role.TOLD
+    }
+    scored = _on_test(work, "final", explainers)
+    return final.rows(in_words, {row.explainer: items for row, items in scored.items()}, work.resampling)
 
 
 def _of_labels(work: _Work) -> Iterator[Verdict]:
@@ -352,17 +400,21 @@ def _of_explanations(work: _Work) -> Iterator[Verdict]:
 
 def _values_on_test(work: _Work) -> dict[str, Values]:
     """Return the scores of the run's own explanations on the test excerpts of each unit."""
+    explanations = nulls.own(work.plan.results.scored[RowKey(work.plan.explainer, work.simulator)])
+    scored = _on_test(work, "test excerpts", {OWN: Saying(explanations, Role.EXPLAINER)})
+    return _values([item for items in scored.values() for item in items])
+
+
+def _on_test(work: _Work, name: str, explainers: Mapping[str, Saying]) -> _Scored:
+    """Return explanations scored on the test excerpts of each unit, which change places with the valid ones."""
     records = [
         dataclasses.replace(
             record, splits=dataclasses.replace(record.splits, valid=record.splits.test, test=record.splits.valid)
         )
         for record in work.records
     ]
-    explanations = nulls.own(work.plan.results.scored[RowKey(work.plan.explainer, work.simulator)])
-    own = {OWN: Saying(explanations, Role.EXPLAINER)}
-    tools = Tools(own, {work.simulator: work.tools.simulator}, work.tools.scorers)
-    scored = work.score("test excerpts", records, tools, [RowKey(OWN, work.simulator)])
-    return _values([item for items in scored.values() for item in items])
+    tools = Tools(explainers, {work.simulator: work.tools.simulator}, work.tools.scorers)
+    return work.score(name, records, tools, [RowKey(explainer, work.simulator) for explainer in explainers])
 
 
 def _values_by_row(work: _Work) -> dict[str, dict[str, Values]]:

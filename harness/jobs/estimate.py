@@ -17,6 +17,7 @@ from harness.report.page import Columns, Page, Table, short
 from harness.scorers.ablation import AskedSubject
 from harness.scorers.generated import Activations, TextReading
 from harness.scorers.pairs import PairActivations, PairReading
+from harness.scorers.steered import Steered, Steering
 from harness.text import plain
 from harness.types import Effect, Explanation, Identity, LanguageModel, Replacement, Subject, Usage
 
@@ -63,6 +64,10 @@ class SilentSubject:
 
     def activations_of(self, readings: Sequence[TextReading]) -> list[Activations]:  # noqa: ARG002  # as above
         """Return no activations."""
+        return []
+
+    def steered(self, steerings: Sequence[Steering]) -> list[Steered]:  # noqa: ARG002  # as above
+        """Return no answers."""
         return []
 
     def pairs_of(self, readings: Sequence[PairReading]) -> list[PairActivations]:  # noqa: ARG002  # as above

@@ -20,6 +20,7 @@ from harness.results.vocabulary import ExplainerInfo
 from harness.scorers.ablation import AskedSubject
 from harness.scorers.generated import Activations, TextReading
 from harness.scorers.pairs import PairActivations, PairingSubject, PairReading
+from harness.scorers.steered import Steered, Steering, steer
 from harness.types import (
     Effect,
     Explainer,
@@ -57,6 +58,15 @@ _PAIRS: Kind[PairActivations] = Kind(
     "pairs read",
     encode=list,
     decode=lambda rows: tuple(map(tuple, rows)),
+    usage=lambda _: Usage(),
+    from_store=lambda value: value,
+    final=lambda _: True,
+)
+
+_STEERED: Kind[Steered] = Kind(
+    "units steered",
+    encode=lambda reply: [list(reply.places), reply.factor, reply.divergence],
+    decode=lambda values: Steered(tuple(values[0]), *values[1:]),
     usage=lambda _: Usage(),
     from_store=lambda value: value,
     final=lambda _: True,
@@ -111,6 +121,23 @@ class StoredSubject:
     def activations_of(self, readings: Sequence[TextReading]) -> list[Activations]:
         """Return the activations of a unit on each text, in order."""
         return answered(self.store, self.identity, _ACTIVATIONS, readings, self._read, meter=self.meter)
+
+    def steered(self, steerings: Sequence[Steering]) -> list[Steered]:
+        """Return where the tokens that some names begin with stand where a unit is raised, in order."""
+        return answered(self.store, self.identity, _STEERED, steerings, self._steer, meter=self.meter)
+
+    def _steer(self, steerings: Sequence[Steering]) -> Iterator[tuple[int, Steered]]:
+        """Yield the index of each request and its answer.
+
+        Raises:
+            NeuroglossError: the tokenizer of the subject cannot be used.
+        """
+        if not isinstance(self.subject, OpenSubject):
+            raise NeuroglossError(
+                f"the tokenizer of {self.identity.name} cannot be used, so nobody knows which tokens words begin with; "
+                "leave steered out of the scores."
+            )
+        yield from steer(self.subject, steerings)
 
     def pairs_of(self, readings: Sequence[PairReading]) -> list[PairActivations]:
         """Return the activation of each pair of tokens of each reading, in order."""

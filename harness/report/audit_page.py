@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from harness.report import matrix_page
 from harness.report.page import Columns, Page, Row, Table, short
 from harness.results.audit import Audit, Finding, Test, Verdict
-from harness.text import figure, plain
+from harness.text import figure, plain, span
 
 HEADINGS = {
     Test.MISSING_LABELS: ("missing", "missing labels"),
@@ -30,9 +31,34 @@ def build(audit: Audit) -> Page:
     return Page(
         title=f"Audit of the metrics on {plain(audit.task.name)}",
         facts=tuple((name, plain(value)) for name, value in _facts(audit)),
-        tables=(Table("Metrics and tests", columns, rows),),
-        sentences=tuple(plain(sentence) for sentence in _sentences(audit)),
+        tables=(Table("Metrics and tests", columns, rows), *_finals(audit), *matrix_page.tables(audit.matrix)),
+        sentences=tuple(plain(sentence) for sentence in (*_sentences(audit), *matrix_page.sentences(audit.matrix))),
     )
+
+
+def _finals(audit: Audit) -> Iterator[Table]:
+    """Yield the scores on test excerpts, if these were looked at."""
+    columns: Columns = (
+        ("explainer", "explainer"),
+        ("valid", "valid excerpts"),
+        ("test", "test excerpts"),
+        ("gap", "valid - test"),
+        ("95 % interval", "95 % interval of the gap"),
+        ("units", "units"),
+    )
+    if audit.final:
+        rows: tuple[Row, ...] = tuple(
+            (
+                plain(row.explainer),
+                figure(row.valid.mean),
+                f"{figure(row.test.mean)} ({span(row.test)})",
+                figure(row.gap.mean),
+                span(row.gap),
+                str(row.gap.units),
+            )
+            for row in audit.final
+        )
+        yield Table("Final, on excerpts that nothing was chosen on", columns, rows)
 
 
 def _cell(verdict: Verdict | None) -> str:

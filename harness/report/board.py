@@ -52,6 +52,8 @@ NATS = frozenset({"divergence", "divergence_mean"})
 """The metrics that are divergences in nats, which are small."""
 CEILING = "correlation_ceiling"
 """The metric of a unit's own levels, which is the most that words about them can be worth by the headline."""
+INTRUDER = "intruder"
+"""The share of trials in which a judge tells a unit's excerpts from another one, which measures the unit."""
 SIGNS = (
     "Clipped counts nothing below 0 on either side: explainers are shown no negative activation and simulators give "
     "none, while the score counts both signs. What a unit does below 0 needs an explanation of its own."
@@ -152,11 +154,11 @@ class _Section:
 
     @property
     def rows(self) -> list[Summary]:
-        beside = [self.simulator, *([LOOKUP] if self._is_own else [])]
+        beside = [self.simulator, *([LOOKUP] if self.is_own else [])]
         return [row for row in self.results.summaries if row.simulator in beside]
 
     @property
-    def _is_own(self) -> bool:
+    def is_own(self) -> bool:
         return self.simulator == self.results.simulator.name
 
     @property
@@ -237,7 +239,7 @@ class _Section:
 
     def _nobody(self) -> list[Summary]:
         """Return the row of people of a board that has none; puzzles are explained by their makers."""
-        if not self._is_own or self.results.truths:
+        if not self.is_own or self.results.truths:
             return []
         count = len(self.results.task.units)
         outcomes = {Outcome.NOT_COLLECTED.value: count}
@@ -300,7 +302,7 @@ class _Section:
         for simulator in self.results.simulators:
             if simulator.name == self.simulator and simulator.note:
                 yield f"{plain(simulator.name)}: {plain(simulator.note)}"
-        yield from (about + sentence for sentence in _partial(self))
+        yield from (about + sentence for sentence in (*_chosen(self), *_partial(self)))
 
     @property
     def ends(self) -> Ends:
@@ -333,6 +335,10 @@ def _cell(heading: Heading, row: Summary) -> str:
     if heading.metric in NATS and not math.isnan(interval.mean):
         return f"{interval.mean:.1e}"
     return f"{figure(interval.mean)} ({span(interval)})" if heading.with_interval else figure(interval.mean)
+
+
+def _units(interval: Interval) -> int:
+    return interval.units
 
 
 def _compared(comparison: Comparison) -> Row:
@@ -374,7 +380,10 @@ def _facts(results: Results, trusted: Callable[[SimulatorInfo], str], audited: s
     for scorer in results.scorers:
         if scorer.prompt_version:
             by = f" by {_model(scorer.identity)}" if scorer.identity else ""
-            yield scorer.name, f"judged{by}, prompt {scorer.prompt_version}"
+            yield (
+                scorer.name,
+                f"{scorer.part}{by}, prompt {scorer.prompt_version}",
+            )
     if results.subject is not None:
         yield "metric", audited or audit.sentence(None, HEADLINE)
     *earlier, last = results.run_id.split()
@@ -425,12 +434,34 @@ def _on_columns(section: _Section) -> Iterator[str]:
     metrics = {name for row in section.rows for name in row.metrics}
     if "correlation_clipped" in metrics:
         yield SIGNS
+    if INTRUDER in metrics:
+        of_units = max((row.metrics[INTRUDER] for row in section.rows if INTRUDER in row.metrics), key=_units)
+        yield (
+            f"Without any explanation the judge finds which of five excerpts is none of the unit's in "
+            f"{of_units.mean:.0%} of the trials ({span(of_units)} of 1; by chance 20 %): what there is to be "
+            "explained, as far as it can see."
+        )
     medians = [heading for heading in section.headings() if unbounded(heading.metric)]
     if medians and not unbounded(section.by):
         words = ", ".join(heading.long.partition(" (")[0] for heading in medians)
         yield f"Medians over units stand in place of means for what has no lower bound: {words}."
     if section.by.startswith("ablation_resample"):
         yield RESAMPLED
+
+
+def _chosen(section: _Section) -> Iterator[str]:
+    """Yield which rows were chosen by what they are ranked by: the correlation under the run's own simulator."""
+    if not section.is_own or not section.by.startswith(HEADLINE):
+        return
+    ranked = {row.explainer for row in section.ranked if row.scored}
+    rivals = [info for info in section.results.explainers if info.candidates > 1 and info.name in ranked]
+    if rivals:
+        names = ", ".join(f"{plain(info.name)} (up to {info.candidates})" for info in rivals)
+        yield (
+            f"Chosen among several by the same score on other excerpts: {names}. A choice fits what it is made by: "
+            "read these rows by a scorer that had no part in it too, under another simulator, or by ablation, judges "
+            "or generated texts."
+        )
 
 
 def _partial(section: _Section) -> Iterator[str]:

@@ -16,7 +16,7 @@ from harness.results import run
 from harness.results.vocabulary import StageUsage, TaskInfo
 from harness.types import Interval, NeuroglossError, SimulatorInfo
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NAME = "audit"
 
 
@@ -80,6 +80,57 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixScore:
+    """A score against length and truth.
+
+    Attributes:
+        metric: which.
+        length: rank correlation over units with the number of words of the explanation, averaged over rows; NaN where
+            there is none.
+        p_value: of that being chance, corrected for the number of scores; NaN likewise.
+        truth: share of pairs in which a true explanation outscores a false one of its unit; NaN where none is known.
+        truth_units: number of units behind ``truth``.
+    """
+
+    metric: str
+    length: float
+    p_value: float
+    truth: float
+    truth_units: int
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """Two scores against each other: rank correlation over the units of a row, averaged over rows, and over the means
+    of rows; NaN where there are too few."""
+
+    first: str
+    second: str
+    over_units: float
+    over_rows: float
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The scores of a run against each other, see :mod:`harness.studies.matrix`: ``rows`` are those that were held
+    against each other."""
+
+    rows: tuple[str, ...] = ()
+    scores: tuple[MatrixScore, ...] = ()
+    cells: tuple[MatrixCell, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinalRow:
+    """An explainer's headline on valid and on test excerpts, and the difference, over the units that have both."""
+
+    explainer: str
+    valid: Interval
+    test: Interval
+    gap: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """Everything that an audit says about itself.
 
@@ -90,6 +141,8 @@ class Audit:
         simulator: the run's own.
         explainer: the explainer whose explanations the nulls were held against; empty where no test asked for them.
         verdicts: metric by metric, test by test.
+        matrix: the scores of the run against each other.
+        final: scores on test excerpts, if these were looked at.
         by_group: whether whole groups of units (layers) were drawn and flipped.
         settings: of the audit, as they were resolved.
         provenance: versions, commit and machine that made it.
@@ -102,6 +155,8 @@ class Audit:
     simulator: SimulatorInfo
     explainer: str
     verdicts: tuple[Verdict, ...]
+    matrix: Matrix = field(default_factory=Matrix)
+    final: tuple[FinalRow, ...] = ()
     by_group: bool = False
     settings: Mapping[str, object] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from harness.results.rows import Resampling
 from harness.results.run import Results
 from harness.results.vocabulary import ExplainerInfo, ResultRow
 from harness.stats import HEADLINE
-from harness.types import NeuroglossError, Role, ScoredExplanation, SimulatorInfo, Unit
+from harness.types import WRITTEN, NeuroglossError, Role, ScoredExplanation, ScorerInfo, SimulatorInfo, Unit
 
 _RowsByExplainer = dict[str, tuple[ExplainerInfo, dict[str, ResultRow]]]
 """Name on the board -> the explainer, and its row by each simulator."""
@@ -26,11 +26,12 @@ def merged(runs: Sequence[Results]) -> Results:
     seed and the resamples of the first run, over whole groups if any run's are.
 
     Raises:
-        NeuroglossError: the runs are of different tasks, or share no unit.
+        NeuroglossError: the runs are of different tasks, share no unit, or have texts by different writers.
     """
     if len(runs) == 1:
         return runs[0]
     _check_task(runs)
+    _check_writers(runs)
     units = _shared_units(runs)
     by_group = any(resampling_of(run).by_group for run in runs)
     resampling = replace(resampling_of(runs[0]), by_group=by_group)
@@ -87,6 +88,25 @@ def _check_task(runs: Sequence[Results]) -> None:
                 f"the runs are of two tasks ({first.name} {first.digest[:12]}, {run.task.name} "
                 f"{run.task.digest[:12]}); compare runs on one."
             )
+
+
+def _check_writers(runs: Sequence[Results]) -> None:
+    """Refuse scores on texts of different writers, which would stand in one column as if they were the same score."""
+    writers = {info.name: info for info in runs[0].scorers}
+    for run in runs[1:]:
+        for info in run.scorers:
+            first = writers.setdefault(info.name, info)
+            if WRITTEN in (first.part, info.part) and _writer(first) != _writer(info):
+                raise NeuroglossError(
+                    f"the runs have {info.name} scores on texts of two writers ({_writer(first)} and {_writer(info)}), "
+                    "which are not comparable; compare runs of one writer, or leave the scorer out of one of them."
+                )
+
+
+def _writer(info: ScorerInfo) -> str:
+    """Return which writer it is: its model, if it asks one, and its version."""
+    model = f"{info.identity.name}@{info.identity.revision[:12]}, " if info.identity else ""
+    return model + info.prompt_version
 
 
 def _shared_units(runs: Sequence[Results]) -> list[Unit]:

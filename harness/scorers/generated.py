@@ -16,6 +16,7 @@ from harness.scorers.writing import Writer, Writing
 from harness.scores.generated import FIGURES, Peaks, figures, is_list, scale_of, stretches
 from harness.tasks.puzzles.records import KIND as PUZZLE
 from harness.types import (
+    WRITTEN,
     Excerpt,
     ExcerptKind,
     Heading,
@@ -98,7 +99,7 @@ class Generated:
 
     def describe(self) -> ScorerInfo:
         """Return which scorer this is, and which writer its figures are by."""
-        return ScorerInfo("generated", self.writer.identity, self.writer.version, HEADINGS)
+        return ScorerInfo("generated", self.writer.identity, self.writer.version, HEADINGS, WRITTEN)
 
     def score(self, explanations: Sequence[SimulatedExplanation]) -> list[Scored]:
         """Score each explanation, in order; writer and subject are each asked about all of them in one call."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 from harness.types.boards import Comparison, Interval, RankRange, RowKey, Standing, Summary
 from harness.types.errors import NeuroglossError, utf8
 from harness.types.methods import (
+    JUDGED,
+    WRITTEN,
     Calibration,
     CalibrationMethod,
     Candidate,
@@ -75,6 +77,8 @@ from harness.types.units import (
 
 __all__ = [
     "HIGHEST_LEVEL",
+    "JUDGED",
+    "WRITTEN",
     "Calibration",
     "CalibrationMethod",
     "Candidate",

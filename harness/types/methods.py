@@ -402,6 +402,10 @@ class Heading:
     judged: bool = False
 
 
+JUDGED, WRITTEN = "judged", "written"
+"""What the model of a scorer does: it judges, or it writes texts that a subject reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScorerInfo:
     """A scorer of a run.
@@ -411,12 +415,14 @@ class ScorerInfo:
         identity: of the model that it asks; None if it asks none.
         prompt_version: of the prompt that it asks by.
         headings: the columns that it gives to boards.
+        part: what its model does: scores are ``judged`` by it, or texts are ``written``.
     """
 
     name: str
     identity: Identity | None = None
     prompt_version: str = ""
     headings: tuple[Heading, ...] = ()
+    part: str = JUDGED
 
 
 @runtime_checkable

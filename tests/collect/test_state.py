@@ -20,7 +20,8 @@ from harness.types import NeuroglossError, Unit
 
 def sketch(batches: int = 0) -> Sketch:
     made = Sketch(
-        [Unit("N", 0, 1)], SketchSettings(top=2, random=1, pool=0, quantile=1, tokens=3, leading=1, vocabulary=9, seed=0)
+        [Unit("N", 0, 1)],
+        SketchSettings(top=2, random=1, pool=0, quantile=1, tokens=3, leading=1, vocabulary=9, seed=0),
     )
     for number in range(batches):
         passage = Passage(f"dé\n{number}:0", (number % 9, 1, 2), f"{number:064x}")

@@ -95,6 +95,23 @@ def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command)
     assert "not audited" not in board
 
 
+def test_test_excerpts_are_looked_at_once_and_the_gap_is_printed(neurogloss: Command) -> None:
+    assert neurogloss("run", "simulator=token_overlap", "scores=panel")[0] == 0
+    result, out = _audited(neurogloss, "tests=[shuffled]", "nulls=1", "final=true")
+    assert [row.explainer for row in result.final] == ["max_activation", "shuffled"]  # a table is looked up
+    assert "Final, on excerpts that nothing was chosen on" in out
+    assert "Scores against each other, over units" in out
+    (record,) = Path("runs").glob("*.final.json")
+    assert [row["explainer"] for row in json.loads(record.read_text())["rows"]] == ["max_activation", "shuffled"]
+    before = record.read_bytes()
+    assert neurogloss("run", "simulator=token_overlap", "scores=panel")[0] == 0
+    status, _, err = neurogloss("audit", "tests=[shuffled]", "final=true")
+    assert status == 2
+    assert "looked at once, so leave final=true out" in err
+    assert record.read_bytes() == before
+    assert _audited(neurogloss, "tests=[shuffled]", "nulls=1")[0].final == ()
+
+
 def test_label_tests_ask_no_model_at_all(neurogloss: Command, tmp_path: Path) -> None:
     log = tmp_path / "asked"
     logged = [f"simulator.tuned.model.log={log}", f"scores.detection.model.log={log}"]

@@ -419,3 +419,34 @@ def test_a_board_of_several_runs_names_each(make: Make) -> None:
     runs = [value for name, value in page.facts if name == "run"]
     assert runs == ["0123456789ab", "ba9876543210, seed 0, 2025-02-02T03:04:05+00:00"]
     assert [row[0] for row in _compared(page)] == ["x - y", "x - shuffled", "y - shuffled"]
+
+
+# ---------------------------------------------------------------------------------------------- units, writers, choices
+
+
+def test_what_units_show_without_any_explanation_is_a_sentence_and_no_column(usual: Results) -> None:
+    metrics = {**_summary(usual, STRONG).metrics, "intruder": Interval(0.4321, 0.3, 0.5, 24)}
+    scorers = (*usual.scorers, ScorerInfo("intruder", usual.subject, "intruder-v1+0123"))
+    page = board.build(dataclasses.replace(_with_summaries(usual, {STRONG: {"metrics": metrics}}), scorers=scorers))
+    assert any("in 43% of the trials (0.300 to 0.500 of 1; by chance 20 %)" in sentence for sentence in page.sentences)
+    assert "intruder" not in [long for _, long in _explainers(page).columns]
+    assert not any("by chance 20 %" in sentence for sentence in board.build(usual).sentences)
+
+
+def test_a_writer_writes_and_a_judge_judges(usual: Results) -> None:
+    scorers = (
+        ScorerInfo("generated", None, "template-v1", part="written"),
+        ScorerInfo("detection", usual.subject, "detection-v1"),
+    )
+    facts = dict(board.build(dataclasses.replace(usual, scorers=(*usual.scorers, *scorers))).facts)
+    assert facts["generated"] == "written, prompt template-v1"
+    assert facts["detection"].startswith("judged by ")
+
+
+def test_a_row_that_was_chosen_by_the_score_that_ranks_it_is_named(usual: Results) -> None:
+    explainers = tuple(dataclasses.replace(info, candidates=8 * (info.name == STRONG)) for info in usual.explainers)
+    chosen = dataclasses.replace(usual, explainers=explainers)
+    (sentence,) = (one for one in board.build(chosen).sentences if one.startswith("Chosen among several"))
+    assert f"on other excerpts: {STRONG} (up to 8). A choice fits" in sentence
+    assert not any(one.startswith("Chosen") for one in board.build(chosen, by="ablation").sentences)
+    assert not any(one.startswith("Chosen") for one in board.build(usual).sentences)

@@ -206,6 +206,16 @@ def test_judges_of_one_name_on_two_models_are_both_named() -> None:
     assert merged(runs).scorers == (*scorers[0], *scorers[1])
 
 
+def test_texts_of_two_writers_are_never_one_score() -> None:
+    def run(run_id: str, writer: str, model: Identity | None = None) -> Results:
+        return _run(run_id, FLOOR, scorers=(ScorerInfo("generated", model, writer, part="written"),))
+
+    assert merged([run(A, "template-v1"), run(B, "template-v1")]).scorers[0].prompt_version == "template-v1"
+    for other in (run(B, "template-v2"), run(B, "template-v1", Identity("m", "0"))):
+        with pytest.raises(NeuroglossError, match=r"generated scores on texts of two writers \(template-v1 and "):
+            merged([run(A, "template-v1"), other])
+
+
 # --------------------------------------------------------------------------------------------------------- shared units
 
 
