@@ -420,7 +420,7 @@ def _record(make: _Excerpts, neuron: Unit, place: int, sums: _TextSums, column: 
         unit=neuron,
         top=top_excerpts,
         random=random_excerpts,
-        hard=_hard(make, random, top.content, sums.means_by_id(column), (*top_excerpts, *random_excerpts)),
+        hard=_hard(make, random, top.content, sums.excess_by_id(column), (*top_excerpts, *random_excerpts)),
         moments=sketch.moments(place),
         token_sums=sums.of_neuron(column),
         by_quantile=tuple(
@@ -432,29 +432,31 @@ def _record(make: _Excerpts, neuron: Unit, place: int, sums: _TextSums, column: 
 
 
 def _hard(
-    make: _Excerpts, pool: Kept, top: Keys, means: FloatArray, excerpts: Sequence[Excerpt]
+    make: _Excerpts, pool: Kept, top: Keys, excess: FloatArray, excerpts: Sequence[Excerpt]
 ) -> tuple[Excerpt, ...]:
     """Return the hard excerpts of one neuron, the hardest first; none without sums by token.
 
-    Of the pool, they are neither top nor random, nor near-duplicates of any excerpt of the neuron, their maximum is not
-    above the median, and of such they hold the token of highest mean activation over the corpus.
+    Of the pool, they are neither top nor random, nor near-duplicates of any excerpt of the neuron; their maximum is
+    below the median or not above 0; and of such they hold the tokens of highest mean activation over the corpus, all
+    above the neuron's mean. A neuron that fires wherever its tokens stand has none.
 
     Args:
         make: makes excerpts.
         pool: uniform sample of all passages, in the order of the draw; the random excerpts are the first of it.
         top: content keys of the top passages.
-        means: mean activation by token id, minus infinity for rare ones [vocabulary].
+        excess: mean activation by token id above that of all tokens, minus infinity for rare ones [vocabulary].
         excerpts: the top and the random excerpts.
     """
     settings, sketch = make.settings, make.sketch
     rest = np.flatnonzero(~np.isin(pool.content, top))[settings.random :]
-    if not settings.hard or not len(rest) or not len(means):
+    if not settings.hard or not len(rest) or not len(excess):
         return ()
     ids = np.array([sketch.passages[key].token_ids for key in pool.content[rest].tolist()])
-    hardness = means[ids[:, settings.leading :]].max(axis=1)
+    hardness = excess[ids[:, settings.leading :]].max(axis=1)
     maxima = pool.activations[:, settings.leading :].max(axis=1)
     order = np.argsort(-hardness, kind="stable")
-    order = order[(maxima[rest[order]] <= np.median(maxima)) & np.isfinite(hardness[order])]
+    is_silent = (maxima < np.median(maxima)) | (maxima <= 0)
+    order = order[is_silent[rest[order]] & (hardness[order] > 0)]
     weight = (sketch.read - settings.top - settings.random) / len(rest)
     candidates = make.of(Kept(pool.content[rest[order]], pool.activations[rest[order]]), ExcerptKind.HARD, weight)
     return apart(candidates, excerpts)[: settings.hard]
@@ -504,10 +506,12 @@ class _TextSums:
         """Return the sums of one neuron as stored in a record."""
         return TokenSums(self.texts, self.counts, self.sums[:, column].copy())
 
-    def means_by_id(self, column: int) -> FloatArray:
-        """Return one neuron's mean activation at each token id, minus infinity for rare ones [vocabulary]."""
-        means: FloatArray = np.append(self.sums[:, column] / self.counts, -np.inf)[self.place_by_id]
-        return means
+    def excess_by_id(self, column: int) -> FloatArray:
+        """Return by how much one neuron's mean activation at each token id is above that over all that are frequent;
+        minus infinity for a rare one [vocabulary]."""
+        mean = self.sums[:, column].sum() / max(1, self.counts.sum())
+        excess: FloatArray = np.append(self.sums[:, column] / self.counts - mean, -np.inf)[self.place_by_id]
+        return excess
 
 
 def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

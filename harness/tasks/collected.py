@@ -27,8 +27,9 @@ class CollectionSettings:
         start_token: whether an excerpt begins with the tokenizer's start token.
         across_documents: whether an excerpt may continue in the next document.
         token_sums: whether sums by token are kept; they take 16 bytes for each neuron and distinct token.
-        hard: number of hard excerpts: those, among ``hard_pool``, whose maximum is not above the median and that hold
-            the token on which the neuron is most active elsewhere. There are none without sums by token.
+        hard: number of hard excerpts: those, among ``hard_pool``, on which the neuron hardly fires (its maximum is
+            below the median, or not above 0) and that hold the tokens on which it is most active elsewhere. There are
+            fewer where a neuron fires wherever its tokens stand, and none without sums by token.
         hard_pool: number of excerpts, drawn uniformly for each neuron, among which hard ones are sought; each takes 4
             bytes for each of its tokens.
     """

@@ -149,15 +149,29 @@ def test_hard_excerpts_hold_tokens_of_the_neuron_and_leave_it_silent(planted: Tr
     rest = [
         excerpt for excerpt in every.records[0].random if excerpt.source not in {one.source for one in record.random}
     ]
-    silent = [excerpt for excerpt in rest if excerpt.maximum <= np.median(maxima)]
+    frequent = sum(record.token_sums.sums) / sum(record.token_sums.counts)
+    silent = [
+        excerpt
+        for excerpt in rest
+        if (excerpt.maximum < np.median(maxima) or excerpt.maximum <= 0) and hardness(excerpt) > frequent
+    ]
     assert [hardness(excerpt) for excerpt in record.hard] == sorted(map(hardness, silent), reverse=True)[:15]
     assert {excerpt.source for excerpt in record.hard} <= {excerpt.source for excerpt in silent}
     assert {excerpt.kind for excerpt in record.hard} == {ExcerptKind.HARD}
     assert {excerpt.weight for excerpt in record.hard} == {1.0}  # the pool is the whole corpus
+    (none,) = collected(planted, Documents()).records
+    assert none.hard == ()  # it fires wherever its tokens stand, and no other token is above the mean
     pool = dataclasses.replace(SETTINGS, hard_pool=50, hard=4)
     (record,) = collect(planted, Documents(), Listed(["L2N1"]), pool).records
     assert len(record.hard) == 4
     assert {excerpt.weight for excerpt in record.hard} <= {(found.excerpts - 14) / number for number in range(36, 45)}
+
+
+def test_more_hard_excerpts_than_the_pool_holds_are_refused() -> None:
+    with pytest.raises(
+        NeuroglossError, match=r"^collect\.hard is 6 and collect\.hard_pool 5; hard excerpts are sought"
+    ):
+        CollectionSettings(hard=6, hard_pool=5)
 
 
 def test_the_share_of_each_side_is_that_of_the_absolute_activation(planted: TransformersSubject) -> None:
