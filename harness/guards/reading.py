@@ -173,9 +173,14 @@ def parsed_yaml(text: str, where: str) -> Any:
 
 
 def _check_events(text: str, where: str) -> None:
-    """Refuse tags and deep nesting before anything is made of them: the compiled reader knows no limit of recursion."""
-    depth = 0
+    """Refuse what must not be made into values.
+
+    Those are tags, deep nesting (the compiled reader knows no limit of recursion), and keys that stand twice, of which
+    only the last value would remain.
+    """
+    depth, keys = 0, _Keys(where)
     for event in yaml.parse(text, Loader=_Loader):
+        keys.see(event)
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise NeuroglossError(f"{where} has the tag {shortened(str(tag))}, and no file of ours has tags.")
@@ -183,6 +188,37 @@ def _check_events(text: str, where: str) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEPTH:
             raise NeuroglossError(f"{where} is nested too deeply: more than {MOST_DEPTH} levels.")
+
+
+class _Keys:
+    """The keys of the mappings that are open while the events of a text in YAML go by."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._open: list[tuple[set[str], list[bool]] | None] = []
+
+    def see(self, event: yaml.Event) -> None:
+        """Take note of an event.
+
+        Raises:
+            NeuroglossError: it is a key that the mapping has already.
+        """
+        if isinstance(event, yaml.CollectionEndEvent):
+            self._open.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            self._see_node(event)
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open.append((set(), [True]) if isinstance(event, yaml.MappingStartEvent) else None)
+
+    def _see_node(self, event: yaml.NodeEvent) -> None:
+        if not self._open or self._open[-1] is None:
+            return
+        keys, is_key = self._open[-1]
+        if is_key[0] and isinstance(event, yaml.ScalarEvent):
+            if event.value in keys:
+                raise NeuroglossError(f"{self._where} has the key {shortened(event.value)} twice; keep one.")
+            keys.add(event.value)
+        is_key[0] = not is_key[0]
 
 
 def _check_yaml(value: object, where: str, depth: int, room: list[int]) -> None:
@@ -202,9 +238,15 @@ def _check_yaml(value: object, where: str, depth: int, room: list[int]) -> None:
             _check_yaml(item, f"{where}[{number}]", depth + 1, room)
     elif not _is_plain(value):
         raise NeuroglossError(
-            f"{where} is {shortened(repr(value))} ({type(value).__name__}), and a text, a number of 64 bits, true, "
+            f"{where} is {_described(value)}, and a text, a number of 64 bits, true, "
             "false or null is wanted; put a text in quotes."
         )
+
+
+def _described(value: object) -> str:
+    if isinstance(value, int):  # one of thousands of digits cannot even be written
+        return "a whole number of more than 64 bits"
+    return f"{shortened(repr(value))} ({type(value).__name__})"
 
 
 def _is_plain(value: object) -> bool:

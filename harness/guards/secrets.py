@@ -6,10 +6,11 @@ key (:func:`watch`). A value of less than :data:`LEAST` characters is no secret:
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 LEAST = 6
 """Characters of the shortest value that counts as a secret."""
@@ -49,5 +50,7 @@ def _is_secret(name: str) -> bool:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """Return a secret as texts hold it: plain, in JSON, in an address."""
-    return tuple(dict.fromkeys((secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret))))
+    """Return a secret as texts hold it: plain, in JSON, in an address, in HTML."""
+    in_json = (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    in_html = (html.escape(secret, quote=quotes) for quotes in (True, False))
+    return tuple(dict.fromkeys((secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret), *in_html)))

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import html
 import json
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -57,7 +59,11 @@ def test_short_values_and_other_variables_are_no_secrets(monkeypatch: pytest.Mon
 
 @given(st.text(), st.text())
 def test_whatever_stands_around_it_a_secret_is_scrubbed(before: str, after: str) -> None:
-    for text in (f"{before}{VALUE}{after}", json.dumps([before + VALUE + after])):
+    texts = [f"{before}{VALUE}{after}", html.escape(before + VALUE + after), html.escape(VALUE, quote=False)]
+    texts += [json.dumps([before + VALUE + after], ensure_ascii=ascii_only) for ascii_only in (True, False)]
+    texts += [form(VALUE) for form in (quote, quote_plus)]
+    for text in texts:
+        assert "[SOME_API_KEY]" in secrets.scrubbed(text)
         assert VALUE not in secrets.scrubbed(text)
         assert json.dumps(VALUE)[1:-1] not in secrets.scrubbed(text)
     assert secrets.scrubbed("nothing of the kind") == "nothing of the kind"
