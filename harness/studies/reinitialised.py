@@ -18,7 +18,7 @@ from harness.collect.sample import Listed
 from harness.config.build import USE, is_node
 from harness.config.settings import RunSettings
 from harness.tasks.collected import CollectionSettings
-from harness.types import NeuroglossError, Progress, UnitRecord
+from harness.types import Excerpt, NeuroglossError, Progress, UnitRecord
 
 REINITIALISED = "subject/reinitialised"
 """The short name of a subject with random weights."""
@@ -32,7 +32,7 @@ class TaskCorpus:
 
     def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:  # noqa: ARG002  # the protocol's
         """Yield every excerpt once, in the order of the records."""
-        excerpts = {excerpt.digest: excerpt for record in self.records for excerpt in record.top + record.random}
+        excerpts = {excerpt.digest: excerpt for record in self.records for excerpt in _excerpts(record)}
         yield from (Document(excerpt.source, excerpt.token_ids) for excerpt in excerpts.values())
 
 
@@ -48,19 +48,25 @@ def reread(subject: ReadableModel, records: Sequence[UnitRecord], seed: int, pro
     Raises:
         NeuroglossError: the excerpts have no token ids, or a unit of the subject hardly fires on them.
     """
-    excerpts = records[0].top + records[0].random
-    if not all(excerpt.token_ids for record in records for excerpt in record.top + record.random):
+    excerpts = _excerpts(records[0])
+    if not all(excerpt.token_ids for record in records for excerpt in _excerpts(record)):
         raise NeuroglossError("the task's excerpts have no token ids, so that no other subject can read them.")
     settings = CollectionSettings(
         excerpt_tokens=len(excerpts[0].tokens),
         leading=excerpts[0].leading,
         top=len(records[0].top),
         random=len(records[0].random),
+        hard=max(len(record.hard) for record in records),
         minimum_token_count=1,
         seed=seed,
     )
     sample = Listed([str(record.unit) for record in records])
     return list(collect(subject, TaskCorpus(records), sample, settings, progress).records)
+
+
+def _excerpts(record: UnitRecord) -> tuple[Excerpt, ...]:
+    """Return the excerpts that are dealt into splits."""
+    return (*record.top, *record.random, *record.hard)
 
 
 def untrained(settings: RunSettings, seed: int) -> RunSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness.config import build
@@ -11,7 +12,9 @@ from harness.jobs.tools import Remembering, build_tools
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.scorers.ablation import Ablation
-from harness.studies.reinitialised import untrained
+from harness.studies.reinitialised import reread, untrained
+from harness.subjects.transformers_subject import TransformersSubject
+from harness.tasks.units import read_task
 from harness.types import Unit
 
 SUBJECT = {"use": "subject/transformers", "name": "m", "batch_size": 4}
@@ -57,3 +60,15 @@ def test_explainers_and_scorers_look_into_the_subject_with_random_weights(tiny_l
         unit = Unit("N", 1, 3)
         assert explainer.subject.output_tokens(unit, 5) == subject.output_tokens(unit, 5)
         assert explainer.subject.output_tokens(unit, 5) != build.assemble(node).output_tokens(unit, 5)
+
+
+def test_units_that_are_read_again_have_hard_excerpts_only_if_they_had_some(tiny_task: Path, tiny_llama: Path) -> None:
+    records = read_task(tiny_task).records
+    assert any(record.hard for record in records)
+    subject = TransformersSubject(str(tiny_llama))
+    again, without = (
+        reread(subject, sources, 0, lambda *_: None)
+        for sources in (records, [replace(record, hard=()) for record in records])
+    )
+    assert any(record.hard for record in again)
+    assert not any(record.hard for record in without)
