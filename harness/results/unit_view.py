@@ -32,7 +32,7 @@ class ExcerptView:
     """A valid excerpt: its tokens, and the share of the largest value at each, from 0 to 1 [tokens].
 
     Attributes:
-        kind: top or random.
+        kind: top, random or hard.
         source: the document and its place there.
         tokens: the text, token by token.
         real: activations as shares of the unit's largest over the excerpts of the run; below 0 as 0.
