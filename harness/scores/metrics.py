@@ -61,9 +61,10 @@ def correlation(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.Arra
         ScoreInputError: unequal lengths, no tokens, NaN or infinity, a negative weight, or weights that are all 0.
     """
     a, s, w = _weighted(real, simulated, weights)
-    if is_constant(a) or is_constant(s):
+    a, s = _normal(a), _normal(s)
+    if _is_flat(a) or _is_flat(s):
         return 0.0
-    covariance = np.cov(_scaled(a, _exponent(a)), _scaled(s, _exponent(s)), aweights=w, ddof=0)
+    covariance = np.cov(a, s, aweights=w, ddof=0)
     spread = np.sqrt(np.diag(covariance))
     return float(np.clip(covariance[0, 1] / spread[0] / spread[1], -1.0, 1.0))
 
@@ -86,7 +87,7 @@ def spearman(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLi
         ScoreInputError: as for :func:`correlation`.
     """
     a, s, w = _weighted(real, simulated, weights)
-    if is_constant(a) or is_constant(s):
+    if _is_flat(_normal(a)) or _is_flat(_normal(s)):
         return 0.0
     return correlation(mid_ranks(a, w), mid_ranks(s, w), w)
 
@@ -111,7 +112,7 @@ def cosine(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike
     a, s, w = _weighted(real, simulated, weights)
     if not a.any() or not s.any():
         return 0.0
-    a, s = _scaled(a, _exponent(a)), _scaled(s, _exponent(s))
+    a, s = _normal(a), _normal(s)
     inner, real_square, simulated_square = (_average(product, w) for product in (a * s, a * a, s * s))
     return float(np.clip(inner / np.sqrt(real_square) / np.sqrt(simulated_square), -1.0, 1.0))
 
@@ -133,7 +134,7 @@ def is_degenerate(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.Ar
         ScoreInputError: as for :func:`correlation`.
     """
     a, s, _ = _weighted(real, simulated, weights)
-    return is_constant(a) or is_constant(s)
+    return _is_flat(_normal(a)) or _is_flat(_normal(s))
 
 
 def is_silent(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> bool:
@@ -152,9 +153,7 @@ def is_constant(values: npt.ArrayLike) -> bool:
     Raises:
         ScoreInputError: no values, or a NaN or infinite one.
     """
-    array = vector("values", values)
-    scaled = _scaled(array, _exponent(array))  # so that max - min cannot overflow
-    return bool(np.ptp(scaled) <= CONSTANT_TOLERANCE * np.abs(scaled).max())
+    return _is_flat(_normal(vector("values", values)))
 
 
 def r2_uncentred(real: npt.ArrayLike, simulated: npt.ArrayLike, weights: npt.ArrayLike | None = None) -> float:
@@ -202,7 +201,7 @@ def explained_variance(real: npt.ArrayLike, calibrated: npt.ArrayLike, weights: 
         ScoreInputError: as for :func:`r2_uncentred`.
     """
     a, s, w = _in_units_of_real(real, calibrated, weights)
-    if is_constant(a):
+    if _is_flat(_normal(a)):
         raise UndefinedScoreError("explained_variance is undefined where every real activation is the same.")
     return _one_minus_ratio("explained_variance", np.square(a - s), np.square(a - _average(a, w)), w)
 
@@ -227,11 +226,11 @@ def vector(name: str, values: npt.ArrayLike) -> FloatArray:
     if array.dtype.kind not in "fiub":
         raise ScoreInputError(f"{name} holds something that is not a real number; give one number for each token.")
     array = array.astype(np.float64)
-    wrong = np.flatnonzero(~np.isfinite(array))
-    if wrong.size:
+    is_number = np.isfinite(array)
+    if not is_number.all():
+        place = int(np.argmin(is_number))
         raise ScoreInputError(
-            f"{name}[{wrong[0]}] is {array[wrong[0]]}; scores need finite numbers, so leave missing tokens out "
-            "and count them."
+            f"{name}[{place}] is {array[place]}; scores need finite numbers, so leave missing tokens out and count them."
         )
     return array
 
@@ -286,8 +285,20 @@ def _exponent(values: FloatArray) -> int:
 
 def _scaled(values: FloatArray, exponent: int) -> FloatArray:
     """Return ``values / 2**exponent``, exact except for underflow; a value that is too large becomes infinite."""
+    if exponent == 0:
+        return values
     with np.errstate(over="ignore", under="ignore"):
         return np.asarray(np.ldexp(values, -exponent))
+
+
+def _normal(values: FloatArray) -> FloatArray:
+    """Return the values divided by the power of two that brings them into [-1, 1], so that no square can overflow."""
+    return _scaled(values, _exponent(values))
+
+
+def _is_flat(normal: FloatArray) -> bool:
+    """Return whether values in [-1, 1] are equal up to float noise."""
+    return bool(np.ptp(normal) <= CONSTANT_TOLERANCE * np.abs(normal).max())
 
 
 def _average(values: FloatArray, weights: FloatArray | None) -> float:
