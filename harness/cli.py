@@ -56,6 +56,7 @@ JOBS = {
 """Commands that a config describes, which Hydra composes; see :mod:`harness.jobs.jobs`."""
 
 GROUPS = {
+    "circuit": "find groups of neurons, and random ones to compare with",
     "dictionary": "convert dictionaries of latents",
     "tasks": "list, show, verify, rebuild, import or export frozen tasks",
     "leaderboard": "keep the leaderboard",
@@ -71,6 +72,15 @@ TOKENIZER = "embedded:smollm2-135m-instruct"
 """The model whose tokenizer planted models have where none is named."""
 _ROOT = argument(
     "--root", type=Path, default=Path("leaderboard"), metavar="FOLDER", help="the leaderboard (leaderboard)"
+)
+
+_CIRCUIT = (
+    argument("--subject", default=TOKENIZER, metavar="NAME", help=f"whose neurons they are ({TOKENIZER})"),
+    argument(
+        "--task", default="smollm2-mini-v1", help="on whose random excerpts activations are read (smollm2-mini-v1)"
+    ),
+    argument("--random", type=int, default=3, help="number of random groups for each (3)"),
+    argument("--seed", type=int, default=0, help="of the random groups (0)"),
 )
 
 COMMANDS = (
@@ -151,6 +161,28 @@ COMMANDS = (
             argument("--alpha", type=float, default=0.05, help="chance of seeing one that is not there (0.05)"),
             argument("--metric", default=METRIC, help=f"what is compared ({METRIC})"),
             argument("--explainers", nargs="+", default=(), metavar="NAME", help="only these"),
+        ),
+    ),
+    Command(
+        "circuit find",
+        "write the neurons whose output directions promote a family of tokens as a group, and random groups beside it",
+        "harness.jobs.circuits:find",
+        (
+            argument("file", type=Path, help="a new file of groups, which subject.unit.path can be"),
+            argument("name", help="of the group, like weekdays"),
+            argument("tokens", nargs="+", help="the family: texts of one token each, like ' Monday'"),
+            argument("--units", type=int, default=12, help="neurons of the group (12)"),
+            *_CIRCUIT,
+        ),
+    ),
+    Command(
+        "circuit match",
+        "write the groups of a file again, and beside each random ones of equal size, layers and mean activation",
+        "harness.jobs.circuits:match",
+        (
+            argument("groups", type=Path, help="a file of groups of neurons"),
+            argument("file", type=Path, help="a new file"),
+            *_CIRCUIT,
         ),
     ),
     Command(

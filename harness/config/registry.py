@@ -84,6 +84,7 @@ CLASSES = {
     "unit/group": "harness.subjects.groups:Groups",
     "unit/head": "harness.subjects.heads:Heads",
     "unit/latent": "harness.subjects.latents:Latents",
+    "unit/latent_set": "harness.subjects.latent_sets:LatentSet",
     "unit/neuron": "harness.subjects.neurons:Neurons",
     "unit/neuron_side": "harness.subjects.sides:NeuronSides",
     "writer/prompted": "harness.scorers.writers.prompted:PromptedWriter",

@@ -157,14 +157,31 @@ class Fit:
     active: float
 
 
+MASSIVE = 10.0
+"""A vector so many times as long as the median one is massive (Sun et al. 2024, arXiv 2402.17762)."""
+
+
+def ordinary(states: torch.Tensor) -> torch.Tensor:
+    """Return which vectors [tokens, width] are not massive [tokens].
+
+    Attention rests on a few tokens whose vectors are a hundred times as long as others, and all alike. A handful of
+    them is most of the variance of a text.
+    """
+    lengths = states.float().norm(dim=-1)
+    is_ordinary: torch.Tensor = lengths < MASSIVE * lengths.median()
+    return is_ordinary
+
+
 def fit(dictionary: Dictionary, read: torch.Tensor, written: torch.Tensor) -> Fit:
-    """Return how well a dictionary gives what stands at the site that it writes at.
+    """Return how well a dictionary gives what stands at the site that it writes at; massive tokens are left out.
 
     Args:
         dictionary: the one.
         read: vectors at the site that it reads [tokens, width].
         written: vectors at the site that it writes at, the same for an autoencoder [tokens, written width].
     """
+    is_ordinary = ordinary(read) & ordinary(written)
+    read, written = read[is_ordinary], written[is_ordinary]
     latents = dictionary.encode(read)
     error = (written.float() - dictionary.decode(latents, read)).square().sum()
     variance = (written.float() - written.float().mean(dim=0)).square().sum()

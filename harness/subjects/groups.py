@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-import yaml
 
+from harness.guards import reading
+from harness.subjects import attribution_graphs
 from harness.subjects.heads import Heads
 from harness.subjects.neurons import Neurons
 from harness.subjects.partial import PartialModel, replaced
@@ -61,6 +62,7 @@ class Groups:
     """The groups of a file, each a unit written ``circuit:NAME``.
 
     The file is YAML or JSON: NAME: {sentence: TEXT, units: {L12N345: 0.14, L3H2: -0.5}}, with a weight for each unit.
+    Or it is an attribution graph of circuit-tracer (:mod:`harness.subjects.attribution_graphs`).
 
     Attributes:
         path: that file.
@@ -84,10 +86,10 @@ class Groups:
         Raises:
             NeuroglossError: the file cannot be read, or the model lacks a unit of a group.
         """
-        for group in self._groups:
+        for group in self.groups:
             for unit in group.weights:
                 self._kind(unit).units(model).check([unit], f"{model.name}, for {self.path}")
-        names = tuple(group.name for group in self._groups)
+        names = tuple(group.name for group in self.groups)
         return UnitLayout(self.letters, self.noun, (1,) * len(names), names)
 
     def layers(self, model: PartialModel, place: int) -> range:
@@ -192,7 +194,7 @@ class Groups:
     def _parts(self, model: PartialModel, place: int) -> list[_Part]:
         """Return the units of a group by kind and place."""
         members: dict[tuple[UnitKind, int], list[tuple[int, float]]] = defaultdict(list)
-        for unit, weight in self._groups[place].weights.items():
+        for unit, weight in self.groups[place].weights.items():
             kind = self._kind(unit)
             own_place, index = kind.units(model).address(unit)
             members[kind, own_place].append((index, weight))
@@ -214,18 +216,20 @@ class Groups:
 
     @cached_property
     def _content(self) -> bytes:
-        try:
-            return Path(self.path).expanduser().read_bytes()
-        except OSError as error:
-            raise NeuroglossError(f"the groups at {self.path} cannot be read: {error.strerror}.") from error
+        return reading.bytes_of(Path(self.path).expanduser(), form="YAML")
 
     @cached_property
-    def _groups(self) -> tuple[Group, ...]:
-        """The groups of the file, by name."""
-        try:
-            table = yaml.safe_load(self._content)
-        except yaml.YAMLError as error:
-            raise NeuroglossError(f"{self.path} is no YAML file of groups: {error}.") from error
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of the file, by name.
+
+        Raises:
+            NeuroglossError: the file cannot be read, or holds none.
+        """
+        is_json = self.path.endswith(".json")
+        text = reading.decoded(self._content, Path(self.path), "JSON" if is_json else "YAML")
+        table = reading.parsed_json(text, self.path) if is_json else reading.parsed_yaml(text, self.path)
+        if attribution_graphs.is_graph(table):
+            table = attribution_graphs.groups(table, self.path)
         if not isinstance(table, dict) or not table:
             raise NeuroglossError(
                 f"{self.path} holds no groups; write NAME: {{sentence: TEXT, units: {{L12N345: 0.1}}}}."

@@ -13,6 +13,7 @@ from harness.subjects.attending import NAME, find_attention
 from harness.subjects.directions import Directions
 from harness.subjects.effects import Replacer
 from harness.subjects.heads import Heads
+from harness.subjects.latents import Latents
 from harness.subjects.locate import locate
 from harness.subjects.neurons import Neurons
 from harness.subjects.partial import PartialModel
@@ -107,3 +108,69 @@ def test_what_an_mlp_gives_reaches_the_residual_stream_straight(name: str, tmp_p
     save_file({"it": torch.ones(16)}, tmp_path / "directions.safetensors")
     kind = Directions(str(tmp_path / "directions.safetensors"), 1, "mlp_output")
     assert Replacer(PartialModel(built(name)), kind, 1).writes_straight(1)
+
+
+KINDS = {"neurons": (Neurons(), WITHOUT_NEURONS), "heads": (Heads(), WITHOUT_HEADS)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind in KINDS for name in FAMILIES if name not in KINDS[kind][1]]
+)
+@torch.inference_mode()
+def test_the_real_activation_in_its_own_place_is_bit_equal(kind: str, name: str) -> None:
+    units, model, ids = KINDS[kind][0], PartialModel(built(name), name), torch.tensor([TOKENS])
+    real: list[torch.Tensor] = []
+    layout = units.units(model)
+    layer = max(place for place, width in enumerate(layout.widths) if width)
+    with units.read(model, layer, [1], ids.shape, lambda read: real.append(read[..., 0].clone())):
+        original = model.run(ids)
+    with units.replace(model, layer, torch.tensor([1]), real[-1], torch.tensor([0])):
+        again = model.run(ids)
+    assert torch.equal(again, original)
+    if kind == "neurons":  # heads are read with eager attention, whose last bits differ from the model's own
+        assert torch.equal(model.run(ids), original)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FAMILIES if name != "Mamba"))
+@torch.inference_mode()
+def test_directions_and_latents_equal_plain_hooks(name: str, tmp_path: Path) -> None:
+    """Behind the layer, where its output is a tensor or the first of several; ablated, they equal a plain full pass."""
+    model, width = built(name), built(name).config.get_text_config().hidden_size
+    vector = torch.randn(width, generator=torch.Generator().manual_seed(0))
+    save_file({"it": vector}, tmp_path / "directions.safetensors")
+    names = {"W_enc": vector[:, None], "W_dec": vector[None], "b_enc": torch.ones(1), "b_dec": torch.zeros(width)}
+    save_file({key: tensor.clone().contiguous() for key, tensor in names.items()}, tmp_path / "sae_weights.safetensors")
+    (tmp_path / "cfg.json").write_text('{"metadata": {"hook_name": "blocks.0.hook_resid_post"}}')
+    direction = subject_of(name, Directions(str(tmp_path / "directions.safetensors"), 0))
+    latent = subject_of(name, Latents(str(tmp_path)))
+    layer, outputs = direction._model.layers[0], list[torch.Tensor]()
+    hook = layer.register_forward_hook(lambda _, __, output: outputs.append(_first(output).clone()))
+    model(torch.tensor([TOKENS]))
+    hook.remove()
+    products = outputs[0][0] @ vector
+    (read,) = direction.activations(Unit("direction", name="it"), [TOKENS])
+    torch.testing.assert_close(torch.tensor(read).float(), products, rtol=1e-4, atol=1e-4)
+    (encoded,) = latent.activations(Unit("S", 0, 0), [TOKENS])
+    torch.testing.assert_close(torch.tensor(encoded).float(), (products + 1).relu(), rtol=1e-4, atol=1e-4)
+
+    def silenced(change: torch.Tensor) -> Any:
+        def put(_: Any, __: Any, output: Any) -> Any:
+            states = _first(output).clone()
+            states[0, LEADING:] += (change[:, None] * vector)[LEADING:]
+            return states if isinstance(output, torch.Tensor) else (states, *output[1:])
+
+        return put
+
+    zeros = (0.0,) * len(TOKENS)
+    for subject, unit, change in (
+        (direction, Unit("direction", name="it"), -products / vector.square().sum()),
+        (latent, Unit("S", 0, 0), -(products + 1).relu()),
+    ):
+        expected = plain_effect(model, layer.register_forward_hook(silenced(change)))
+        effects = dict(subject.effects([Replacement(unit, TOKENS, zeros, LEADING)]))
+        assert effects[0].divergence == pytest.approx(expected, rel=1e-2, abs=1e-6)
+
+
+def _first(output: Any) -> torch.Tensor:
+    states: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
+    return states

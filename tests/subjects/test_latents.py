@@ -18,7 +18,7 @@ from harness.collect.corpora import TextFiles
 from harness.collect.corpus_pass import collect
 from harness.collect.sample import All
 from harness.subjects.checkpoints import read, site_of
-from harness.subjects.dictionary import Dictionary, Scaling
+from harness.subjects.dictionary import Dictionary, Scaling, fit
 from harness.subjects.latents import Latents
 from harness.subjects.sites import Site, changing, reading
 from harness.subjects.transformers_subject import TransformersSubject
@@ -579,3 +579,11 @@ def test_a_layer_of_a_cross_layer_transcoder_is_checked_by_its_active_latents(ti
     far = TransformersSubject(str(tiny_llama), unit=Latents(str(tmp_path), active=0.01))
     with pytest.raises(NeuroglossError, match=r"layer 1: [\d.]+ active latents a token, published 0\.01; wrong hook"):
         far.check_units([subject.encode(TEXT)[:200]])
+
+
+def test_massive_tokens_are_left_out_of_what_a_dictionary_explains() -> None:
+    """One of them would be all the variance; it counts neither in the text's favour nor against it."""
+    dictionary = Dictionary(TENSORS["E"], TENSORS["b"], TENSORS["D"], TENSORS["b_dec"])
+    states = 2 * torch.randn(50, WIDTH, generator=torch.Generator().manual_seed(2))
+    massive = torch.cat([states, 1000 * torch.ones(1, WIDTH)])
+    assert fit(dictionary, massive, massive) == fit(dictionary, states, states)

@@ -224,7 +224,10 @@ def test_a_group_of_one_neuron_is_ablated_like_that_neuron(family: Path, tmp_pat
 
 GROUPS_REFUSED = {
     "[]": "holds no groups; write NAME",
-    "{": "is no YAML file of groups",
+    "{": "cannot be read as YAML",
+    "one: &a {units: *a}": "repeats itself by aliases",
+    "one: {units: {L1N3: !!float 1}}": "has the tag",
+    "one: {units: {L1N3: 2024-01-01}}": "(date)",
     "one: {units: {}}": "the group one has no units",
     "one: [L1N3]": "the group one has no units",
     "one: {units: {L1N3: 0}}": "L1N3 of group one has the weight 0; write a number, not 0",
@@ -243,7 +246,7 @@ def test_what_is_no_group_is_refused(tiny_llama: Path, text: str, tmp_path: Path
 
 
 def test_a_file_of_groups_that_is_not_there_is_refused(tiny_llama: Path, tmp_path: Path) -> None:
-    assert "cannot be read: No such file" in sentence(tiny_llama, Groups(str(tmp_path / "nowhere.yaml")))
+    assert "cannot be read as YAML: No such file" in sentence(tiny_llama, Groups(str(tmp_path / "nowhere.yaml")))
 
 
 def test_units_of_one_more_kind_can_be_in_a_group(tiny_llama: Path, tmp_path: Path) -> None:
