@@ -68,7 +68,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--adapter", default="smollm2-simulator-v5")
+    parser.add_argument("--adapter", default="smollm2-simulator-v6")
     parser.add_argument("--neurons", type=int, default=4)
     parser.add_argument("--excerpts", type=int, default=10, help="for each neuron")
     parser.add_argument("--rounds", type=int, default=3, help="the best round counts")

@@ -92,7 +92,7 @@ def test_nothing_else_travels(names: set[str]) -> None:
 def test_the_wheel_is_small(wheel: Path, names: set[str]) -> None:
     assert not {name for name in names if name.startswith("harness/training/")}
     adapters = [name for name in names if name.endswith(".safetensors")]
-    assert adapters == ["harness/models/tuned/adapters/smollm2-simulator-v5.safetensors"]
+    assert adapters == ["harness/models/tuned/adapters/smollm2-simulator-v6.safetensors"]
     assert wheel.stat().st_size < 12e6
 
 

@@ -62,7 +62,7 @@ class TunedModel:
 
     def __init__(
         self,
-        adapter: str = "smollm2-simulator-v5",
+        adapter: str = "smollm2-simulator-v6",
         *,
         base: str | None = None,
         dtype: str = "float32",
