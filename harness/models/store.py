@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import sqlite3
 import time
 import zlib
@@ -26,7 +27,8 @@ from typing import Any, BinaryIO, Generic, Self, TypeVar, cast
 
 from harness.guards.printing import shortened
 from harness.models.meter import Meter
-from harness.models.server.capabilities import Capabilities
+from harness.models.server.capabilities import MOST_LEVELS, Capabilities
+from harness.models.server.slots import MOST_MASS
 from harness.types import Completion, Identity, LevelReading, NeuroglossError, Outcome, Usage
 
 VERSION = 1
@@ -37,6 +39,7 @@ Reply = TypeVar("Reply")
 
 _BUSY_SECONDS = 60.0
 _KEYS_PER_QUERY = 500
+_OWNER = 16  # hexadecimal digits of the name of a process among the claims
 _MOMENT = 0.1
 """Seconds between two looks at what another process is asking for."""
 _FINAL = (Outcome.OK, Outcome.REFUSED, Outcome.TRUNCATED, Outcome.EMPTY)  # a second request would give the same outcome
@@ -120,7 +123,7 @@ class Store:
         with self._explained_errors(), self._transaction():
             owner = self._owner()
             for (name,) in self._connection.execute("SELECT DISTINCT owner FROM claims").fetchall():
-                if name != owner and not self._lives(name):
+                if name != owner and not (self._is_owner(name) and self._lives(name)):
                     self._connection.execute("DELETE FROM claims WHERE owner = ?", (name,))
             self._connection.executemany(
                 "INSERT OR IGNORE INTO claims SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM replies WHERE key = ?)",
@@ -145,14 +148,19 @@ class Store:
     def _owner(self) -> str:
         """Return the name of this store among the claims: that of a file on which it holds a lock while it lives."""
         if self._claims is None:
-            path = self.path.with_name(f"{self.path.name}-claims-{os.urandom(8).hex()}")
+            path = self.path.with_name(f"{self.path.name}-claims-{os.urandom(_OWNER // 2).hex()}")
             self._claims = path.open("xb")
             fcntl.flock(self._claims, fcntl.LOCK_EX)
         return Path(self._claims.name).name
 
+    def _is_owner(self, name: object) -> bool:
+        """Return whether a name is one of those that :meth:`_owner` gives; a file by another name is not ours."""
+        pattern = rf"{re.escape(self.path.name)}-claims-[0-9a-f]{{{_OWNER}}}"
+        return isinstance(name, str) and re.fullmatch(pattern, name) is not None
+
     def _lives(self, owner: str) -> bool:
         """Return whether the process of a claim goes on; what it has left is removed where it does not."""
-        path = self.path.with_name(Path(owner).name)
+        path = self.path.with_name(owner)
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -232,6 +240,12 @@ _MOST_REPLY = 1 << 28
 """Bytes of a reply as JSON."""
 
 
+_MOST_COUNT = 1 << 53
+"""Tokens, requests or levels: a float represents every smaller one exactly."""
+_ROUNDED = 1.0 + 1e-6
+"""The most that rounding makes of a probability."""
+
+
 def _checksum(key: str, packed: bytes) -> bytes:
     return hashlib.sha256(key.encode() + packed).digest()[:8]
 
@@ -292,6 +306,7 @@ class Kind(Generic[Reply]):
         from_store: returns a reply with its usage marked as stored.
         final: returns whether a reply is stored; one that a second attempt could improve is not.
         postponed: returns whether the reply is missing because the budget does not allow another attempt for now.
+        fits: returns whether a stored reply has the form that its request asks for.
     """
 
     name: str
@@ -301,6 +316,7 @@ class Kind(Generic[Reply]):
     from_store: Callable[[Reply], Reply]
     final: Callable[[Reply], bool]
     postponed: Callable[[Reply], bool] = lambda _: False
+    fits: Callable[[Any, Reply], bool] = lambda _request, _reply: True
 
 
 Prepare = Callable[[str, int, Callable[[Usage], bool]], None]
@@ -358,8 +374,9 @@ def answered(  # noqa: PLR0913  # the model, the requests, the store and the bud
     places: dict[str, int] = {}
     for index, key in enumerate(keys):
         places.setdefault(key, index)
-    replies = _stored_replies(store, kind, places, meter)
-    missing = {key: requests[index] for key, index in places.items() if key not in replies}
+    requests_by_key = {key: requests[index] for key, index in places.items()}
+    replies = _stored_replies(store, kind, requests_by_key, meter)
+    missing = {key: request for key, request in requests_by_key.items() if key not in replies}
     fresh: set[str] = set()
     meter.show(kind.name, len(replies), len(places))
     if prepare is not None:
@@ -395,7 +412,7 @@ def _claimed(
     claims = store.claim(list(missing))
     if not claims:
         time.sleep(_MOMENT)
-    others = [key for key in missing if key not in claims]
+    others = {key: request for key, request in missing.items() if key not in claims}
     for key, reply in _stored_replies(store, kind, others, meter).items():
         replies[key] = reply
         del missing[key]
@@ -408,12 +425,14 @@ def _kept(store: Store, kind: Kind[Reply], key: str, reply: Reply) -> tuple[Repl
         return reply, True
     text = _dumps(kind, reply)
     stored = store.put(key, text)
-    return (reply, True) if stored == text else (kind.decode(json.loads(stored)), False)
+    return (reply, True) if stored == text else (_decoded(store, kind, key, stored), False)
 
 
-def _stored_replies(store: Store, kind: Kind[Reply], keys: Iterable[str], meter: Meter) -> dict[str, Reply]:
-    replies = stored_replies(store, kind, keys)
-    for reply in replies.values():
+def _stored_replies(store: Store, kind: Kind[Reply], requests: Mapping[str, Request], meter: Meter) -> dict[str, Reply]:
+    replies = stored_replies(store, kind, requests)
+    for key, reply in replies.items():
+        if not kind.fits(requests[key], reply):
+            raise _unreadable(store, kind, key)
         meter.save(kind.usage(reply))
     return replies
 
@@ -424,16 +443,25 @@ def stored_replies(store: Store, kind: Kind[Reply], keys: Iterable[str]) -> dict
     Raises:
         NeuroglossError: a reply is damaged, or none of its kind.
     """
-    replies = {}
-    for key, text in store.get_many(keys):
-        try:
-            replies[key] = kind.decode(json.loads(text))
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-            raise NeuroglossError(
-                f"the store {store.path} holds a {kind.name} reply that cannot be read ({shortened(key, 70)}); move "
-                "the store away."
-            ) from error
-    return replies
+    return {key: _decoded(store, kind, key, text) for key, text in store.get_many(keys)}
+
+
+def _decoded(store: Store, kind: Kind[Reply], key: str, text: str) -> Reply:
+    """Return a reply of the store, whose checksum says only that it is as somebody has stored it."""
+    try:
+        reply = kind.decode(json.loads(text))
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise _unreadable(store, kind, key) from error
+    if not kind.final(reply):  # which is never stored
+        raise _unreadable(store, kind, key)
+    return reply
+
+
+def _unreadable(store: Store, kind: Kind[Any], key: str) -> NeuroglossError:
+    return NeuroglossError(
+        f"the store {store.path} holds a {kind.name} reply that cannot be read ({shortened(key, 70)}); move the store "
+        "away."
+    )
 
 
 def _within_budget(
@@ -519,9 +547,18 @@ def _or_null(number: float) -> float | None:
 def _or_nan(number: object) -> float:
     if number is None:
         return math.nan
-    if isinstance(number, bool) or not isinstance(number, int | float):
-        raise TypeError(f"{number!r} is no number")
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise TypeError("a value that is no number")
     return number
+
+
+def _share(number: Any, most: float) -> float:
+    """Return a probability of at most ``most``, or NaN."""
+    if number is None:
+        return math.nan
+    if type(number) not in (int, float) or not 0.0 <= number <= most:
+        raise ValueError("a value that is no probability")
+    return cast("float", number)
 
 
 def _text(text: object) -> str:
@@ -531,8 +568,8 @@ def _text(text: object) -> str:
 
 
 def _count(number: object) -> int:
-    if type(number) is not int:
-        raise TypeError(f"{number!r} is no count")
+    if type(number) is not int or not 0 <= number < _MOST_COUNT:
+        raise TypeError("a value that is no count")
     return number
 
 
@@ -542,7 +579,9 @@ def _stored_usage(usage: Usage) -> Usage:
 
 def _usage(values: Sequence[Any]) -> Usage:
     requests, prompt_tokens, completion_tokens, usd = values
-    return Usage(_count(requests), 0, _count(prompt_tokens), _count(completion_tokens), _or_nan(usd))
+    if not _or_nan(usd) >= 0.0:
+        raise ValueError(f"{usd} is no price")
+    return Usage(_count(requests), 0, _count(prompt_tokens), _count(completion_tokens), usd)
 
 
 def _usage_values(usage: Usage) -> list[Any]:
@@ -568,12 +607,22 @@ def _encode_reading(reply: LevelReading) -> dict[str, Any]:
 
 
 def _decode_reading(value: Any) -> LevelReading:
-    return LevelReading(
-        tuple([tuple([_or_nan(share) for share in shares]) for shares in value["probabilities"]]),
-        tuple([_or_nan(mass) for mass in value["mass"]]),
+    reading = LevelReading(
+        tuple([tuple([_share(share, _ROUNDED) for share in shares]) for shares in value["probabilities"]]),
+        tuple([_share(mass, MOST_MASS) for mass in value["mass"]]),
         tuple(map(_count, value["seen"])),
         Outcome(value["outcome"]),
         _usage(value["usage"]),
+    )
+    if not len(reading.probabilities) == len(reading.mass) == len(reading.seen):
+        raise ValueError("slots without a mass, or without a count of levels")
+    return reading
+
+
+def _has_slots(request: Any, reading: LevelReading) -> bool:
+    """Return whether a reading has the slots and the levels of its prompt."""
+    return len(reading.probabilities) == len(request.parts) and all(
+        len(shares) == request.levels for shares in reading.probabilities
     )
 
 
@@ -582,7 +631,10 @@ def _encode_capabilities(reply: Capabilities) -> dict[str, Any]:
 
 
 def _decode_capabilities(value: Any) -> Capabilities:
-    return Capabilities(_count(value["levels"]), _text(value["problem"]), _usage(value["usage"]))
+    levels = value["levels"]
+    if type(levels) is not int or levels not in (MOST_LEVELS - 1, MOST_LEVELS):
+        raise ValueError("levels that no server reads")
+    return Capabilities(levels, _text(value["problem"]), _usage(value["usage"]))
 
 
 COMPLETIONS: Kind[Completion] = Kind(
@@ -603,6 +655,7 @@ LEVELS: Kind[LevelReading] = Kind(
     from_store=lambda reply: replace(reply, usage=_stored_usage(reply.usage)),
     final=lambda reply: reply.outcome in _FINAL,
     postponed=lambda reply: reply.outcome is Outcome.NOT_COLLECTED,
+    fits=_has_slots,
 )
 
 CAPABILITIES: Kind[Capabilities] = Kind(

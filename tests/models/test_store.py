@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import multiprocessing
 import random
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.models.store import Store, answered, key_of, numbers
+from harness.models.store import CAPABILITIES, LEVELS, Store, answered, key_of, numbers, stored_replies
 from harness.types import CompletionPrompt, Identity, Message, NeuroglossError, Replacement, SlottedPrompt, Unit
 
 IDENTITY = Identity("name", "revision", "backend", "dtype", "url", "prompt")
@@ -275,3 +276,62 @@ def test_a_reading_is_kept_compactly(tmp_path: Path) -> None:
         store.put("a", reading)
         ((size,),) = store._connection.execute("SELECT length(reply) FROM replies")
     assert size < len(reading) / 4
+
+
+USAGE = [1, 1, 1, 0.0]
+READING = {"probabilities": [[0.1] * 10] * 2, "mass": [1.0, None], "seen": [10, 10], "outcome": "ok", "usage": USAGE}
+SPOILT = [
+    {"probabilities": [[5.0, *[0.0] * 9]] * 2},
+    {"probabilities": [[-0.1, *[0.0] * 9]] * 2},
+    {"probabilities": [[True] * 10] * 2},
+    {"probabilities": [[0.1] * 10]},
+    {"probabilities": [[0.1] * 11] * 2},
+    {"probabilities": []},
+    {"probabilities": [], "mass": [], "seen": []},
+    {"mass": [1.0, 11.0]},
+    {"mass": [1.0, -1.0]},
+    {"seen": [10]},
+    {"seen": [10, -1]},
+    {"seen": [10, 0.5]},
+    {"outcome": "failed"},
+    {"outcome": "not_collected"},
+    {"usage": [-1, 1, 1, 0.0]},
+    {"usage": [1, 10**400, 1, 0.0]},
+    {"usage": [1, 1, 1, -5.0]},
+    {"usage": [1, 1, 1, None]},
+    {"usage": [1, 1, 1, float("inf")]},
+]
+
+
+@pytest.mark.parametrize("change", [{}, *SPOILT], ids=str)
+def test_a_store_of_a_stranger_is_believed_no_more_than_a_server(change: dict[str, Any]) -> None:
+    with Store(":memory:") as store:
+        store.put(key_of(IDENTITY, LEVELS.name, SLOTTED), json.dumps(READING | change))
+        if not change:
+            (reading,) = answered(store, IDENTITY, LEVELS, [SLOTTED], lambda _: iter(()))
+            assert reading.probabilities == ((0.1,) * 10,) * 2
+            return
+        with pytest.raises(NeuroglossError, match="holds a level readings reply that cannot be read"):
+            answered(store, IDENTITY, LEVELS, [SLOTTED], lambda _: iter(()))
+
+
+@pytest.mark.parametrize("levels", [9, 12, -1, 10**9, True, "10", None])
+def test_a_probe_of_a_stranger_has_levels_that_exist(levels: object) -> None:
+    with Store(":memory:") as store:
+        store.put("key", json.dumps({"levels": levels, "problem": "", "usage": USAGE}))
+        with pytest.raises(NeuroglossError, match="cannot be read"):
+            stored_replies(store, CAPABILITIES, ["key"])
+
+
+@pytest.mark.parametrize("owner", ["{}/victim", "victim", "../victim", "..", "", b"\xff", "a\0b", 3])
+def test_a_claim_of_a_stranger_removes_no_file(owner: object, tmp_path: Path) -> None:
+    path, victim = tmp_path / "here" / "store.sqlite", tmp_path / "here" / "victim"
+    Store(path).close()
+    for file in (victim, tmp_path / "victim"):
+        file.write_text("mine")
+    with sqlite3.connect(path) as connection:
+        owner = owner.format(tmp_path) if isinstance(owner, str) else owner
+        connection.execute("INSERT INTO claims VALUES ('key', ?)", (owner,))
+    with Store(path) as store:
+        assert store.claim(["key"]) == {"key"}, "who is no process of ours keeps nobody waiting"
+    assert victim.read_text() == (tmp_path / "victim").read_text() == "mine"

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from harness.guards.printing import harmless
 from harness.report.page import Page
 from harness.report.site import charts
 from harness.report.site.data import UNITS_PER_SHARD, BoardData, board_data, unit_data
@@ -93,12 +94,20 @@ def _render(template: str, script: str, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_harmless,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.FileSystemLoader(_HERE),
     )
     code = {"style": Markup(style), "script": Markup(script)}
     return environment.get_template(template).render(policy=policy, **code, **values)
+
+
+def _harmless(value: object) -> object:
+    """Return a value of a page without characters that drive a terminal, turn its lines, or are no UTF-8."""
+    if isinstance(value, Markup):
+        return Markup(harmless(value))
+    return harmless(value) if isinstance(value, str) else value
 
 
 def _asset(name: str) -> str:

@@ -16,7 +16,8 @@ import pytest
 
 from harness import cli
 from harness.guards.printing import harmless
-from harness.report.site import charts
+from harness.report.page import Page
+from harness.report.site import build, charts
 from harness.results import unit_view
 from harness.results.run import read_run
 
@@ -69,6 +70,14 @@ def test_shards_hold_the_levels_of_the_tables(run_folder: Path) -> None:
         for shown, excerpt in zip(shards[name]["excerpts"], view.excerpts, strict=True):
             assert shown["tokens"] == [harmless(token) for token in excerpt.tokens]
             assert [int(digit, 16) for digit in shown["real"]] == [round(10 * share) for share in excerpt.real]
+
+
+def test_nothing_on_a_page_drives_a_terminal_or_is_no_text(run_folder: Path, tmp_path: Path) -> None:
+    board = Page(title="\x1b[2J", facts=(), tables=(), sentences=("\x9b\u202ea\ud800",))
+    build.write(read_run(run_folder), board, run_folder, tmp_path / "site")
+    text = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "\ufffd\ufffda\ufffd" in text
+    assert text == harmless(text)
 
 
 @pytest.mark.parametrize("name", ["index.html", "unit.html"])
