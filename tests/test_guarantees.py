@@ -368,6 +368,7 @@ def test_a_key_is_sent_to_its_server_and_written_nowhere(
 # ------------------------------------------------------------------------------------------------------ audit and plan
 
 
+@pytest.mark.slow
 def test_the_reinitialised_null_asks_the_subject_with_random_weights_alone(
     run: Callable[..., Path], neurogloss: Command, tiny_llama: Path, tmp_path: Path
 ) -> None:
@@ -448,6 +449,7 @@ cli.main()"""
 """The command, which Ctrl-C reaches even where the tests run in the background, whose processes ignore it."""
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_goes_on_and_asks_nothing_twice(
     run: Callable[..., Path], task: Callable[..., list[str]], server: Server
 ) -> None:
@@ -589,6 +591,7 @@ def test_a_run_holds_the_whole_panel(run: Callable[..., Path], small: list[str])
     assert not any("detection" in name or "fuzzing" in name for name in metrics), "judges are off by default"
 
 
+@pytest.mark.slow
 def test_the_default_run_needs_no_network_no_key_and_no_hub(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -419,6 +419,7 @@ found = collect_share(
 """
 
 
+@pytest.mark.slow
 def test_a_killed_collection_goes_on_and_ends_the_same(tiny_gpt2: Path, tmp_path: Path) -> None:
     script = KILLED.format(tests=str(Path(__file__).parent), model=str(tiny_gpt2), folder=str(tmp_path), times=4)
     ended = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)

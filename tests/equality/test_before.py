@@ -28,6 +28,8 @@ from harness.results.vocabulary import TruthSummary
 from harness.studies import agreement
 from harness.types import Summary
 
+pytestmark = pytest.mark.slow
+
 BEFORE: dict[str, Any] = json.loads((Path(__file__).parent / "before.json").read_text())
 EXPLAINERS = "explainer=[max_activation,shuffled,token_lookup,next_token_lookup,random_words]"
 SIMULATORS = ("token_overlap", "chance")

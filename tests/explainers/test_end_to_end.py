@@ -103,6 +103,7 @@ def check_smollm2(results: Results, units: list[Unit]) -> None:
             assert item.explanation.usage.prompt_tokens >= 100 * item.explanation.usage.requests > 0
 
 
+@pytest.mark.slow
 def test_two_methods_ask_smollm2_in_this_process(small: list[str], units: list[Unit], smollm2: weights.Loaded) -> None:
     model = LocalModel(weights.EMBEDDED, dtype="float32")  # keeps the weights in memory for the run
     assert model.engine
@@ -111,6 +112,7 @@ def test_two_methods_ask_smollm2_in_this_process(small: list[str], units: list[U
     assert {info.identity for info in results.explainers} == {model.identity}
 
 
+@pytest.mark.slow
 def test_two_methods_ask_smollm2_behind_a_server(small: list[str], units: list[Unit], llama_cpp: str) -> None:
     server = ["explainer_model.server.name=SmolLM2-135M-Instruct", f"explainer_model.server.base_url={llama_cpp}"]
     results = smollm2_run(small, units, ["explainer_model=[server]", *server])

@@ -273,6 +273,7 @@ def test_a_task_is_imported_and_exported(tiny_task: Path, tmp_path: Path, capsys
     assert "name is '../again-v1'; a task is named like mine-v1" in printed(capsys)
 
 
+@pytest.mark.slow
 def test_a_collection_that_was_killed_has_no_text_written_twice(
     tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -12,20 +13,27 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 2
+from harness.config.compose import composed
+from harness.jobs import run
+
+KILLS = int(os.environ.get("NEUROGLOSS_KILLS", "1"))
+"""How often the run is killed; 30 take minutes."""
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
 
 
-def command(tiny_task: Path, tiny_llama: Path, output: Path, log: Path) -> list[str]:
+def overrides(tiny_task: Path, tiny_llama: Path, output: Path, log: Path) -> list[str]:
     models = ("explainer_model.fake", "simulator.all_at_once.model")
     return [
-        *(sys.executable, "-m", "harness", "run"),
         *(f"task.name={tiny_task.name}", f"task.path={tiny_task}", "subject=transformers"),
         *(f"subject.name={tiny_llama}", "explainer=[token_activation,shuffled,token_lookup]"),
         *("explainer_model=fake", "simulator=all_at_once", "model@simulator.all_at_once.model=fake"),
         *(f"{model}.{setting}" for model in models for setting in (f"log={log}", "delay=0.03")),
         *("board.resamples=200", f"output={output}"),
     ]
+
+
+def finish(words: list[str]) -> None:
+    run.run(run.prepare(composed("run", words)), words, lambda *_: None)
 
 
 def logged(log: Path) -> list[str]:
@@ -40,18 +48,18 @@ def stored(path: Path) -> set[str]:
         return {key for (key,) in connection.execute("SELECT key FROM replies")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [20260101])
 def test_a_killed_run_resumes(seed: int, tiny_task: Path, tiny_llama: Path, tmp_path: Path) -> None:
     moments = random.Random(seed)
     uninterrupted, killed = tmp_path / "whole", tmp_path / "killed"
     log = tmp_path / "log"
-    subprocess.run(
-        command(tiny_task, tiny_llama, uninterrupted, tmp_path / "other_log"), check=True, capture_output=True
-    )
+    finish(overrides(tiny_task, tiny_llama, uninterrupted, tmp_path / "other_log"))
+    words = overrides(tiny_task, tiny_llama, killed, log)
 
     for _ in range(KILLS):
         count = len(logged(log))
-        process = subprocess.Popen(command(tiny_task, tiny_llama, killed, log), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([sys.executable, "-m", "harness", "run", *words], stdout=subprocess.DEVNULL)
         while len(logged(log)) < count + 1 and process.poll() is None:
             time.sleep(0.01)
         time.sleep(moments.uniform(0.05, 1.0))
@@ -61,8 +69,7 @@ def test_a_killed_run_resumes(seed: int, tiny_task: Path, tiny_llama: Path, tmp_
         assert len(replies & set(logged(log))) >= so_far - KILLS
         assert not (killed / "latest").exists()
 
-    completed = subprocess.run(command(tiny_task, tiny_llama, killed, log), check=True, capture_output=True, text=True)
-    assert "token_activation" in completed.stdout
+    finish(words)
     duplicates = len(logged(log)) - len(set(logged(log)))
     assert duplicates <= KILLS, "only the reply that was under way at a kill may be asked for again"
     assert not set(logged(log)[so_far:]) & replies

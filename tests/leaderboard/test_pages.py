@@ -160,6 +160,7 @@ def _is_read(path: Path, document: Any) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_the_schema_accepts_and_refuses_what_the_reader_does(
     tmp_path: Path, add: Add, make_results: Make, puzzle_results: Make
 ) -> None:

@@ -167,6 +167,7 @@ def levels_on(concept: Concept, texts: list[rules.Text]) -> bytes:
     return np.concatenate([truths.settled(concept.rule)(text) for text in texts]).tobytes()
 
 
+@pytest.mark.slow
 def test_no_trained_concept_says_what_a_held_out_one_says(examples: Examples) -> None:
     """Not by its name, but by where it applies: a rule that is trained under another name is not held out."""
     texts, chance = mixed_texts(examples), random.Random(0)

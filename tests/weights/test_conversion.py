@@ -18,6 +18,7 @@ from harness.weights import conversion, reading
 from tests.weights.damage import cut_weights, lost_tensor, no_config
 
 
+@pytest.mark.slow
 def test_the_converted_tokenizer_is_the_one_of_the_gguf_file(smollm2: weights.Loaded) -> None:
     location = weights.locate(weights.EMBEDDED)
     assert location.gguf is not None

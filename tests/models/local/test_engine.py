@@ -74,6 +74,7 @@ def test_sequences_continued_together_go_as_full_passes_do(family: str, request:
         ids = [[*one, token] for one, token in zip(ids, new, strict=True)]
 
 
+@pytest.mark.slow
 def test_in_bfloat16_a_reading_is_the_same_bits_whatever_is_beside_it(smollm2: weights.Loaded) -> None:
     """So that a run that was interrupted, and asks for the rest, reads what it would have read."""
     shared = Engine(weights.load(smollm2.identity.name, dtype="bfloat16").model)
@@ -84,6 +85,7 @@ def test_in_bfloat16_a_reading_is_the_same_bits_whatever_is_beside_it(smollm2: w
         assert apart(scores, found[3 + index]) == 0.0
 
 
+@pytest.mark.slow
 def test_in_bfloat16_a_continuation_is_the_same_bits_whatever_is_beside_it(smollm2: weights.Loaded) -> None:
     shared = Engine(weights.load(smollm2.identity.name, dtype="bfloat16").model)
     ids = sequences(5, 40_000, count=2)

@@ -62,6 +62,7 @@ def test_one_prompt_with_many_slots_reads_as_many_prompts_with_one(family: str, 
         assert together.mass[slot] == pytest.approx(apart[slot].mass[0], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_same_holds_for_smollm2_in_bfloat16(smollm2: weights.Loaded) -> None:
     model = LocalModel()
     ((_, together),) = model.read_levels([PROMPTS[0]])

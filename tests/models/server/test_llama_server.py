@@ -43,6 +43,7 @@ def model(url: str, **settings: Any) -> ServerModel:
     return ServerModel("SmolLM2-135M-Instruct", base_url=url, concurrency=2, timeout=300.0, **settings)
 
 
+@pytest.mark.slow
 def test_a_neuron_is_explained(llama_cpp: str, store: Store) -> None:
     activations = tuple(5.0 if token in (" storm", " fog") else 0.0 for token in TOKENS)
     excerpt = Excerpt(TOKENS, (), activations, ExcerptKind.TOP)
@@ -71,6 +72,7 @@ def test_one_at_a_time_reads_the_generated_position(llama_cpp: str, store: Store
     assert (before.stored, again.usage.stored) == (0, len(TOKENS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings", [{"transport": "generated"}, {"transport": "text"}], ids=lambda one: one["transport"]
 )
@@ -85,6 +87,7 @@ def test_all_at_once_has_the_lines_copied_as_far_as_so_small_a_model_can(
     assert all(0.0 <= value <= 10.0 for value in read)
 
 
+@pytest.mark.slow
 def test_all_at_once_is_written_as_json(llama_cpp: str, store: Store) -> None:
     (found,) = AllAtOnce(StoredModel(model(llama_cpp, transport="text", json_schema=True), store)).simulate([QUERY])
     assert len(found.expected) == len(TOKENS)
