@@ -213,9 +213,14 @@ def test_another_model_s_replies_are_refused_with_what_to_write(loopback: Any, a
 
 def test_only_complaints_and_timeouts_lower_how_much_is_asked_at_once(loopback: Any, act: Any, chat: Any) -> None:
     sizes = {}
+
+    def script(body: dict[str, Any], statuses: Iterator[int]) -> Any:
+        status = next(statuses, 200)
+        return act(answers(chat, body), status, delay=0.0 if status == 200 else 1.5)  # in which all 16 arrive
+
     for status in (429, 500):
-        first = iter([status] * 16)
-        loopback.script = lambda path, body, first=first: act(answers(chat, body), next(first, 200), delay=0.3)
+        statuses = iter([status] * 16)
+        loopback.script = lambda path, body, statuses=statuses: script(body, statuses)
         loopback.most_at_once, before = 0, len(loopback.asked)
         rules = Rules(concurrency=16, attempts=9, backoff=Backoff(0.0, 0.0))
         assert len(dict(model(loopback.url, rules).complete(questions(16)))) == 16
