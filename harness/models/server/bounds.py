@@ -59,8 +59,13 @@ def is_name_of(actual: str, expected: str) -> bool:
     """Return whether a server's name of a model is another spelling of the expected one.
 
     A folder, a file's ending and an owner before it do not count; a date, a revision or a number format may follow
-    either name. ``gpt-4o-mini`` is no ``gpt-4o``.
+    either name, and ``latest`` stands for any of them. ``gpt-4o-mini`` is no ``gpt-4o``.
     """
-    names = [re.split(r"[/\\]", name.strip().lower().removesuffix(".gguf"))[-1] for name in (actual, expected)]
+    names = [_bare(name) for name in (actual, expected)]
     shorter, longer = sorted(names, key=len)
     return longer.startswith(shorter) and _SUFFIX.fullmatch(longer[len(shorter) :]) is not None
+
+
+def _bare(name: str) -> str:
+    file = re.split(r"[/\\]", name.strip().lower())[-1]
+    return re.sub(r"[-:]latest$", "", file.removesuffix(".gguf"))
