@@ -17,8 +17,8 @@ from typing import BinaryIO
 _PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = _PACKAGE.parent
 """The folder that holds the package; the repository's own where it runs from a clone."""
-_DRAFT = re.compile(r"\..+\.[0-9a-f]{2,8}\.tmp")
-"""The names of the files and folders that are being written."""
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{16}\.neurogloss\.tmp")
+"""The names of the files and folders that are being written; what has another name was not written here, and stays."""
 STALE_SECONDS = 3600.0
 """The age at which a temporary file can have no writer any more."""
 
@@ -64,7 +64,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep_files(path)
-    draft = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    draft = _draft_of(path)
     try:
         with draft.open("xb") as file:
             yield file
@@ -76,10 +76,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     _sync(path.parent)
 
 
+def _draft_of(path: Path) -> Path:
+    """Return a new path beside another, at which it is written."""
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.neurogloss.tmp")
+
+
 def _sweep_files(path: Path) -> None:
     for remains in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
         with suppress(FileNotFoundError):  # its writer, or another sweep, was faster
-            if time.time() - remains.stat().st_mtime > STALE_SECONDS:
+            if _DRAFT.fullmatch(remains.name) and time.time() - remains.stat().st_mtime > STALE_SECONDS:
                 remains.unlink()
 
 
@@ -94,7 +99,7 @@ def unfinished(folder: Path) -> Iterator[Path]:
     for remains in folder.parent.iterdir():
         if _DRAFT.fullmatch(remains.name) and remains.is_dir() and not remains.is_symlink():
             _sweep(remains, though_empty=remains.name.startswith(f".{folder.name}."))
-    draft = folder.with_name(f".{folder.name}.{os.urandom(4).hex()}.tmp")
+    draft = _draft_of(folder)
     draft.mkdir()
     lock = os.open(draft, os.O_RDONLY)
     try:
@@ -139,13 +144,12 @@ def put(draft: Path, folder: Path) -> None:
 
 def set_aside(folder: Path) -> Path:
     """Return where a folder stands while another takes its place."""
-    return folder.with_name(f".{folder.name}.old")
+    return folder.with_name(f".{folder.name}.neurogloss.old")
 
 
 def point(link: Path, target: str) -> None:
     """Make ``link`` a symbolic link to ``target``, in one step."""
-    draft = link.with_name(f".{link.name}.{os.getpid()}.tmp")
-    draft.unlink(missing_ok=True)
+    draft = _draft_of(link)
     draft.symlink_to(target)
     try:
         draft.replace(link)

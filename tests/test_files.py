@@ -18,6 +18,11 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def draft(name: str, number: int) -> str:
+    """Return the name of what a killed writer has left of a file or a folder."""
+    return f".{name}.{number:016x}.neurogloss.tmp"
+
+
 def test_a_file_takes_its_place_when_it_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file.txt"
     files.write_whole(path, b"old")
@@ -50,35 +55,43 @@ def test_two_writers_of_a_file_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_remains_of_a_killed_writer_go_after_an_hour(tmp_path: Path) -> None:
-    path, stale, fresh = (tmp_path / name for name in ("a[1].npz", ".a[1].npz.01.tmp", ".a[1].npz.02.tmp"))
-    stale.write_bytes(b"half")
-    fresh.write_bytes(b"half")
+    path, stale, fresh = (tmp_path / name for name in ("a[1].npz", draft("a[1].npz", 1), draft("a[1].npz", 2)))
+    not_ours = [
+        tmp_path / name for name in (".a[1].npz.mine.tmp", ".a[1].npz.0123abcd.tmp", ".a[1].npz.neurogloss.tmp")
+    ]
     hours_ago = time.time() - 2 * files.STALE_SECONDS
-    os.utime(stale, (hours_ago, hours_ago))
+    for remains in (stale, fresh, *not_ours):
+        remains.write_bytes(b"half")
+        if remains != fresh:
+            os.utime(remains, (hours_ago, hours_ago))
     files.write_whole(path, b"whole")
-    assert names(tmp_path) == sorted([path.name, fresh.name])
+    assert names(tmp_path) == sorted([path.name, fresh.name, *(remains.name for remains in not_ours)])
 
 
 def test_an_unfinished_folder_goes_on_any_failure_and_so_do_those_of_killed_writers(tmp_path: Path) -> None:
-    remains = tmp_path / ".task-v1.0123.tmp"
+    remains = tmp_path / draft("task-v1", 1)
     remains.mkdir()
-    with pytest.raises(ValueError, match="stop"), files.unfinished(tmp_path / "task-v1") as draft:  # noqa: PT012
-        assert names(tmp_path) == [draft.name]
+    with pytest.raises(ValueError, match="stop"), files.unfinished(tmp_path / "task-v1") as folder:  # noqa: PT012
+        assert names(tmp_path) == [folder.name]
         raise ValueError("stop")
     assert names(tmp_path) == []
 
 
 def test_drafts_of_killed_writers_of_another_folder_go_too_and_living_ones_stay(tmp_path: Path) -> None:
-    killed = tmp_path / ".other-v1.0123abcd.tmp"
+    killed = tmp_path / draft("other-v1", 1)
     killed.mkdir()
     (killed / "half").touch()
-    for name in (".notes.tmp", ".other-v1.mine.tmp"):
+    not_ours = (".notes.tmp", ".other-v1.mine.tmp", ".other-v1.0123abcd.tmp", ".task-v1.old")
+    for name in not_ours:
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine").touch()
     with unfinished(tmp_path / "living") as living:
         (living / "half").touch()
-        with unfinished(tmp_path / "task-v1") as draft:
-            assert names(tmp_path) == sorted([".notes.tmp", ".other-v1.mine.tmp", living.name, draft.name])
+        with unfinished(tmp_path / "task-v1") as folder:
+            assert names(tmp_path) == sorted([*not_ours, living.name, folder.name])
+            (tmp_path / "task-v1").mkdir()
+            put(folder, tmp_path / "task-v1")
+    assert names(tmp_path) == sorted([*not_ours, "task-v1"])
 
 
 def test_a_folder_takes_the_place_of_another(tmp_path: Path) -> None:

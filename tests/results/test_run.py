@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from harness import files
 from harness.results.run import (
     SCHEMA_VERSION,
     Results,
@@ -260,7 +261,7 @@ def test_killed_while_writing_then_written_again(tmp_path: Path, results: Result
 
 def test_killed_between_the_renames_nothing_is_lost(tmp_path: Path, results: Results) -> None:
     folder = write_run(tmp_path, results, "old")
-    aside = folder.with_name(f".{folder.name}.old")
+    aside = files.set_aside(folder)
     folder.rename(aside)  # what a kill leaves after the first rename
     assert read_run(folder) == compact(results)
     write_run(tmp_path, replace(results, seed=8), "new")

@@ -129,7 +129,7 @@ def test_two_processes_may_convert_at_once(
 
 def test_what_a_killed_conversion_left_is_swept_later(embedded: tuple[weights.Location, list[Path]]) -> None:
     location, _ = embedded
-    remains = location.folder.parent / f".{location.folder.name}.0123.tmp"
+    remains = location.folder.parent / f".{location.folder.name}.0123456789abcdef.neurogloss.tmp"
     with files.unfinished(location.folder) as draft:  # of a conversion that goes on
         remains.mkdir(parents=True)
         weights.load("embedded:small")
