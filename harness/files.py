@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -148,7 +149,13 @@ def set_aside(folder: Path) -> Path:
 
 
 def point(link: Path, target: str) -> None:
-    """Make ``link`` a symbolic link to ``target``, in one step."""
+    """Make ``link`` a symbolic link to ``target``, in one step.
+
+    Raises:
+        OSError: something that is no link stands there, or it cannot be made.
+    """
+    if link.exists() and not link.is_symlink():
+        raise FileExistsError(errno.EEXIST, "something that is no link of ours stands there", str(link))
     draft = _draft_of(link)
     draft.symlink_to(target)
     try:

@@ -119,6 +119,16 @@ def test_a_link_is_moved_in_a_single_step(tmp_path: Path) -> None:
     assert names(tmp_path) == ["latest"]
 
 
+def test_no_file_of_another_is_replaced_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    for name in ("file", "folder"):
+        with pytest.raises(FileExistsError, match="no link of ours"):
+            point(tmp_path / name, "a")
+    assert (tmp_path / "file").read_text() == "mine"
+    assert names(tmp_path) == ["file", "folder"]
+
+
 def test_data_that_ships_lies_beside_the_package_in_its_repository() -> None:
     assert shipped("conf") == Path(__file__).parents[1] / "conf"
 
