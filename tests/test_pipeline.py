@@ -37,6 +37,7 @@ from harness.types import (
     Candidate,
     Effect,
     Evidence,
+    ExcerptKind,
     Explainer,
     Explanation,
     Identity,
@@ -279,7 +280,8 @@ def test_a_control_that_knows_the_truth_is_shown_what_it_is_scored_on(records: l
     for record, item in zip(records, scored, strict=True):
         used = [excerpt for _, excerpt in pipeline.excerpts_used(record, FITTING)]
         largest = max(excerpt.maximum for excerpt in used)
-        real = [value for excerpt in record.splits.valid for value in excerpt.activations[excerpt.scored]]
+        valid = [excerpt for excerpt in record.splits.valid if excerpt.kind is not ExcerptKind.HARD]
+        real = [value for excerpt in valid for value in excerpt.activations[excerpt.scored]]
         rounded = [math.floor(10 * max(value, 0.0) / largest) for value in real]
         assert item.simulator == pipeline.LOOKUP
         assert item.explanation.shown == tuple(excerpt.source for excerpt in used)

@@ -52,6 +52,8 @@ NATS = frozenset({"divergence", "divergence_mean"})
 """The metrics that are divergences in nats, which are small."""
 CEILING = "correlation_ceiling"
 """The metric of a unit's own levels, which is the most that words about them can be worth by the headline."""
+HARD = "correlation_hard"
+"""The headline with hard excerpts in place of random ones, of the units that have such."""
 INTRUDER = "intruder"
 """The share of trials in which a judge tells a unit's excerpts from another one, which measures the unit."""
 SIGNS = (
@@ -434,6 +436,12 @@ def _on_columns(section: _Section) -> Iterator[str]:
     metrics = {name for row in section.rows for name in row.metrics}
     if "correlation_clipped" in metrics:
         yield SIGNS
+    if HARD in metrics:
+        units = max(row.metrics[HARD].units for row in section.rows if HARD in row.metrics)
+        yield (
+            f"The columns of hard excerpts are over the {units} of {len(section.results.task.units)} units that have "
+            "such: text with tokens on which the unit fires elsewhere, in place of random text."
+        )
     if INTRUDER in metrics:
         of_units = max((row.metrics[INTRUDER] for row in section.rows if INTRUDER in row.metrics), key=_units)
         yield (

@@ -433,6 +433,13 @@ def test_what_units_show_without_any_explanation_is_a_sentence_and_no_column(usu
     assert not any("by chance 20 %" in sentence for sentence in board.build(usual).sentences)
 
 
+def test_a_mean_over_units_with_hard_excerpts_says_how_many_they_are(usual: Results) -> None:
+    metrics = {**_summary(usual, STRONG).metrics, "correlation_hard": Interval(0.4, 0.3, 0.5, 7)}
+    page = board.build(_with_summaries(usual, {STRONG: {"metrics": metrics}}))
+    assert any(f"over the 7 of {len(usual.task.units)} units that have such" in one for one in page.sentences)
+    assert not any("hard excerpts" in one for one in board.build(usual).sentences)
+
+
 def test_a_writer_writes_and_a_judge_judges(usual: Results) -> None:
     scorers = (
         ScorerInfo("generated", None, "template-v1", part="written"),
