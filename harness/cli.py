@@ -239,6 +239,15 @@ COMMANDS = (
         f"{_VIEWS}:add_entry",
         (argument("run", type=Path, help="a run's folder"), _ROOT),
     ),
+    Command(
+        "leaderboard verify",
+        "work the scores of an entry out again from the simulations beside it",
+        f"{_VIEWS}:verify_entry",
+        (
+            argument("entry", type=Path, help="its .json file"),
+            argument("--simulate", action="store_true", help="make its simulations again too, by the same simulators"),
+        ),
+    ),
     Command("leaderboard build", "render all entries", f"{_VIEWS}:build_leaderboard", (_ROOT,)),
 )
 

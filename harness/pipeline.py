@@ -240,7 +240,10 @@ def simulate(  # noqa: PLR0913, PLR0917  # what a stage takes
     for name, simulator in tools.simulators.items():
         begin(f"simulate by {name}")
         members = _members(explanations, rows, name)
-        excerpts = [_excerpts_of(tools, explanation, by_unit[explanation.unit], fitting) for explanation in members]
+        excerpts = [
+            simulated_excerpts(tools.explainers[explanation.explainer].role, by_unit[explanation.unit], fitting)
+            for explanation in members
+        ]
         queries = [
             [Query(explanation, excerpt.tokens) for _, excerpt in pairs]
             for explanation, pairs in zip(members, excerpts, strict=True)
@@ -264,11 +267,12 @@ def _members(explanations: Sequence[Explanation], rows: Sequence[RowKey], simula
     ]
 
 
-def _excerpts_of(
-    tools: Tools, explanation: Explanation, record: Record, fitting: Fitting
-) -> tuple[tuple[str, Excerpt], ...]:
-    """Return what an explanation is simulated on; one that comes with its unit was shown nothing, so all is used."""
-    if tools.explainers[explanation.explainer].role is Role.TOLD:
+def simulated_excerpts(role: Role, record: Record, fitting: Fitting) -> tuple[tuple[str, Excerpt], ...]:
+    """Return what an explanation is simulated on, with the split of each excerpt.
+
+    One that comes with its unit was shown nothing, so all is used.
+    """
+    if role is Role.TOLD:
         splits = (("calibration", record.splits.calibration), ("valid", record.splits.valid))
         return tuple((split, excerpt) for split, excerpts in splits for excerpt in excerpts)
     return excerpts_used(record, fitting)

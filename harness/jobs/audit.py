@@ -315,7 +315,7 @@ class _Work:
 
     def score(self, name: str, records: Sequence[Record], tools: Tools, rows: Sequence[RowKey]) -> _Scored:
         """Explain, simulate and score rows; each stage is counted under the ``name`` of its part of the audit."""
-        fitting = fitting_of(self.plan.run, self.task)
+        fitting = fitting_of(self.plan.run.calibration, self.task)
         return pipeline.run(records, tools, rows, fitting, lambda stage: self.ledger.begin(f"{name}, {stage}"))
 
 
@@ -372,7 +372,7 @@ def _draws(work: _Work) -> Iterator[Drawn]:
     work.ledger.begin("labels")
     nodes = {name: node for name, node in work.plan.run.scores.items() if name not in work.asking_scorers}
     scoring = Scoring(
-        fitting=fitting_of(work.plan.run, work.task),
+        fitting=fitting_of(work.plan.run.calibration, work.task),
         scorers={name: work.tools.scorers[name] for name in nodes},
         slow=frozenset(name for name, node in nodes.items() if needs_subject(node)),
     )

@@ -122,6 +122,13 @@ def _known_task(name: str) -> KnownTask | None:
     return KnownTask(task.digest, frozenset(record.unit for record in records), None, categories)
 
 
+def verify_entry(options: argparse.Namespace) -> None:
+    """Work the scores of an entry out again, and say what was found as it is stated."""
+    from harness.jobs import verifying
+
+    show(verifying.in_words(options.entry, verifying.verify(options.entry, _known_task, options.simulate)))
+
+
 def build_leaderboard(options: argparse.Namespace) -> None:
     """Render all entries."""
     from harness.leaderboard import pages

@@ -89,7 +89,7 @@ def estimate(plan: RunPlan) -> list[Asked]:
     with Store(settings.store if Path(settings.store).exists() else ":memory:") as store:
         tally = Tally(store)
         tools = build_tools(settings, subject_of(task), records, Counting(tally))
-        pipeline.run(records, tools.tools, tools.rows, fitting_of(settings, task), tally.begin, _longest)
+        pipeline.run(records, tools.tools, tools.rows, fitting_of(settings.calibration, task), tally.begin, _longest)
         return tally.rows()
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from harness import pipeline
 from harness.config import build, compose
-from harness.config.settings import RunSettings
+from harness.config.settings import CalibrationSettings, RunSettings
 from harness.jobs.explainers import explainer_nodes
 from harness.jobs.ledger import Ledger
 from harness.jobs.tools import Remembering, RunTools, build_tools
@@ -118,7 +118,7 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutco
     ledger = Ledger(progress, settings.budget, partial(_announce, trackers.values()))
     with Store(settings.store) as store:
         tools = build_tools(settings, subject_of(task), records, Remembering(store, ledger.meter))
-        scored = pipeline.run(records, tools.tools, tools.rows, fitting_of(settings, task), ledger.begin)
+        scored = pipeline.run(records, tools.tools, tools.rows, fitting_of(settings.calibration, task), ledger.begin)
     ledger.begin("summarise")
     results = summarise(plan, task, records, tools, scored, ledger, origin)
     page_of_board = board.build(results, partial(trust.sentence, runs=Path(settings.output)))
@@ -157,11 +157,10 @@ def subject_of(task: Task | PuzzleTask) -> Identity | None:
     return None if isinstance(task, PuzzleTask) else task.subject
 
 
-def fitting_of(settings: RunSettings, task: Task | PuzzleTask) -> Fitting:
+def fitting_of(calibration: CalibrationSettings, task: Task | PuzzleTask) -> Fitting:
     """Return how simulations are calibrated; levels of puzzles are what is simulated, so nothing is."""
     if isinstance(task, PuzzleTask):
         return Fitting(top=0, random=0)
-    calibration = settings.calibration
     return Fitting(CalibrationMethod(calibration.method), calibration.top, calibration.random)
 
 

@@ -257,7 +257,7 @@ def build_tools(
     if any(map(needs_subject, (*(node.node for node in nodes), *scorer_nodes.values()))):
         check_subject(settings.task.name, task_subject, subject.identity)
     explainers = [*(build_explainer(node, subject, asking) for node in nodes), *_told(records)]
-    simulators, controls = _simulators(settings, asking)
+    simulators, controls = build_simulators(settings, asking)
     scorers: dict[str, Scorer] = {
         name: build.assemble(node, _wrap_scorer(subject, asking)) for name, node in scorer_nodes.items()
     }
@@ -271,7 +271,7 @@ def build_tools(
     return RunTools(tools, tuple(rows), tuple(explainers), frozenset(controls))
 
 
-def _simulators(settings: RunSettings, asking: Asking) -> tuple[dict[str, Simulator], set[str]]:
+def build_simulators(settings: RunSettings, asking: Asking) -> tuple[dict[str, Simulator], set[str]]:
     """Return the run's own simulators and the task's controls that are not among them, and the names of the latter."""
     controls = {name: node for name, node in settings.task.controls.items() if name not in settings.simulator}
     nodes = {**settings.simulator, **controls}

@@ -1,8 +1,9 @@
 """Entries of the leaderboard: made from runs, and checked.
 
-An entry is ``entries/<task>/<run id>.json``: the results of one run without config, times and excerpts, in which people
-are numbered. It holds every row with its explanations and scores, so that rows of different runs can be compared on the
-same units, and every mean is worked out again when it is checked.
+An entry is ``entries/<task>/<run id>.json``: the results of one run without times and excerpts, in which people are
+numbered; of its config it keeps how scores were made of simulations. It holds every row with its explanations and
+scores, so that rows of different runs can be compared on the same units, and every mean is worked out again when it is
+checked. Its simulations stand beside it (:mod:`harness.leaderboard.simulations`), so that every score can be, too.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness import stats
 from harness.files import safe_name, write_whole
 from harness.guards.printing import plain, shortened
+from harness.leaderboard import simulations
 from harness.results import rows, truths
 from harness.results.run import SCHEMA_VERSION, Results, compact, read_results, read_run
 from harness.results.vocabulary import ResultRow, TruthSummary
@@ -45,6 +48,8 @@ MINIMUM_SHARE = 0.9
 """Share of a task's units that a run must have asked for to be entered, and a row have scores for to be ranked."""
 PROVENANCE = ("neurogloss", "python", "packages", "git")
 """What an entry must say of its making; ``git`` may be null, for an installed package has no checkout."""
+ASK_NOBODY = ("scorer/panel", "scorer/truths")
+"""Scorers whose scores follow from the simulations and the task alone."""
 LOOKUP = "lookup"
 """The simulator of rows whose explanations are tables."""
 SIGNED = ("correlation", "spearman", "cosine", "truth")
@@ -93,7 +98,8 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str], known: Known = _
         NeuroglossError: the run is not whole, was made on an unknown or edited task, on too few of its units, or does
             not say how it was made.
     """
-    entry = entry_of(read_run(run_folder))
+    simulated = simulations.of_run(run_folder)
+    entry = entry_of(read_run(run_folder), simulations.digest(simulated))
     check(entry, str(run_folder), known)
     digest = tasks.get(entry.task.name)
     if digest != entry.task.digest:
@@ -109,15 +115,17 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str], known: Known = _
             f"{path} is an entry already, and another one than this run makes; an entry is never replaced: remove that "
             "file first if it is yours."
         )
+    write(simulations.path_of(path), simulated)
     write(path, content)
     return path
 
 
-def entry_of(results: Results) -> Results:
+def entry_of(results: Results, simulations_digest: str) -> Results:
     """Return the results of a run as an entry holds them.
 
-    Config, command line, times and excerpts are left out. So are the standings of its rows: ranks are worked out among
-    the rows of all entries. People who explained are numbered, not named.
+    The command line, times and excerpts are left out, and the config but for what makes scores of simulations. So are
+    the standings of its rows: ranks are worked out among the rows of all entries. People who explained are numbered,
+    not named.
     """
     entry, numbers = compact(results), dict[str, str]()
     return dataclasses.replace(
@@ -127,11 +135,21 @@ def entry_of(results: Results) -> Results:
             for row in entry.rows
         ),
         standings=(),
-        config={},
-        provenance={name: value for name, value in results.provenance.items() if name != "overrides"},
+        config=_scoring(results.config),
+        provenance={
+            **{name: value for name, value in results.provenance.items() if name != "overrides"},
+            simulations.KEY: simulations_digest,
+        },
         seconds={},
         usage={},
     )
+
+
+def _scoring(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a config makes scores of simulations: the calibration, and scorers that ask nobody."""
+    scorers = (config.get("task") or {}).get("scores") or config.get("scores") or {}
+    scores = {name: dict(node) for name, node in scorers.items() if node.get("use") in ASK_NOBODY}
+    return {"calibration": dict(config.get("calibration") or {}), "scores": scores}
 
 
 def _numbered(item: ScoredExplanation, numbers: dict[str, str]) -> ScoredExplanation:
@@ -157,6 +175,7 @@ def validate(path: Path, known: Known = _nothing_known) -> Results:
     place = (safe_name(entry.task.name), file_name(entry))
     if (path.parent.name, path.name) != place:
         raise NeuroglossError(f"{path} holds the entry that belongs at {'/'.join(place)}; move it there.")
+    simulations.check(path, entry)
     return entry
 
 

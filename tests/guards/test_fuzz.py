@@ -187,7 +187,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def entry(make_results: Callable[..., Results]) -> dict[str, Any]:
-    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **to_json(entries.entry_of(make_results()))}
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **to_json(entries.entry_of(make_results(), "0" * 64))}
     for row in document["rows"]:
         assert row["scored"]
     return document

@@ -79,7 +79,8 @@ def test_an_entry_has_no_config_no_times_and_no_people(add: Add, make_results: M
         "annotator 2",
         "annotator 1",
     ]
-    assert (dict(entry.config), dict(entry.seconds), entry.standings) == ({}, {}, ())
+    assert dict(entry.config) == {"calibration": {}, "scores": {}}
+    assert (dict(entry.seconds), entry.standings) == ({}, ())
 
 
 @pytest.mark.parametrize(
