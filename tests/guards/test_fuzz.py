@@ -32,7 +32,16 @@ from harness.models.store import Store
 from harness.results.run import SCHEMA_VERSION, Results, read_results
 from harness.tasks import catalog, frozen, openai_format
 from harness.typed_json import dump, to_json
-from harness.types import Completion, LevelReading, NeuroglossError, Outcome, Unit, Usage
+from harness.types import (
+    Completion,
+    LevelReading,
+    Message,
+    NeuroglossError,
+    Outcome,
+    SlottedPrompt,
+    Unit,
+    Usage,
+)
 from tests.tasks.test_foreign import _record, frozen_task
 
 __all__ = ["frozen_task"]
@@ -292,10 +301,13 @@ def test_replies(seed: int) -> None:
             answer = wire.answer(document, wire.CHAT if seed % 3 else wire.COMPLETIONS)
             found = slots.positions_of_lines(answer.positions or (), [""])
             reading = slots.reading(found, 10, answer.usage or Usage())
-        except wire.FailedAttempt:
+        except (wire.FailedAttempt, NeuroglossError):
             return
     assert all(sum(shares) <= 1.0 + 1e-9 or math.isnan(shares[0]) for shares in reading.probabilities)
     assert all(math.isnan(mass) or 0 <= mass <= slots.MOST_MASS for mass in reading.mass)
+
+
+ONE_SLOT = SlottedPrompt((Message("user", "x"),), ("a\t",), "-", 2)
 
 
 @tries(2000)
@@ -309,4 +321,4 @@ def test_stores(seed: int) -> None:
     kind, reply = list(replies.items())[seed % 3]  # type: ignore[misc]
     with Store(":memory:") as kept:
         kept.put("key", json.dumps(mutant([kind.encode(reply)], seed)[:1] or [None])[1:-1])
-        read_or_refused(lambda: store._stored_replies(kept, kind, ["key"], store.Meter()))
+        read_or_refused(lambda: store._stored_replies(kept, kind, {"key": ONE_SLOT}, store.Meter()))
