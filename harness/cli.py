@@ -240,6 +240,16 @@ COMMANDS = (
         (argument("run", type=Path, help="a run's folder"), _ROOT),
     ),
     Command(
+        "leaderboard compare",
+        "set two rows side by side: where either wins, and how surely",
+        f"{_VIEWS}:show_comparison",
+        (
+            argument("first", metavar="A", help="an entry or a run's folder, and #ROW if it has several"),
+            argument("second", metavar="B", help="another, or the same with another #ROW"),
+            argument("--by", default=METRIC, metavar="METRIC", help=f"what to compare by ({METRIC})"),
+        ),
+    ),
+    Command(
         "leaderboard verify",
         "work the scores of an entry out again from the simulations beside it",
         f"{_VIEWS}:verify_entry",

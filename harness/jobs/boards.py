@@ -7,10 +7,12 @@ from functools import partial
 from pathlib import Path
 
 from harness.leaderboard import trust
+from harness.leaderboard.entries import MOST_BYTES
 from harness.report import board as report
+from harness.report import comparison as comparisons
 from harness.report.page import Page
 from harness.results import audit, merge
-from harness.results.run import Results, read_run
+from harness.results.run import Results, read_results, read_run
 from harness.stats import HEADLINE
 from harness.types import NeuroglossError
 
@@ -47,3 +49,24 @@ def _board(folders: Sequence[Path], runs: Sequence[Results], by: str) -> Page:
     audited = audit.sentence(audit.read(folders[0]), by) if len(folders) == 1 else None
     trusted = partial(trust.sentence, runs=folders[0].resolve().parent)
     return report.build(merge.merged(runs), trusted, audited, by)
+
+
+def comparison(first: str, second: str, by: str = HEADLINE) -> Page:
+    """Return the page of two rows side by side.
+
+    Args:
+        first: an entry's file or a run's folder, with ``#`` and a row's name behind it where there are several.
+        second: another, or the same with another row.
+        by: the metric to compare them by.
+
+    Raises:
+        NeuroglossError: there is no such row, or the two cannot be compared.
+    """
+    return comparisons.build(_row(first), _row(second), by)
+
+
+def _row(text: str) -> comparisons.ComparedRow:
+    where, _, name = text.partition("#")
+    path = Path(where)
+    results = read_results(path, MOST_BYTES) if path.is_file() else read_run(path)
+    return comparisons.find(results, name or None, where)

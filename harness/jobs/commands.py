@@ -23,6 +23,14 @@ def show_board(options: argparse.Namespace) -> None:
     show(page.render(board(options.runs, options.by)))
 
 
+def show_comparison(options: argparse.Namespace) -> None:
+    """Print two rows side by side."""
+    from harness.jobs.boards import comparison
+    from harness.report import page
+
+    show(page.render(comparison(options.first, options.second, options.by)))
+
+
 def show_unit(options: argparse.Namespace) -> None:
     """Print what a run says of one unit."""
     from harness.report import unit_page

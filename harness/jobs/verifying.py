@@ -92,18 +92,18 @@ class _Scoring:
     scores: Mapping[str, _Scorer] = field(default_factory=dict)
 
 
-def verify(path: Path, known: Known, simulate: bool = False) -> Verification:
+def verify(path: Path, facts_of: Known, simulate: bool = False) -> Verification:
     """Work the scores of an entry out again, and its simulations if that is wanted.
 
     Args:
         path: the entry.
-        known: what is known of tasks here.
+        facts_of: tells what a task is here, by its name.
         simulate: ask the simulators of the entry again, which must be to be had here under their names.
 
     Raises:
         NeuroglossError: the entry cannot be checked, or something in it is not what its simulations give.
     """
-    entry = entries.validate(path, known)
+    entry = entries.validate(path, facts_of)
     task = catalog.read(catalog.find_task(entry.task.name))
     scoring = from_json(_Scoring, entry.config, f"{path}, config")
     records = _records(entry, task)
