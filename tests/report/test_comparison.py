@@ -10,7 +10,7 @@ import pytest
 
 from harness.jobs import boards
 from harness.report import comparison, page
-from harness.results.run import Results, write_run
+from harness.results.run import Results, read_run, write_run
 from harness.types import Explanation, NeuroglossError, Outcome, Role, ScoredExplanation, Scores, Unit
 
 UNITS = tuple(Unit("N", place % 3, place) for place in range(24))
@@ -36,7 +36,7 @@ def results_of(make_results: Make) -> Results:
 
 
 def built(results: Results, first: str, second: str) -> page.Page:
-    return comparison.build(*(comparison.find(results, name, "RUN") for name in (first, second)))
+    return comparison.build(comparison.find(results, first, "RUN"), comparison.find(results, second, "RUN"))
 
 
 def test_the_better_row_wins_everywhere_and_is_said_to_be_above(make_results: Make) -> None:
@@ -90,4 +90,4 @@ def test_rows_are_named_by_a_path_and_a_name(make_results: Make, tmp_path: Path)
     folder = write_run(tmp_path, results_of(make_results), "")
     assert boards.comparison(f"{folder}#high", f"{folder}#shuffled").title.startswith("high by ")
     single = write_run(tmp_path, make_results({"alone": (Role.EXPLAINER, 0.5)}, run_id="c" * 16), "")
-    assert comparison.find(boards.read_run(single), None, str(single)).row.summary.explainer == "alone"
+    assert comparison.find(read_run(single), None, str(single)).row.summary.explainer == "alone"
