@@ -1,4 +1,7 @@
-"""Measure the speed of collecting all MLP neurons, against the bare forward pass and against EleutherAI's delphi.
+"""Measure the speed of collecting all units, against the bare forward pass and against EleutherAI's delphi.
+
+``--unit neuron`` (all MLP neurons), ``--unit head`` (all heads, against the forward pass with eager attention, which
+gives weights), ``--unit latent`` (the 4,096 latents of one dictionary of the residual stream).
 
 Run it by hand, on a quiet machine: ``python benchmarks/collect.py``. All sides read the same random tokens on the same
 random GPT-2, in one process and in turns. ``--scaling`` also prints the cost by tokens, neurons, k and excerpt length.
@@ -33,32 +36,61 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from harness.collect.corpora import Document, TextModel
 from harness.collect.corpus_pass import blank, read
 from harness.collect.sample import All, Stratified, UnitSample
+from harness.subjects.heads import Heads
+from harness.subjects.latents import Latents
+from harness.subjects.neurons import Neurons
 from harness.subjects.partial import PartialModel
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks.collected import CollectionSettings
-from harness.types import Identity, Progress
+from harness.types import Identity, Progress, UnitKind
 
 LAYERS, WIDTH, VOCABULARY = 6, 384, 50257
+LATENTS = 4096
 TURN = 4  # batches that a side reads in its turn
 
 
 class RandomSubject(TransformersSubject):
     """A GPT-2 with random weights; the text of a token is its number."""
 
-    def __init__(self) -> None:
-        super().__init__("random gpt2")
+    def __init__(self, unit: UnitKind) -> None:
+        super().__init__("random gpt2", unit=unit)
         config = GPT2Config(n_layer=LAYERS, n_embd=WIDTH, n_head=6, vocab_size=VOCABULARY, n_positions=1024)
         torch.manual_seed(0)
         self.network = GPT2LMHeadModel(config).eval()
+        if isinstance(unit, Heads):
+            self.network.set_attn_implementation("eager")
         self.__dict__.update(_model=PartialModel(self.network), _identity=Identity("random gpt2", "0"))
 
     def token_text(self, token_id: int) -> str:
         return f"{token_id} "
+
+
+def kind_of(name: str, folder: Path) -> UnitKind:
+    """Return the kind of unit that is measured; the files of a random dictionary are written into a folder."""
+    if name == "head":
+        return Heads()
+    if name == "neuron":
+        return Neurons()
+    generator = torch.Generator().manual_seed(0)
+    encoder = torch.randn(WIDTH, LATENTS, generator=generator) / WIDTH**0.5
+    tensors = {"W_enc": encoder, "W_dec": encoder.T.contiguous(), "b_enc": torch.full((LATENTS,), -2.0)}
+    save_file({**tensors, "b_dec": torch.zeros(WIDTH)}, folder / "sae_weights.safetensors")
+    hook = f"blocks.{LAYERS - 1}.hook_resid_post"  # of the highest layer, so that both sides run all of them
+    (folder / "cfg.json").write_text(json.dumps({"metadata": {"hook_name": hook}}))
+    return Unchecked(str(folder))
+
+
+class Unchecked(Latents):
+    """Latents of a random dictionary, which fits nothing, and is not refused for it."""
+
+    def check(self, model: PartialModel, ids: torch.Tensor) -> None:
+        """Refuse nothing."""
 
 
 class Numbers:
@@ -85,7 +117,9 @@ def main() -> None:
         torch.set_num_threads(1)
         global _clock  # noqa: PLW0603  # one clock for the whole run
         _clock = time.process_time
-    subject = RandomSubject()
+    with tempfile.TemporaryDirectory() as folder:
+        subject = RandomSubject(kind_of(options.unit, Path(folder)))
+        len(subject.units)  # reads the dictionary
     corpus = Numbers(options.tokens, options.length)
     settings = CollectionSettings(
         excerpt_tokens=options.length, top=20, random=15, quantile=5, batch_size=options.batch, token_sums=False
@@ -104,7 +138,9 @@ def main() -> None:
     print(f"peak memory after our side: {_peak():.0f} MB; {torch.get_num_threads()} threads")
     if options.scaling:
         _scaling(subject, options.batch)
-    delphi = _delphi(subject, corpus, options.delphi_tokens, options.batch)
+    delphi = None
+    if options.unit == "neuron":
+        delphi = _delphi(subject, corpus, options.delphi_tokens, options.batch)
     speedup = delphi and delphi / (statistics.median(collections) / options.tokens)
     report = {"ratio_to_forward": statistics.median(ratios), "speedup_over_delphi": speedup, "peak_mb": _peak()}
     print(json.dumps({key: value and round(value, 3) for key, value in report.items()}))
@@ -112,6 +148,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--unit", choices=("neuron", "head", "latent"), default="neuron")
     parser.add_argument("--tokens", type=int, default=262_144)
     parser.add_argument("--length", type=int, default=64, help="of an excerpt")
     parser.add_argument("--batch", type=int, default=32, help="excerpts read together, on both sides")
