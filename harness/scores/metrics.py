@@ -230,7 +230,8 @@ def vector(name: str, values: npt.ArrayLike) -> FloatArray:
     if not is_number.all():
         place = int(np.argmin(is_number))
         raise ScoreInputError(
-            f"{name}[{place}] is {array[place]}; scores need finite numbers, so leave missing tokens out and count them."
+            f"{name}[{place}] is {array[place]}; scores need finite numbers, so leave missing tokens out and count "
+            "them."
         )
     return array
 
