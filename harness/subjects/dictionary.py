@@ -115,7 +115,8 @@ class Dictionary:
 
         Only the latents that are wanted are computed, except where the largest of all count.
         """
-        selection = slice(None) if indices is None else list(indices)
+        is_whole = indices is None or list(indices) == list(range(len(self.bias)))  # whose weights need no copy
+        selection = slice(None) if is_whole else list(indices or ())
         columns = slice(None) if self.k is not None else selection
         inputs, _ = self.scaled(states.float())
         latents = self._active(inputs @ self.encoder[columns].T, columns)
