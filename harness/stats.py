@@ -3,7 +3,7 @@
 What is sampled is the unit, never the token. If the units of one group (the neurons of a layer) are alike, whole groups
 are the sample, and signs are flipped by group.
 
-No interval of a mean of few values holds for every shape (Bahadur & Savage 1956). ``benchmarks/coverage.py`` simulates
+No interval of a mean of few values holds for every shape (Bahadur & Savage 1956). ``benchmarks/intervals.py`` simulates
 shapes that boards have had; :data:`SHAPES_HELD` says in words for which of them the interval of a mean holds. That of a
 median holds for all.
 
@@ -179,7 +179,7 @@ def mean_ends(sums: FloatArray, counts: FloatArray, confidence: float = CONFIDEN
     It is the hull of Student's interval and of Hall's, which corrects Student's for skewness (Hall 1992, "On the
     removal of skewness by transformation"): with T a quantile of Student's t, over square root of n, and g the
     skewness, the end is ``m - s (3 / g) (cbrt(1 + g (T - g / 6n)) - 1)``. Of the intervals in
-    ``benchmarks/coverage.py`` it is the one that holds most often, and it needs no resampling. Clusters of unequal
+    ``benchmarks/intervals.py`` it is the one that holds most often, and it needs no resampling. Clusters of unequal
     size enter by the linearised ratio (Cochran 1977, 6.3).
 
     Args:
@@ -291,7 +291,7 @@ def sign_flips(differences: FloatArray, seed: int, resamples: int = RESAMPLES) -
     """Return p-values of no difference, by flipping the signs of paired differences, corrected for their number.
 
     The null is that both rows are exchangeable on each unit, not only that their means are equal: where they are not,
-    equal means are taken for different ones more often than the p-value says (``benchmarks/coverage.py``).
+    equal means are taken for different ones more often than the p-value says (``benchmarks/intervals.py``).
 
     All differences are flipped by the same patterns, and corrected by the step-down minimum of p-values (Westfall &
     Young 1993, algorithm 2.8): near-copies count as one, and the correction is never above Holm's. The tests are exact

@@ -53,7 +53,7 @@ def intervals(metric: str, by_group: bool) -> str:
         )
     return (
         f"The interval is the wider of Student's and Hall's, which corrects for skewness, over {sample}. {SHAPES_HELD} "
-        "(benchmarks/coverage.py)."
+        "(benchmarks/intervals.py)."
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.models.prompts import Prompt, load, visible
-from harness.scorers.settings import check_level, check_share
+from harness.scorers.settings import check_judging
 from harness.scores.judged import Case, figures
 from harness.types import (
     Excerpt,
@@ -22,7 +22,6 @@ from harness.types import (
     LanguageModel,
     LevelReading,
     Message,
-    NeuroglossError,
     Outcome,
     Scored,
     ScorerInfo,
@@ -36,8 +35,6 @@ from harness.types.grouping import regrouped
 PROMPTS = Path(__file__).parent / "prompts"
 ANSWERS = 2
 """The number of levels of a slot: 0 for no and 1 for yes."""
-SPLITS = ("test", "valid")
-"""The splits that may be judged: nothing of them was explained or calibrated on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +75,7 @@ class Judging(ABC):
     maximum_missing: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise NeuroglossError(
-                f"scores.{self.name}.split is {self.split!r}; write {' or '.join(SPLITS)}: what was explained or "
-                "calibrated on is never judged."
-            )
-        check_level(f"scores.{self.name}.level", self.level)
-        check_share(f"scores.{self.name}.maximum_missing", self.maximum_missing)
+        check_judging(self.name, self.split, self.level, self.maximum_missing)
         self._prompt: Prompt = load(PROMPTS, self.prompt)
 
     @abstractmethod

@@ -11,8 +11,8 @@ import numpy as np
 from typing_extensions import Protocol, runtime_checkable
 
 from harness.models.prompts import load, visible
-from harness.scorers.judging import ANSWERS, PROMPTS, SPLITS
-from harness.scorers.settings import check_level, check_share
+from harness.scorers.judging import ANSWERS, PROMPTS
+from harness.scorers.settings import check_judging
 from harness.scores.pairs import FIGURES, PairCase, PairKind, cases, figures
 from harness.types import (
     Excerpt,
@@ -24,7 +24,6 @@ from harness.types import (
     LanguageModel,
     LevelReading,
     Message,
-    NeuroglossError,
     Outcome,
     Scored,
     ScorerInfo,
@@ -96,13 +95,7 @@ class Pairs:
     maximum_missing: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise NeuroglossError(
-                f"scores.{NAME}.split is {self.split!r}; write {' or '.join(SPLITS)}: what was explained or calibrated "
-                "on is never judged."
-            )
-        check_level(f"scores.{NAME}.level", self.level)
-        check_share(f"scores.{NAME}.maximum_missing", self.maximum_missing)
+        check_judging(NAME, self.split, self.level, self.maximum_missing)
         self._prompt = load(PROMPTS, self.prompt)
 
     def describe(self) -> ScorerInfo:

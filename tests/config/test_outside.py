@@ -13,7 +13,20 @@ from harness.types import NeuroglossError
 NOTHING = Permission.of({})
 MODEL = {"use": "model/server", "name": "gpt", "base_url": "http://127.0.0.1:8000/v1", "api_key_env": "GITHUB_TOKEN"}
 INSIDE = {
-    *("answers_as", "api", "annotator", "cut", "config", "device", "dtype", "entity", "group", "ids", "ids_field"),
+    *(
+        "answers_as",
+        "api",
+        "annotator",
+        "cut",
+        "config",
+        "device",
+        "digest",
+        "dtype",
+        "entity",
+        "group",
+        "ids",
+        "ids_field",
+    ),
     *("max_tokens_field", "method", "mode", "neurons", "openings", "project", "prompt", "replies", "revision"),
     *(
         "separator",

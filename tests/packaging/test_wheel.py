@@ -91,9 +91,11 @@ def test_nothing_else_travels(names: set[str]) -> None:
 
 def test_the_wheel_is_small(wheel: Path, names: set[str]) -> None:
     assert not {name for name in names if name.startswith("harness/training/")}
-    adapters = [name for name in names if name.endswith(".safetensors")]
-    assert adapters == ["harness/models/tuned/adapters/smollm2-simulator-v6.safetensors"]
-    assert wheel.stat().st_size < 12e6
+    assert {name for name in names if name.endswith(".safetensors")} == {
+        "harness/models/tuned/adapters/smollm2-simulator-v6.safetensors",
+        "harness/subjects/dictionaries/smollm2-layer15/sae_weights.safetensors",
+    }
+    assert wheel.stat().st_size < 17e6
 
 
 def test_a_run_needs_nothing_of_the_training(run: Run) -> None:

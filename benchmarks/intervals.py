@@ -1,6 +1,6 @@
 """Simulate how often intervals hold the truth, and how often rows with equal means are told apart.
 
-Run it by hand: ``python benchmarks/coverage.py``; ``--quick`` draws a tenth of the boards. Boards of 12, 30 and 120
+Run it by hand: ``python benchmarks/intervals.py``; ``--quick`` draws a tenth of the boards. Boards of 12, 30 and 120
 units are drawn from eight shapes that scores of units have had: four as distributions, four as the scores of the
 default run, drawn with replacement and jittered by a tenth of their spread. The last line is one JSON object.
 
