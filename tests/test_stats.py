@@ -130,8 +130,8 @@ def test_an_unbounded_metric_has_its_median_and_any_other_its_mean_within_its_ra
 
 # --------------------------------------------------------------------------------------------------------- simulations
 #
-# Each draws many boards from a known truth, and asks how often what is said of them is true. benchmarks/intervals.py has
-# more shapes and numbers of units, and prints a table; the bounds here are four standard errors wide.
+# Each draws many boards from a known truth, and asks how often what is said of them is true. benchmarks/intervals.py
+# has more shapes and numbers of units, and prints a table; the bounds here are four standard errors wide.
 
 BOARDS = 2000
 SEEN = (-0.038, -0.033, -0.028, -0.017, -0.013, -0.005, -0.005, -0.004, -0.002, 0.003, 0.007, 0.053)

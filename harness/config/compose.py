@@ -81,7 +81,8 @@ def register(folders: Sequence[Path] = ()) -> None:
     """
     store = ConfigStore.instance()
     for name, settings in SCHEMAS.items():
-        store.store(f"{name}_schema", schema(settings))
+        if f"{name}_schema.yaml" not in store.repo:
+            store.store(f"{name}_schema", schema(settings))
     store.repo.pop("task", None)
     for name, option in task_options([shipped("conf"), *plugins.conf_folders(), *folders]).items():
         store.store(name, option, group="task")

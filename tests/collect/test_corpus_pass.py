@@ -70,6 +70,7 @@ def collected(subject: TransformersSubject, corpus: Documents, ids: Sequence[Uni
     return collect(subject, corpus, Listed([str(one) for one in ids]), SETTINGS)
 
 
+@pytest.mark.slow
 def test_the_planted_neuron_is_read_from_its_tokens(planted: TransformersSubject) -> None:
     (record,) = collected(planted, Documents()).records
     assert record.unit == PLANTED

@@ -62,6 +62,7 @@ def _verdict(result: Audit, metric: str, test: Test) -> Verdict:
     return verdict
 
 
+@pytest.mark.slow
 def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command) -> None:
     assert neurogloss("run", FAKE)[0] == 0
     result, out = _audited(neurogloss, *QUICK)
@@ -95,6 +96,7 @@ def test_an_audit_tests_every_metric_and_the_board_shows_it(neurogloss: Command)
     assert "not audited" not in board
 
 
+@pytest.mark.slow
 def test_test_excerpts_are_looked_at_once_and_the_gap_is_printed(neurogloss: Command) -> None:
     assert neurogloss("run", "simulator=token_overlap", "scores=panel")[0] == 0
     result, out = _audited(neurogloss, "tests=[shuffled]", "nulls=1", "final=true")
@@ -112,6 +114,7 @@ def test_test_excerpts_are_looked_at_once_and_the_gap_is_printed(neurogloss: Com
     assert _audited(neurogloss, "tests=[shuffled]", "nulls=1")[0].final == ()
 
 
+@pytest.mark.slow
 def test_label_tests_ask_no_model_at_all(neurogloss: Command, tmp_path: Path) -> None:
     log = tmp_path / "asked"
     logged = [f"simulator.tuned.model.log={log}", f"scores.detection.model.log={log}"]
@@ -140,6 +143,7 @@ def test_the_subject_is_left_alone_where_it_is_not_to_be_asked_and_groups_are_dr
     assert "Whole groups of units (layers) were the sample" in Path("runs/latest/audit.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_seeded_simulator_fails_the_retest(neurogloss: Command) -> None:
     assert neurogloss("run", "simulator=chance")[0] == 0
     result, _ = _audited(neurogloss, "tests=[retest]", "repeats=2")

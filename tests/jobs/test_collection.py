@@ -56,6 +56,7 @@ def collect(model: Path, text: Path, output: Path, *more: str) -> int:
     return command("collect", *collecting(model, text, output, *more))
 
 
+@pytest.mark.slow
 def test_several_workers_freeze_the_same_task_as_one(
     tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

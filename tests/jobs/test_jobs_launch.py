@@ -24,6 +24,7 @@ def folders_of(output: Path) -> list[Path]:
 # ---------------------------------------------------------------------------------------------------------- one job
 
 
+@pytest.mark.slow
 def test_a_job_is_composed_and_prepared_once(
     neurogloss: Command, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ def test_plans_of_a_sweep_are_printed_one_by_one(neurogloss: Command, small: lis
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_jobs_of_a_launcher_run_in_processes_of_their_own(
     neurogloss: Command, small: list[str], tmp_path: Path, own_method: Path
 ) -> None:
@@ -213,6 +215,7 @@ def test_a_method_of_ones_own_runs_from_a_file(
     assert "mine" in out
 
 
+@pytest.mark.slow
 def test_configs_of_ones_own_are_found_by_every_job(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "configs"
     (folder / "explainer").mkdir(parents=True)

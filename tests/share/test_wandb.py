@@ -134,6 +134,7 @@ def items(updates: Any) -> dict[str, Any]:
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
 
 
+@pytest.mark.slow
 def test_an_offline_run_holds_summary_config_and_tables(
     results: Results, tmp_path: Path, home: Path, server: Listener, capfd: pytest.CaptureFixture[str]
 ) -> None:

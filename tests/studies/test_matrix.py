@@ -95,6 +95,7 @@ def test_a_score_that_is_0_by_convention_is_left_out(make_results: Make) -> None
     assert [score.metric for score in cut.scores] == ["correlation", "opposite", "long"]
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6))
 def test_lengths_that_say_nothing_are_called_so_as_often_as_they_should(seed: int) -> None:
     """The p-value of the family is at least that of each score alone, and is one of the permutations' shares."""

@@ -122,6 +122,7 @@ def test_a_prompt_beyond_the_models_context_is_refused(tiny_llama: Path) -> None
         dict(LocalModel(str(tiny_llama)).read_levels([slotted("boats", WORDS * 40)]))
 
 
+@pytest.mark.slow
 def test_more_levels_than_the_tokenizer_writes_are_refused(smollm2: weights.Loaded) -> None:
     model = LocalModel()
     assert model.levels() == 10

@@ -150,6 +150,7 @@ class Known:
     levels, problem = 10, ""
 
 
+@pytest.mark.slow
 def test_hundreds_of_requests_with_a_third_of_faults_lose_nothing_and_pay_nothing_twice(
     loopback: Any, act: Any, chat: Any, tmp_path: Path
 ) -> None:
