@@ -251,7 +251,7 @@ COMMANDS = (
     ),
     Command(
         "leaderboard verify",
-        "work the scores of an entry out again from the simulations beside it",
+        "work the scores of an entry out again from its simulations",
         f"{_VIEWS}:verify_entry",
         (
             argument("entry", type=Path, help="its .json file"),

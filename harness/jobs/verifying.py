@@ -1,4 +1,4 @@
-"""Entries of the leaderboard worked out again: every score from the simulations beside an entry, on the frozen task.
+"""Entries of the leaderboard worked out again: every score from its simulations, on the frozen task.
 
 The simulations themselves can be made again too, by the simulator that the entry names.
 """
@@ -139,7 +139,7 @@ def in_words(path: Path, verification: Verification) -> str:
     else:
         lines.append("Whether its simulators make these simulations was not tried: --simulate does.")
     if verification.unverified:
-        lines.append(f"Not worked out again: {', '.join(verification.unverified)}, which need the subject or a judge.")
+        lines.append(f"Taken as stated, for the subject or a judge is needed: {', '.join(verification.unverified)}.")
     return "\n".join(lines)
 
 

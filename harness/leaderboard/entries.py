@@ -3,7 +3,7 @@
 An entry is ``entries/<task>/<run id>.json``: the results of one run without times and excerpts, in which people are
 numbered; of its config it keeps how scores were made of simulations. It holds every row with its explanations and
 scores, so that rows of different runs can be compared on the same units, and every mean is worked out again when it is
-checked. Its simulations stand beside it (:mod:`harness.leaderboard.simulations`), so that every score can be, too.
+checked. Its simulations are kept too (:mod:`harness.leaderboard.simulations`), so that every score can be.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The simulations of an entry: a Parquet file beside it, by which anybody can work its scores out again.
+"""The simulations of an entry: the Parquet file ``simulations/<task>/<run id>.parquet`` of its leaderboard.
+
+By it anybody can work the entry's scores out again. It is no part of an installed package, which entries are.
 
 A row is a simulated excerpt, in the order of the rows of the entry, their explanations, and the excerpts of each: which
 excerpt it is, and the value of each of its tokens as it was read. What the excerpt holds stands in the frozen task.
@@ -50,8 +52,8 @@ class Simulated:
 
 
 def path_of(entry: Path) -> Path:
-    """Return where the simulations of an entry are."""
-    return entry.with_suffix(".simulations.parquet")
+    """Return where the simulations of an entry are, which is ``entries/<task>/<run id>.json``."""
+    return entry.parents[2] / "simulations" / entry.parent.name / f"{entry.stem}.parquet"
 
 
 def of_run(folder: Path) -> bytes:
@@ -81,7 +83,7 @@ def check(path: Path, entry: Results) -> None:
         actual = digest(file.read_bytes())
     except OSError as error:
         reason = error.strerror or error
-        raise NeuroglossError(f"{file} cannot be read ({reason}); an entry has its simulations beside it.") from error
+        raise NeuroglossError(f"{file} cannot be read ({reason}); an entry has its simulations there.") from error
     if actual != entry.provenance.get(KEY):
         raise NeuroglossError(f"{file} holds other simulations than {path.name} names by their digest; restore both.")
 

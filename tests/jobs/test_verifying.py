@@ -44,11 +44,9 @@ def entered(tmp_path_factory: pytest.TempPathFactory, tiny_task: Path) -> Path:
 def entry(entered: Path, tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of it, which a test may forge."""
     monkeypatch.chdir(tiny_task.parent.parent)
-    folder = tmp_path / entered.parent.name
-    folder.mkdir()
-    for file in (entered, simulations.path_of(entered)):
-        shutil.copy(file, folder)
-    return folder / entered.name
+    board = tmp_path / "board"
+    shutil.copytree(entered.parents[2], board)
+    return board / entered.relative_to(entered.parents[2])
 
 
 def verify(entry: Path, *, simulate: bool = False) -> verifying.Verification:
@@ -192,7 +190,7 @@ def test_simulations_that_are_missing_or_others_are_refused(entry: Path) -> None
     with pytest.raises(NeuroglossError, match="other simulations than"):
         verify(entry)
     file.unlink()
-    with pytest.raises(NeuroglossError, match="has its simulations beside it"):
+    with pytest.raises(NeuroglossError, match="has its simulations there"):
         verify(entry)
 
 

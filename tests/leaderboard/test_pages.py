@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -85,10 +86,8 @@ def test_unranked_rows_stand_behind_the_ranked_ones_on_both_pages(board: Path, a
 
 def test_the_pages_of_this_repository_are_those_of_its_entries(tmp_path: Path) -> None:
     board = tmp_path / "board"
-    for path in (ROOT / "entries").glob("*/*.json"):
-        copied = board / "entries" / path.parent.name / path.name
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_bytes(path.read_bytes())
+    for folder in ("entries", "simulations"):
+        shutil.copytree(ROOT / folder, board / folder)
     for page in pages.build(board):
         assert page.read_bytes() == (ROOT / page.name).read_bytes(), f"leaderboard/{page.name}: run leaderboard build"
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("conf", "tasks", "leaderboard/entries/puzzles-v1")
+FOLDERS = ("conf", "tasks", "leaderboard/entries")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
