@@ -100,16 +100,31 @@ def unfinished(folder: Path) -> Iterator[Path]:
     for remains in folder.parent.iterdir():
         if _DRAFT.fullmatch(remains.name) and remains.is_dir() and not remains.is_symlink():
             _sweep(remains, though_empty=remains.name.startswith(f".{folder.name}."))
-    draft = _draft_of(folder)
-    draft.mkdir()
-    lock = os.open(draft, os.O_RDONLY)
+    draft, lock = _locked_draft(folder)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield draft
     finally:
         os.close(lock)
         if draft.exists():
             shutil.rmtree(draft)
+
+
+def _locked_draft(folder: Path) -> tuple[Path, int]:
+    """Return a new folder beside ``folder``, and the descriptor that locks it.
+
+    Another writer may sweep it away between its making and its locking; then another one is made.
+    """
+    while True:
+        draft = _draft_of(folder)
+        draft.mkdir()
+        try:
+            lock = os.open(draft, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if draft.exists():
+            return draft, lock
+        os.close(lock)
 
 
 def _sweep(remains: Path, though_empty: bool) -> None:

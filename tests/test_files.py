@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -66,6 +68,26 @@ def test_remains_of_a_killed_writer_go_after_an_hour(tmp_path: Path) -> None:
             os.utime(remains, (hours_ago, hours_ago))
     files.write_whole(path, b"whole")
     assert names(tmp_path) == sorted([path.name, fresh.name, *(remains.name for remains in not_ours)])
+
+
+@pytest.mark.parametrize("function", ["open", "flock"])
+def test_a_folder_that_another_writer_sweeps_before_it_is_locked_is_made_again(
+    function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module: Any = os if function == "open" else fcntl
+    original, swept = getattr(module, function), list[Path]()
+
+    def sweep_first(*arguments: Any, **named: Any) -> Any:
+        if not swept:
+            swept.extend(tmp_path.iterdir())
+            swept[0].rmdir()
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(module, function, sweep_first)
+    with unfinished(tmp_path / "task-v1") as folder:
+        (folder / "file").write_text("whole")
+        assert folder not in swept
+    assert len(swept) == 1
 
 
 def test_an_unfinished_folder_goes_on_any_failure_and_so_do_those_of_killed_writers(tmp_path: Path) -> None:
