@@ -18,6 +18,7 @@ from harness.simulators import calibration
 from harness.simulators.lookup import Lookup
 from harness.tasks.splits import evidence
 from harness.types import (
+    LOOKUP,
     Calibration,
     CalibrationMethod,
     Excerpt,
@@ -46,8 +47,6 @@ Begin = Callable[[str], None]
 """Function that gets the name of each stage as it begins."""
 Settle = Callable[[Explanation], Explanation]
 """Function that decides on an explanation if none of its candidates has a score."""
-LOOKUP = "lookup"
-"""The name of the simulator of tables."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from harness.tasks.puzzles.records import record as record_of
 from harness.tasks.splits import split_record
 from harness.tasks.units import read_task
 from harness.types import (
+    LOOKUP,
     Candidate,
     Effect,
     Evidence,
@@ -283,7 +284,7 @@ def test_a_control_that_knows_the_truth_is_shown_what_it_is_scored_on(records: l
         valid = [excerpt for excerpt in record.splits.valid if excerpt.kind is not ExcerptKind.HARD]
         real = [value for excerpt in valid for value in excerpt.activations[excerpt.scored]]
         rounded = [math.floor(10 * max(value, 0.0) / largest) for value in real]
-        assert item.simulator == pipeline.LOOKUP
+        assert item.simulator == LOOKUP
         assert item.explanation.shown == tuple(excerpt.source for excerpt in used)
         assert item.scores.values["correlation"] == pytest.approx(correlation(real, rounded))
 

@@ -32,6 +32,7 @@ from harness.share import dataset
 from harness.share.tracker import Tracker
 from harness.tasks import catalog
 from harness.types import (
+    LOOKUP,
     CalibrationMethod,
     Identity,
     NeuroglossError,
@@ -230,6 +231,6 @@ def summarise(  # noqa: PLR0913, PLR0917  # everything that a run says about its
 
 def _in_order(tools: RunTools, scored: Mapping[RowKey, object]) -> list[RowKey]:
     """Return the rows that came out, in the order of the config."""
-    simulators = [*tools.tools.simulators, pipeline.LOOKUP]
+    simulators = [*tools.tools.simulators, LOOKUP]
     places = {built.name: place for place, built in enumerate(tools.explainers)}
     return sorted(scored, key=lambda key: (places[key.explainer], simulators.index(key.simulator)))

@@ -132,12 +132,7 @@ class StoredSubject:
         Raises:
             NeuroglossError: the tokenizer of the subject cannot be used.
         """
-        if not isinstance(self.subject, OpenSubject):
-            raise NeuroglossError(
-                f"the tokenizer of {self.identity.name} cannot be used, so nobody knows which tokens words begin with; "
-                "leave steered out of the scores."
-            )
-        yield from steer(self.subject, steerings)
+        yield from steer(self._open("nobody knows which tokens words begin with; leave steered"), steerings)
 
     def pairs_of(self, readings: Sequence[PairReading]) -> list[PairActivations]:
         """Return the activation of each pair of tokens of each reading, in order."""
@@ -165,16 +160,20 @@ class StoredSubject:
         Raises:
             NeuroglossError: the tokenizer of the subject cannot be used.
         """
-        if not isinstance(self.subject, OpenSubject):
-            raise NeuroglossError(
-                f"the tokenizer of {self.identity.name} cannot be used, so it reads no texts; leave generated out of "
-                "the scores."
-            )
+        subject = self._open("it reads no texts; leave generated")
         for unit, places in _by_unit(readings).items():
-            sequences = [_tokens(self.subject, readings[place]) for place in places]
-            activations = self.subject.activations(unit, [opening + text for opening, text in sequences])
+            sequences = [_tokens(subject, readings[place]) for place in places]
+            activations = subject.activations(unit, [opening + text for opening, text in sequences])
             for place, (opening, _), values in zip(places, sequences, activations, strict=True):
                 yield place, tuple(values[len(opening) :].tolist())
+
+    def _open(self, advice: str) -> OpenSubject:
+        """Return the subject, if its tokenizer can be used; the message ends in what follows, and what to leave out."""
+        if not isinstance(self.subject, OpenSubject):
+            raise NeuroglossError(
+                f"the tokenizer of {self.identity.name} cannot be used, so {advice} out of the scores."
+            )
+        return self.subject
 
 
 def _by_unit(readings: Sequence[TextReading | PairReading]) -> dict[Unit, list[int]]:

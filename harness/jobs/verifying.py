@@ -26,6 +26,7 @@ from harness.scorers.truths import Truths
 from harness.tasks import catalog
 from harness.typed_json import from_json
 from harness.types import (
+    LOOKUP,
     NeuroglossError,
     PuzzleTask,
     Query,
@@ -187,7 +188,7 @@ def _simulated(
 
 def _asked(entry: Results, item: ScoredExplanation) -> str:
     """Return the simulator under which an explanation stands; a table is looked up beside the run's own."""
-    return entry.simulator.name if item.simulator == entries.LOOKUP else item.simulator
+    return entry.simulator.name if item.simulator == LOOKUP else item.simulator
 
 
 def _named(item: ScoredExplanation) -> str:
@@ -205,45 +206,48 @@ def _check_scores(
         NeuroglossError: a score, a reason or a calibration of the entry is another one.
     """
     differences = [0.0]
+    for item, explanation in simulated:
+        _check_calibration(path, item, explanation)
     for scorer in scorers.values():
         anew = scorer.score([item for _, item in simulated])
-        for (item, explanation), scored in zip(simulated, anew, strict=True):
-            _check_calibration(path, item, explanation)
+        for (item, _), scored in zip(simulated, anew, strict=True):
             differences += _differences(path, item, scored.scores)
     return max(differences), len(differences) - 1
 
 
 def _differences(path: Path, item: ScoredExplanation, anew: Scores) -> Iterator[float]:
     stated = item.scores
-    for name in dict.fromkeys([*anew.values, *anew.missing]):
+    names = dict.fromkeys([*anew.values, *anew.missing])
+    for name in names:
         old, new = stated.values.get(name, math.nan), anew.values.get(name, math.nan)
-        if math.isnan(old) != math.isnan(new) or abs(old - new) > TOLERANCE * max(1.0, abs(new)):
-            raise NeuroglossError(
-                f"{path} is not what its simulations give: {_named(item)}: its {name} is {_figure(old)}, and "
-                f"worked out again {_figure(new)}."
-            )
+        _check_figure(path, item, f"its {name}", old, new)
         if not math.isnan(new):
             yield abs(old - new)
     for name in ("tokens", "missing_tokens"):
         if getattr(stated, name) != getattr(anew, name):
             raise NeuroglossError(f"{path} counts other {name} than its simulations have: {_named(item)}.")
-    if set(anew.degenerate) != {name for name in stated.degenerate if name in {*anew.values, *anew.missing}}:
+    if set(anew.degenerate) != {name for name in stated.degenerate if name in names}:
         raise NeuroglossError(f"{path} names other scores as degenerate than there are: {_named(item)}.")
-
-
-def _figure(value: float) -> str:
-    return "missing" if math.isnan(value) else f"{value:.9g}"
 
 
 def _check_calibration(path: Path, item: ScoredExplanation, anew: SimulatedExplanation) -> None:
     """Refuse another line than its calibration excerpts give."""
     for name in ("slope", "intercept"):
         old, new = (getattr(line, name) if line else math.nan for line in (item.calibration, anew.calibration))
-        if math.isnan(old) != math.isnan(new) or abs(old - new) > TOLERANCE * max(1.0, abs(new)):
-            raise NeuroglossError(
-                f"{path} is not what its simulations give: {_named(item)}: the {name} of its calibration is "
-                f"{_figure(old)}, and worked out again {_figure(new)}."
-            )
+        _check_figure(path, item, f"the {name} of its calibration", old, new)
+
+
+def _check_figure(path: Path, item: ScoredExplanation, noun: str, old: float, new: float) -> None:
+    """Refuse a figure that differs by more than :data:`TOLERANCE` from the new one; NaN is one that is missing."""
+    if math.isnan(old) != math.isnan(new) or abs(old - new) > TOLERANCE * max(1.0, abs(new)):
+        raise NeuroglossError(
+            f"{path} is not what its simulations give: {_named(item)}: {noun} is {_figure(old)}, and worked out again "
+            f"{_figure(new)}."
+        )
+
+
+def _figure(value: float) -> str:
+    return "missing" if math.isnan(value) else f"{value:.9g}"
 
 
 # ------------------------------------------------------------------------------------------- simulations made once more
@@ -259,7 +263,7 @@ def _check_simulations(
     """
     members: dict[str, list[tuple[ScoredExplanation, SimulatedExplanation]]] = {}
     for item, explanation in simulated:
-        if item.simulator != entries.LOOKUP:
+        if item.simulator != LOOKUP:
             members.setdefault(item.simulator, []).append((item, explanation))
     names = [info.name for info in entry.simulators if not info.control]
     overrides = [f"task={entry.task.name}", f"simulator=[{','.join(names)}]"]

@@ -27,7 +27,7 @@ from harness.scores.reliability import calibration_error, together
 from harness.stats import HEADLINE
 from harness.text import figure
 from harness.typed_json import dump, to_json
-from harness.types import Interval, NeuroglossError, Role, RowKey, ScoredExplanation, Summary, Unit, Validity
+from harness.types import LOOKUP, Interval, NeuroglossError, Role, RowKey, ScoredExplanation, Summary, Unit, Validity
 
 MOST_BYTES, MOST_ROWS, MOST_PROVENANCE, MOST_OF_A_UNIT = 1 << 26, 1000, 20_000, 20
 """Bytes of the file of an entry, its rows, characters of its provenance, and explanations of a unit in a row."""
@@ -50,8 +50,6 @@ PROVENANCE = ("neurogloss", "python", "packages", "git")
 """What an entry must say of its making; ``git`` may be null, for an installed package has no checkout."""
 ASK_NOBODY = ("scorer/panel", "scorer/truths")
 """Scorers whose scores follow from the simulations and the task alone."""
-LOOKUP = "lookup"
-"""The simulator of rows whose explanations are tables."""
 SIGNED = ("correlation", "spearman", "cosine", "truth")
 """The metrics that lie between -1 and 1, over whichever tokens; of the rest :data:`SHARES` lie between 0 and 1."""
 SHARES = ("auroc", "auprc", "f1")

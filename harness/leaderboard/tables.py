@@ -238,7 +238,7 @@ def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measure
 
 
 def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measurement]) -> Table:
-    floors = [item.row for item in members if item.row.summary.role is Role.FLOOR and item.is_whole]
+    floors = rows.floors_of([item.row for item in members], MINIMUM_SHARE)
     ordered = sorted(
         (replace(item, scores=rows.charged(item.row, floors)) for item in members),
         key=lambda item: (_falling(item.headline.mean), item.row.summary.explainer, item.entry.run_id),

@@ -21,6 +21,7 @@ from harness.results.vocabulary import ResultRow
 from harness.stats import HEADLINE, NO_SCORES, NOTHING, rank, unbounded
 from harness.text import figure, plain, span
 from harness.types import (
+    LOOKUP,
     Comparison,
     Heading,
     Identity,
@@ -37,8 +38,6 @@ PEOPLE = "people"
 """The name of the row that a board has for people if nobody's explanations were collected."""
 Cell = Callable[[Summary], str]
 """Makes the text of one column from a row."""
-LOOKUP = "lookup"
-"""The simulator of rows whose explanations are tables."""
 HEADLINE_WORDS = (
     "the correlation of real and simulated activations over all tokens of the valid excerpts (top and random together)"
 )

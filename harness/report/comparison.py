@@ -17,7 +17,7 @@ from harness.results.run import Results
 from harness.results.vocabulary import ResultRow
 from harness.stats import HEADLINE, PairedDifference
 from harness.text import figure, plain, span
-from harness.types import Interval, NeuroglossError, Role, Unit
+from harness.types import LOOKUP, Interval, NeuroglossError, Unit
 
 LARGEST = 10
 """The number of units that are named for differing most."""
@@ -40,12 +40,8 @@ class ComparedRow:
 
     def scores(self, metric: str) -> dict[Unit, float]:
         """Return the metric of each unit; the floor's where the explainer answered and gave no explanation."""
-        floors = [
-            row
-            for row in self.results.rows
-            if row.summary.role is Role.FLOOR and row.summary.simulator == self.row.summary.simulator
-        ]
-        return rows.charged(self.row, floors, metric)
+        members = [row for row in self.results.rows if row.summary.simulator == self.row.summary.simulator]
+        return rows.charged(self.row, rows.floors_of(members, self.results.minimum_coverage), metric)
 
     @property
     def texts(self) -> dict[Unit, str]:
@@ -63,7 +59,7 @@ def find(results: Results, name: str | None, where: str) -> ComparedRow:
     Raises:
         NeuroglossError: there is no such row, or several could be meant.
     """
-    beside = [row for row in results.rows if row.summary.simulator in (results.simulator.name, "lookup")]
+    beside = [row for row in results.rows if row.summary.simulator in (results.simulator.name, LOOKUP)]
     names = [row.summary.explainer for row in beside]
     candidates = [
         row for row in beside if (row.summary.role in rows.COMPARED if name is None else name == row.key.explainer)
@@ -201,7 +197,7 @@ def _sentences(difference: PairedDifference, gaps: Mapping[Unit, float], metric:
     if not math.isnan(difference.deviation) and not stats.unbounded(metric) and difference.deviation > 0:
         floor = stats.smallest_difference(difference.deviation**2, interval.units)
         yield f"Resolution floor: {figure(floor)}, the smallest gap that these units show with a chance of 80 %."
-    yield f"Both rows are compared on the same units, by flipping the signs of their differences; {ties} are ties."
+    yield f"Both rows are compared on the same units, by flipping the signs of their differences; ties: {ties}."
     yield "What an explainer passed over has its floor's score."
     yield "Places with few units show where the gap arises, and prove nothing by themselves."
     yield "neurogloss show RUN UNIT draws what either simulated on the excerpts of a unit."

@@ -32,7 +32,8 @@ def in_words(difference: Interval, least: float, deviation: float, metric: str =
     known = deviation > 0 and not stats.unbounded(metric)
     if too_few(least):
         enough = _enough(difference, least, deviation if known else math.nan)
-        return f"too few units to tell: whatever the signs, the corrected p is at least {figure(least)}; {enough}"
+        why = f"whatever the signs, the corrected p is at least {figure(least)}"
+        return f"too few units to tell: {'no test takes one alone' if math.isnan(least) else why}; {enough}"
     if not known:
         return f"{difference.units} units"
     smallest = stats.smallest_difference(deviation**2, difference.units)

@@ -140,6 +140,11 @@ def is_ranked(row: Summary, simulator: str, minimum_coverage: float) -> bool:
     return row.role in COMPARED and row.simulator == simulator and is_whole(row, minimum_coverage)
 
 
+def floors_of(result_rows: Sequence[ResultRow], minimum_coverage: float) -> list[ResultRow]:
+    """Return the floors among rows of one simulator that are whole enough to be compared with."""
+    return [row for row in result_rows if row.summary.role is Role.FLOOR and is_whole(row.summary, minimum_coverage)]
+
+
 def standings(
     result_rows: Sequence[ResultRow],
     simulators: Sequence[SimulatorInfo],
@@ -186,7 +191,7 @@ def standing(
         metric: what the rows are compared by.
     """
     members = [row for row in result_rows if row.summary.simulator == simulator]
-    floors = [row for row in members if row.summary.role is Role.FLOOR and is_whole(row.summary, minimum_coverage)]
+    floors = floors_of(members, minimum_coverage)
     ranked = [row for row in members if is_ranked(row.summary, simulator, minimum_coverage)]
     scores = {row.summary.explainer: charged(row, floors, metric) for row in ranked}
     means = {name: resampling.interval(values, metric) for name, values in scores.items()}

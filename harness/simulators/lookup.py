@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.simulators.levels import missing_simulation
-from harness.types import NeuroglossError, Outcome, Query, Simulation, SimulatorInfo
+from harness.types import LOOKUP, NeuroglossError, Outcome, Query, Simulation, SimulatorInfo
 
 
 @dataclass(eq=False)
@@ -15,7 +15,7 @@ class Lookup:
 
     def describe(self) -> SimulatorInfo:
         """Return which simulator this is."""
-        return SimulatorInfo("lookup")
+        return SimulatorInfo(LOOKUP)
 
     def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
         """Return one simulation for each query, in order, in activation units."""

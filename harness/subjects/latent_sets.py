@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,7 +71,6 @@ class LatentSet:
         """Return the layers from the one that is read to the highest that is written at."""
         return self._by_layer[place].layers(model, place)
 
-    @contextmanager
     def read(
         self,
         model: PartialModel,
@@ -79,18 +78,15 @@ class LatentSet:
         indices: Sequence[int],
         shape: torch.Size,
         see: Callable[[torch.Tensor], object],
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """Within the context, call ``see`` with latents of a layer, float32 [batch, tokens, indices]."""
-        with self._by_layer[place].read(model, place, indices, shape, see):
-            yield
+        return self._by_layer[place].read(model, place, indices, shape, see)
 
-    @contextmanager
     def replace(
         self, model: PartialModel, place: int, indices: torch.Tensor, values: torch.Tensor, leading: torch.Tensor
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """Within the context, change what a latent writes; see :meth:`harness.subjects.latents.Latents.replace`."""
-        with self._by_layer[place].replace(model, place, indices, values, leading):
-            yield
+        return self._by_layer[place].replace(model, place, indices, values, leading)
 
     def direction(self, model: PartialModel, place: int, indices: Sequence[int]) -> torch.Tensor | None:
         """Return what each latent at activation 1 adds to the residual stream [indices, hidden]; None if it varies."""

@@ -7,8 +7,8 @@ the whole neuron ``L12N345``. The sign stands last, behind the neuron that it is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -62,7 +62,6 @@ class NeuronSides:
         """Return the layer of the neurons."""
         return NEURONS.layers(model, place)
 
-    @contextmanager
     def read(
         self,
         model: PartialModel,
@@ -70,15 +69,13 @@ class NeuronSides:
         indices: Sequence[int],
         shape: torch.Size,
         see: Callable[[torch.Tensor], object],
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """Within the context, call ``see`` with sides, float32 [batch, tokens, indices], all at least 0."""
-        with NEURONS.read(model, place, indices, shape, lambda values: see(self._of(values))):
-            yield
+        return NEURONS.read(model, place, indices, shape, lambda values: see(self._of(values)))
 
-    @contextmanager
     def replace(
         self, model: PartialModel, place: int, indices: torch.Tensor, values: torch.Tensor, leading: torch.Tensor
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """Within the context, replace one side of a neuron in each sequence; its other side stays as it is.
 
         The neuron changes by as much as its side does. So where the other side is active, both are: the neuron is then
@@ -89,8 +86,7 @@ class NeuronSides:
             side = self._of(real)
             return real + self._sign * (replaced(side, values, leading) - side)
 
-        with NEURONS.change(model, place, indices, values.shape, changed):
-            yield
+        return NEURONS.change(model, place, indices, values.shape, changed)
 
     def direction(self, model: PartialModel, place: int, indices: Sequence[int]) -> torch.Tensor:
         """Return what each side at activation 1 adds to the output of its down projection [indices, hidden]."""

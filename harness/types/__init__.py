@@ -12,6 +12,7 @@ from harness.types.boards import Comparison, Interval, RankRange, RowKey, Standi
 from harness.types.errors import NeuroglossError, utf8
 from harness.types.methods import (
     JUDGED,
+    LOOKUP,
     WRITTEN,
     Calibration,
     CalibrationMethod,
@@ -78,6 +79,7 @@ from harness.types.units import (
 __all__ = [
     "HIGHEST_LEVEL",
     "JUDGED",
+    "LOOKUP",
     "WRITTEN",
     "Calibration",
     "CalibrationMethod",

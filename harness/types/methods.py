@@ -402,6 +402,8 @@ class Heading:
     judged: bool = False
 
 
+LOOKUP = "lookup"
+"""The simulator of rows whose explanations are tables."""
 JUDGED, WRITTEN = "judged", "written"
 """What the model of a scorer does: it judges, or it writes texts that a subject reads."""
 

@@ -91,3 +91,10 @@ def test_rows_are_named_by_a_path_and_a_name(make_results: Make, tmp_path: Path)
     assert boards.comparison(f"{folder}#high", f"{folder}#shuffled").title.startswith("high by ")
     single = write_run(tmp_path, make_results({"alone": (Role.EXPLAINER, 0.5)}, run_id="c" * 16), "")
     assert comparison.find(read_run(single), None, str(single)).row.summary.explainer == "alone"
+
+
+def test_one_unit_is_too_few_and_no_p_value_is_spoken_of(make_results: Make) -> None:
+    rows = {name: (Role.EXPLAINER, scored([value] * 24)[:1]) for name, value in (("high", 0.5), ("low", 0.1))}
+    sentences = built(make_results(rows), "high", "low").sentences
+    assert "too few units to tell: no test takes one alone; " in sentences[0]
+    assert "at least –" not in sentences[0]
