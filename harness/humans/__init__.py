@@ -1,0 +1,1 @@
+"""Human baselines: people who explain units, rate explanations, simulate activations and find intruders."""
