@@ -323,8 +323,8 @@ def joined(answers: Iterable[Answer], assignments: Iterable[Assignment]) -> list
     return [Response(answer, _assignment_of(answer, by_id)) for answer in latest(answers)]
 
 
-def _given_later(row: Answer, other: Answer) -> bool:
-    return row.corrects is not None and row.answered_at >= other.answered_at
+def _given_later(row: Answer, current: Answer) -> bool:
+    return row.corrects is not None and row.answered_at >= current.answered_at
 
 
 def _first(row: Answer, by_id: dict[str, Answer]) -> Answer:
@@ -346,22 +346,22 @@ def _assignment_of(answer: Answer, by_id: dict[str, Assignment]) -> Assignment:
     assignment = by_id.get(answer.assignment)
     if assignment is None:
         raise NeuroglossError(f"answer {answer.id} is to assignment {answer.assignment}, which is not there.")
-    named = (answer.annotator, str(answer.unit), answer.mode)
-    wanted = (assignment.annotator, str(assignment.unit), assignment.mode)
-    for what, value, expected in zip(("person", "unit", "mode"), named, wanted, strict=True):
+    values = (answer.annotator, str(answer.unit), answer.mode)
+    expected_values = (assignment.annotator, str(assignment.unit), assignment.mode)
+    for noun, value, expected in zip(("person", "unit", "mode"), values, expected_values, strict=True):
         if value != expected:
             raise NeuroglossError(
-                f"answer {answer.id} has the {what} {value}, but its assignment {assignment.id} has {expected}."
+                f"answer {answer.id} has the {noun} {value}, but its assignment {assignment.id} has {expected}."
             )
     return assignment
 
 
-def _check_single(what: str, ids: Iterable[str]) -> None:
+def _check_single(claim: str, ids: Iterable[str]) -> None:
     number, most = next(iter((count, key) for key, count in Counter(ids).most_common(1)), (0, ""))
     if number > 1:
-        raise NeuroglossError(f"{number} answers {what} {most}, and none of them corrects another; there can be one.")
+        raise NeuroglossError(f"{number} answers {claim} {most}, and none of them corrects another; there can be one.")
 
 
-def _check(what: str, value: int, least: int, most: int) -> None:
+def _check(noun: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise NeuroglossError(f"{what} is {value}; it can be {least} to {most}.")
+        raise NeuroglossError(f"{noun} is {value}; it can be {least} to {most}.")
