@@ -57,7 +57,7 @@ def strengths(counts: FloatArray) -> tuple[FloatArray, FloatArray]:
         chances = 1 / (1 + np.exp(values[None, :] - values[:, None]))
         gradient = (counts - totals * chances).sum(axis=1) - precision @ values
         weights = totals * chances * (1 - chances)
-        hessian = precision + np.diag(weights.sum(axis=1)) - weights
+        hessian = np.asarray(precision + np.diag(weights.sum(axis=1)) - weights, dtype=np.float64)
         step = np.linalg.solve(hessian, gradient)
         values = values + step
         if np.abs(step).max(initial=0.0) < TOLERANCE:
@@ -84,6 +84,6 @@ def most_telling(candidates: Sequence[Pair], outcomes: Iterable[Outcome], seed: 
     authors = sorted({author for pair in candidates for author in pair})
     place = {author: index for index, author in enumerate(authors)}
     gains = information(wins(outcomes, authors))
-    order = np.random.default_rng(seed).permutation(len(candidates)).tolist()
+    order: list[int] = np.random.default_rng(seed).permutation(len(candidates)).tolist()
     best = max(order, key=lambda index: round(gains[place[candidates[index][0]], place[candidates[index][1]]], 9))
     return candidates[best]
