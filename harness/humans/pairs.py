@@ -51,19 +51,18 @@ def strengths(counts: FloatArray) -> tuple[FloatArray, FloatArray]:
     number = len(counts)
     values: FloatArray = np.zeros(number)
     precision: FloatArray = np.eye(number) / PRIOR_DEVIATION**2
-    hessian = precision
+    hessian: FloatArray = precision
     totals = counts + counts.T
     for _ in range(STEPS):
         chances = 1 / (1 + np.exp(values[None, :] - values[:, None]))
         gradient = (counts - totals * chances).sum(axis=1) - precision @ values
         weights = totals * chances * (1 - chances)
-        hessian = np.asarray(precision + np.diag(weights.sum(axis=1)) - weights, dtype=np.float64)
+        hessian = precision + np.diag(weights.sum(axis=1)) - weights
         step = np.linalg.solve(hessian, gradient)
-        values = values + step
+        values += step
         if np.abs(step).max(initial=0.0) < TOLERANCE:
             break
-    covariance: FloatArray = np.linalg.inv(hessian)
-    return values, covariance
+    return values, np.asarray(np.linalg.inv(hessian), dtype=np.float64)
 
 
 def information(counts: FloatArray) -> FloatArray:
