@@ -25,12 +25,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import plugins, sentences
 from harness.config.build import check_value, unknown_key
-from harness.config.settings import OPEN, AuditSettings, CollectSettings, RunSettings, TuneSettings
+from harness.config.settings import OPEN, AuditSettings, CollectSettings, RunSettings, StudySettings, TuneSettings
 from harness.config.tasks import task_options
 from harness.files import shipped
 from harness.types import NeuroglossError
 
-SCHEMAS = {"run": RunSettings, "collect": CollectSettings, "audit": AuditSettings, "tune": TuneSettings}
+SCHEMAS = {
+    "run": RunSettings,
+    "collect": CollectSettings,
+    "audit": AuditSettings,
+    "study": StudySettings,
+    "tune": TuneSettings,
+}
 """The settings of each config of ``conf/``."""
 
 NOT_PART_OF_A_RUN = ("output", "store", "track", "publish")
@@ -44,7 +50,7 @@ def composed(name: str, overrides: Sequence[str], folders: Sequence[Path] = ()) 
     """Return the config ``conf/<name>.yaml`` with ``overrides``, as Hydra composes it for one job.
 
     Args:
-        name: ``run``, ``collect``, ``audit`` or ``tune``.
+        name: ``run``, ``collect``, ``audit``, ``study`` or ``tune``.
         overrides: as on the command line; plugins that they name are loaded.
         folders: further folders of configs, searched last (``--config-dir``).
 

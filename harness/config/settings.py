@@ -19,6 +19,9 @@ OPEN = "???"
 DESTINATIONS = ("run", "folder", "hub")
 """Values of ``publish.to``."""
 
+MODES = ("explain", "rate", "simulate", "intruder")
+"""Values of ``mode`` of a study: what people do."""
+
 Node = dict[str, Any]
 """A mapping with ``use: GROUP/NAME`` and the arguments of that class."""
 
@@ -304,6 +307,173 @@ class AuditSettings:
         _at_least("nulls", self.nulls, 1)
         _at_least("repeats", self.repeats, 1)
         _at_least("seed", self.seed, 0)
+
+
+@dataclass(frozen=True)
+class ExclusionSettings:
+    """Whose answers are left out of the analysis of a study; a share of 0 leaves out nobody.
+
+    Attributes:
+        least_known: the share of pairs with a known answer that a rater must get right.
+        least_repeats: the share of repeated pairs to which a rater must give the same answer.
+        least_seconds: the median time that a person must take for an answer.
+    """
+
+    least_known: float = 0.0
+    least_repeats: float = 0.0
+    least_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        _in_range("card.exclusion.least_known", self.least_known, 0.0, 1.0)
+        _in_range("card.exclusion.least_repeats", self.least_repeats, 0.0, 1.0)
+        _in_range("card.exclusion.least_seconds", self.least_seconds, 0.0, math.inf)
+
+
+@dataclass(frozen=True)
+class CardSettings:
+    """The card of a study with people, which they read before they begin; empty fields are not shown.
+
+    Attributes:
+        title: of the study.
+        consent: what people agree to; a blank line begins a paragraph.
+        pay: what they get for it.
+        irb: the ethics board that approved the study and the number of its approval, or why it needed none.
+        contact: whom to ask.
+        minutes: that it takes about.
+        exclusion: whose answers are left out of the analysis, a rule that is fixed before the data.
+    """
+
+    title: str = ""
+    consent: str = ""
+    pay: str = ""
+    irb: str = ""
+    contact: str = ""
+    minutes: int | None = None
+    exclusion: ExclusionSettings = field(default_factory=ExclusionSettings)
+
+    def __post_init__(self) -> None:
+        _at_least("card.minutes", self.minutes, 1)
+
+
+@dataclass(frozen=True)
+class RateSettings:
+    """Pairs of explanations that people are asked to rate.
+
+    Attributes:
+        pairs: of each unit.
+        random: share of them that is drawn at random; the others are those that tell most.
+        known: pairs with a known answer that each person is asked besides: an explanation against another unit's.
+        repeats: earlier pairs that each person is asked again, with their sides swapped.
+    """
+
+    pairs: int = 1
+    random: float = 0.3
+    known: int = 2
+    repeats: int = 2
+
+    def __post_init__(self) -> None:
+        _at_least("rate.pairs", self.pairs, 1)
+        _in_range("rate.random", self.random, 0.0, 1.0)
+        _at_least("rate.known", self.known, 0)
+        _at_least("rate.repeats", self.repeats, 0)
+
+
+@dataclass(frozen=True)
+class SimulateSettings:
+    """Excerpts that people simulate: so many are drawn for each unit, with replacement, the same for all explainers."""
+
+    excerpts: int = 2
+
+    def __post_init__(self) -> None:
+        _at_least("simulate.excerpts", self.excerpts, 1)
+
+
+@dataclass(frozen=True)
+class IntruderSettings:
+    """Questions for intruders: a token is marked from this level on, of 10."""
+
+    level: int = 3
+
+    def __post_init__(self) -> None:
+        _in_range("intruder.level", self.level, 1, HIGHEST_LEVEL)
+
+
+@dataclass(frozen=True)
+class ProlificSettings:
+    """A study on Prolific: its id there, and the code by which people say that they have completed it."""
+
+    study: str | None = None
+    code: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.study is None) != (self.code is None):
+            raise NeuroglossError(
+                "prolific.study and prolific.code belong together; give both: the study's id on Prolific, and its "
+                "completion code."
+            )
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """One study with people: what they are asked, how many of them, and who gets in.
+
+    Attributes:
+        plugins: those that the run needs too.
+        mode: ``explain``, ``rate``, ``simulate`` or ``intruder``.
+        subject: what a task says of the kind of its units; no model is loaded.
+        task: whose units.
+        units: those of the task that people are asked about.
+        run: rate and simulate: a run's folder, or the file of an entry, whose explanations are read.
+        explainers: the rows of it, by name; where it is None, all that explain in words.
+        people: that are asked each question.
+        questions: at most so many of one person.
+        card: what people read before they begin.
+        rate, simulate, intruder: of these modes.
+        host: the address to listen on; beyond loopback each person needs an invitation, or comes from Prolific.
+        port: to listen on; 0 takes a free one.
+        names: hosts by which browsers reach it beyond loopback, such as ``study.example.org``.
+        prolific: people from Prolific.
+        abandoned: minutes without a sign of a person after which the open questions go to others.
+        store: the file of the study; where it is None, one under ``output`` that task and mode name.
+        output: the folder of runs.
+        seed: of every draw.
+    """
+
+    plugins: list[str] = field(default_factory=list)
+    mode: str = OPEN
+    subject: Node = field(default_factory=dict)
+    task: TaskSettings = field(default_factory=TaskSettings)
+    units: UnitSettings = field(default_factory=UnitSettings)
+    run: str | None = None
+    explainers: list[str] | None = None
+    people: int = 3
+    questions: int = 20
+    card: CardSettings = field(default_factory=CardSettings)
+    rate: RateSettings = field(default_factory=RateSettings)
+    simulate: SimulateSettings = field(default_factory=SimulateSettings)
+    intruder: IntruderSettings = field(default_factory=IntruderSettings)
+    host: str = "127.0.0.1"
+    port: int = 8765
+    names: list[str] = field(default_factory=list)
+    prolific: ProlificSettings = field(default_factory=ProlificSettings)
+    abandoned: float = 60.0
+    store: str | None = None
+    output: str = "runs"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise NeuroglossError(f"mode is {self.mode!r}; it can be {', '.join(MODES)}.")
+        _at_least("people", self.people, 1)
+        _at_least("questions", self.questions, 1)
+        _in_range("port", self.port, 0, (1 << 16) - 1)
+        _in_range("abandoned", self.abandoned, 1.0, math.inf)
+        _at_least("seed", self.seed, 0)
+        if self.mode == "rate" and self.questions <= self.rate.known + self.rate.repeats:
+            raise NeuroglossError(
+                f"questions is {self.questions}, which rate.known and rate.repeats leave none of; raise it, or lower "
+                "these."
+            )
 
 
 @dataclass(frozen=True)
