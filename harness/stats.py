@@ -388,7 +388,7 @@ def rank_intervals(
     means = _resampled_medians(scores, times) if medians else _resampled_means(scores, times)
     above = np.stack([(means - means[:, [row]] > _TIE).sum(axis=1) for row in range(len(rows))])
     below = np.stack([(means[:, [row]] - means > _TIE).sum(axis=1) for row in range(len(rows))])
-    tail = (1 - _expanded(CONFIDENCE, len(number))) / 2
+    tail = (1 - expanded(CONFIDENCE, len(number))) / 2
     best = np.quantile(1 + above, tail, axis=1, method="inverted_cdf")
     worst = np.quantile(len(rows) - below, 1 - tail, axis=1, method="inverted_cdf")
     return [RankRange(int(low), int(high)) for low, high in zip(best, worst, strict=True)]
@@ -531,7 +531,7 @@ def _clustered(values: Sequence[float], clusters: Sequence[Hashable] | None) -> 
     return np.array([total for total, _ in pairs]), np.array([float(number) for _, number in pairs])
 
 
-def _expanded(confidence: float, size: int) -> float:
+def expanded(confidence: float, size: int) -> float:
     """Return the confidence at which percentiles of a bootstrap of ``size`` have the width of Student's interval."""
     reach = math.sqrt(size / (size - 1)) * stats.t.ppf(0.5 + confidence / 2, size - 1)
     return float(min(2 * stats.norm.cdf(reach) - 1, 1 - 1e-12))
