@@ -12,9 +12,8 @@ import numpy.typing as npt
 import torch
 
 from harness.collect.corpora import Corpus, Cutting, Passage, TextModel, passages
-from harness.collect.kernels import Keys
 from harness.collect.sample import Candidates, UnitSample, choose
-from harness.collect.sketch import Kept, Sketch, SketchSettings, text_mark
+from harness.collect.sketch import Kept, Sketch, SketchSettings, digest_key, text_mark
 from harness.collect.state import StateFile
 from harness.tasks.collected import Collection, CollectionSettings
 from harness.tasks.splits import apart
@@ -37,6 +36,8 @@ Item = TypeVar("Item")
 DEFAULT = CollectionSettings()
 CHECKED_TOKENS = 4000
 """Number of tokens at the beginning of a corpus on which a dictionary is tried."""
+DRAWS = 4
+"""Random excerpts are sought among so many times the draws that are needed, where they may not be nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def blank(subject: ReadableModel, groups: Sequence[Candidates], settings: Collec
         )
     units = sorted(unit for group in groups for unit in group.units)
     sketch_settings = SketchSettings(
-        top=settings.top,
+        top=max(settings.top, settings.top_pool),
         random=settings.random,
         pool=settings.hard_pool if settings.hard and settings.token_sums else 0,
         quantile=settings.quantile,
@@ -355,6 +356,9 @@ def finished(
         )
     place = {neuron: number for number, neuron in enumerate(sketch.neurons)}
     alive = (sketch.firing >= settings.top) & (sketch.fraction_active >= settings.minimum_active)
+    make = _Excerpts(sketch, subject.token_text, settings)
+    if settings.top_pool:
+        alive[alive] = [make.are_enough(number) for number in np.flatnonzero(alive).tolist()]
     activity = {
         neuron: float(share)
         for neuron, share, is_alive in zip(sketch.neurons, sketch.fraction_active, alive, strict=True)
@@ -365,10 +369,7 @@ def finished(
     return Collection(
         subject=subject.identity,
         settings=settings,
-        records=tuple(
-            _record(_Excerpts(sketch, subject.token_text, settings), neuron, place[neuron], sums, column)
-            for column, neuron in enumerate(neurons)
-        ),
+        records=tuple(_record(make, neuron, place[neuron], sums, column) for column, neuron in enumerate(neurons)),
         rejected=tuple(rejected),
         excerpts=sketch.read,
         distinct_tokens=sums.distinct,
@@ -392,6 +393,28 @@ class _Excerpts:
             for passage, values in zip(members, sample.activations.tolist(), strict=True)
         )
 
+    def top_and_random(self, place: int) -> tuple[tuple[Excerpt, ...], tuple[Excerpt, ...]]:
+        """Return the top and the random excerpts of one neuron; the random ones are the first of the draw that are not
+        among the top.
+
+        With ``settings.top_pool``, no two of them share a run of tokens, and there may be too few.
+        """
+        settings, sketch = self.settings, self.sketch
+        drawn = sketch.random(place).first((settings.top + settings.random) * (DRAWS if settings.top_pool else 1))
+        top_pool = self.of(sketch.top(place), ExcerptKind.TOP, 1.0)
+        random_pool = self.of(drawn, ExcerptKind.RANDOM, (sketch.read - settings.top) / settings.random)
+        if settings.top_pool:
+            top = apart(top_pool, ())[: settings.top]
+            return top, apart(random_pool, top)[: settings.random]
+        digests = {excerpt.digest for excerpt in top_pool}
+        others = [excerpt for excerpt in random_pool if excerpt.digest not in digests]
+        return top_pool, tuple(others[: settings.random])
+
+    def are_enough(self, place: int) -> bool:
+        """Return whether one neuron has all of its top excerpts, firing on each, and all of its random ones."""
+        top, random = self.top_and_random(place)
+        return (len(top), len(random)) == (self.settings.top, self.settings.random) and top[-1].maximum > 0
+
     def _one(self, passage: Passage, values: Sequence[float], kind: ExcerptKind, weight: float) -> Excerpt:
         return Excerpt(
             tokens=tuple(map(self.token_text, passage.token_ids)),
@@ -405,22 +428,15 @@ class _Excerpts:
 
 
 def _record(make: _Excerpts, neuron: Unit, place: int, sums: _TextSums, column: int) -> UnitRecord:
-    """Return the record of one neuron; its random excerpts are the first of the draw that are not among the top."""
+    """Return the record of one neuron."""
     sketch, settings = make.sketch, make.settings
-    top, random = sketch.top(place), sketch.random(place)
-    not_top = np.flatnonzero(~np.isin(random.content, top.content))[: settings.random]
+    top, random = make.top_and_random(place)
     strata = sketch.strata(place) if settings.quantile else []
-    top_excerpts = make.of(top, ExcerptKind.TOP, 1.0)
-    random_excerpts = make.of(
-        Kept(random.content[not_top], random.activations[not_top]),
-        ExcerptKind.RANDOM,
-        (sketch.read - settings.top) / settings.random,
-    )
     return UnitRecord(
         unit=neuron,
-        top=top_excerpts,
-        random=random_excerpts,
-        hard=_hard(make, random, top.content, sums.excess_by_id(column), (*top_excerpts, *random_excerpts)),
+        top=top,
+        random=random,
+        hard=_hard(make, sketch.random(place), sums.excess_by_id(column), (*top, *random)),
         moments=sketch.moments(place),
         token_sums=sums.of_neuron(column),
         by_quantile=tuple(
@@ -431,9 +447,7 @@ def _record(make: _Excerpts, neuron: Unit, place: int, sums: _TextSums, column: 
     )
 
 
-def _hard(
-    make: _Excerpts, pool: Kept, top: Keys, excess: FloatArray, excerpts: Sequence[Excerpt]
-) -> tuple[Excerpt, ...]:
+def _hard(make: _Excerpts, pool: Kept, excess: FloatArray, excerpts: Sequence[Excerpt]) -> tuple[Excerpt, ...]:
     """Return the hard excerpts of one neuron, the hardest first; none without sums by token.
 
     Of the pool, they are neither top nor random, nor near-duplicates of any excerpt of the neuron; their maximum is
@@ -442,13 +456,13 @@ def _hard(
 
     Args:
         make: makes excerpts.
-        pool: uniform sample of all passages, in the order of the draw; the random excerpts are the first of it.
-        top: content keys of the top passages.
+        pool: uniform sample of all passages, in the order of the draw; the random excerpts are among the first of it.
         excess: mean activation by token id above that of all tokens, minus infinity for rare ones [vocabulary].
         excerpts: the top and the random excerpts.
     """
     settings, sketch = make.settings, make.sketch
-    rest = np.flatnonzero(~np.isin(pool.content, top))[settings.random :]
+    dealt = np.array([digest_key(excerpt.digest) for excerpt in excerpts], dtype=np.uint64)
+    rest = np.flatnonzero(~np.isin(pool.content, dealt))
     if not settings.hard or not len(rest) or not len(excess):
         return ()
     ids = np.array([sketch.passages[key].token_ids for key in pool.content[rest].tolist()])

@@ -76,6 +76,10 @@ class Kept:
     content: Keys
     activations: Float32Array
 
+    def first(self, count: int) -> Kept:
+        """Return the first ``count`` of them, or all if there are fewer."""
+        return Kept(self.content[:count], self.activations[:count])
+
 
 @dataclass(frozen=True, eq=False)
 class Stratum:
@@ -460,7 +464,12 @@ def _kept(entries: Entries) -> Kept:
 
 def content_key(passage: Passage) -> int:
     """Return the first 64 bits of a passage's digest."""
-    return int(passage.digest[:16], 16)
+    return digest_key(passage.digest)
+
+
+def digest_key(digest: str) -> int:
+    """Return the first 64 bits of a digest in hexadecimal."""
+    return int(digest[:16], 16)
 
 
 def text_mark(number: int, passages: Sequence[Passage]) -> int:

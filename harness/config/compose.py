@@ -91,7 +91,7 @@ def register(folders: Sequence[Path] = ()) -> None:
             store.store(f"{name}_schema", schema(settings))
     store.repo.pop("task", None)
     for name, option in task_options([shipped("conf"), *plugins.conf_folders(), *folders]).items():
-        store.store(name, option, group="task")
+        store.store(name, option, group="task", package="_global_")
     Plugins.instance().register(PluginConfigs)
 
 

@@ -15,6 +15,8 @@ DESCRIPTION = "task.yaml"
 PUZZLES = "puzzles"
 """A kind of task, and the file of ``conf/task`` with what its runs need."""
 
+_UNITS = {"unit/neuron_side": "neuron_side", "unit/head": "head"}
+"""Options of the config group ``unit`` by the kind that a task says, where no file or setting defines the units."""
 _NAME = re.compile(r"[^\W_][\w.-]*")
 """The name of a folder that can be that of a task: nothing in it means anything to a config."""
 
@@ -25,7 +27,7 @@ def roots() -> list[Path]:
 
 
 def task_options(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """Return a config for each frozen task, by its name; a name that ships means what ships.
+    """Return a global config for each frozen task, by its name; a name that ships means what ships.
 
     Args:
         folders: of configs; a task that has a file in their ``task`` folder is left to it.
@@ -41,14 +43,24 @@ def task_options(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _option(path: Path) -> dict[str, Any]:
-    name = path.parent.name
-    return {"defaults": [PUZZLES, "_self_"], "name": name} if _kind(path) == PUZZLES else {"name": name, "path": None}
+    """Return the config of a task; its units need not be named again where the model alone defines their kind."""
+    name, description = path.parent.name, _description(path)
+    if description.get("kind") == PUZZLES:
+        return {"defaults": [f"{PUZZLES}@task", "_self_"], "task": {"name": name}}
+    unit: Any = description
+    for key in ("made", "config", "subject", "unit", "use"):
+        unit = unit.get(key) if isinstance(unit, dict) else None
+    option = _UNITS.get(unit) if isinstance(unit, str) else None
+    return {
+        "defaults": [*([{"override /unit": option}] if option else []), "_self_"],
+        "task": {"name": name, "path": None},
+    }
 
 
-def _kind(path: Path) -> str:
-    """Return what a task is of; nothing where that cannot be read, which is refused when the task is read."""
+def _description(path: Path) -> dict[Any, Any]:
+    """Return what a task says of itself; nothing where that cannot be read, which is refused when the task is read."""
     try:
         description = reading.yaml_of(path)
     except NeuroglossError:
-        return ""
-    return str(description.get("kind", "")) if isinstance(description, dict) else ""
+        return {}
+    return description if isinstance(description, dict) else {}

@@ -8,20 +8,22 @@ from typing import Any
 
 from harness.explainers.highlight import Highlight
 from harness.explainers.shared.levels import shown_tokens
-from harness.explainers.shared.views import strongest
+from harness.explainers.shared.views import focused, marked, strongest
 from harness.types import Evidence
 
 
 @dataclass(eq=False)
 class HighlightSummary(Highlight):
-    """Explainer that shows marked excerpts and the different tokens that are marked, strongest first."""
+    """Explainer that shows the text around what is marked, and the different tokens that are marked, strongest
+    first."""
 
-    prompt: str = "highlight_summary-v1"
+    prompt: str = "highlight_summary-v2"
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
-        """Return the excerpts, each as one line of marked text, and the marked tokens (token, level)."""
-        firing = strongest(shown_tokens(evidence.excerpts))
+        """Return what is around the marks of each excerpt as one line, and the marked tokens (token, level)."""
+        excerpts = shown_tokens(evidence.excerpts)
+        firing = strongest(excerpts)
         return {
-            **super().variables(evidence),
+            "excerpts": [marked(focused(excerpt, self.threshold), self.threshold) for excerpt in excerpts],
             "tokens": [(fired.token, fired.level) for fired in firing if fired.level >= self.threshold],
         }

@@ -15,7 +15,7 @@ from harness.types import Evidence
 class Summary(Asking):
     """Explainer that shows the texts without activations."""
 
-    prompt: str = "summary-v1"
+    prompt: str = "summary-v2"
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any]:
         """Return the excerpts, each as one line of text."""

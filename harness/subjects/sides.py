@@ -1,4 +1,4 @@
-"""One side of MLP neurons: the positive part of a neuron's activation, or the size of its negative part.
+"""Sides of MLP neurons: the positive part of a neuron's activation, or the size of its negative part.
 
 A gated neuron is often as negative as it is positive, on other text. So each side is a unit of its own, explained,
 simulated and scored apart: ``L12N345+`` has the activation max(a, 0) and ``L12N345-`` max(-a, 0), where a is that of
@@ -23,21 +23,21 @@ SIGNS = {"+": 1, "-": -1}
 
 @dataclass(frozen=True)
 class NeuronSides:
-    """One side of each neuron of a model.
+    """One side of each neuron of a model, or both.
 
     Attributes:
-        side: ``+`` or ``-``.
+        side: ``+``, ``-`` or ``+-``.
     """
 
-    side: str = "-"
+    side: str = "+-"
 
     def __post_init__(self) -> None:
-        if self.side not in SIGNS:
-            raise NeuroglossError(f"unit.side is {self.side!r}; write '+' or '-'.")
+        if self.side not in (*SIGNS, "".join(SIGNS)):
+            raise NeuroglossError(f"unit.side is {self.side!r}; write '+', '-' or '+-'.")
 
     @property
     def letters(self) -> str:
-        """That of neurons, and the sign."""
+        """That of neurons, and the signs."""
         return f"{NEURONS.letters}{self.side}"
 
     @property
@@ -51,12 +51,13 @@ class NeuronSides:
         return ""
 
     def units(self, model: PartialModel) -> UnitLayout:
-        """Return one unit for each neuron.
+        """Return one unit for each side of each neuron.
 
         Raises:
             NeuroglossError: see :func:`harness.subjects.locate.locate`.
         """
-        return UnitLayout(self.letters, self.noun, NEURONS.units(model).widths)
+        widths = tuple(len(self.side) * width for width in NEURONS.units(model).widths)
+        return UnitLayout(NEURONS.letters, self.noun, widths, sides=tuple(self.side))
 
     def layers(self, model: PartialModel, place: int) -> range:
         """Return the layer of the neurons."""
@@ -71,7 +72,8 @@ class NeuronSides:
         see: Callable[[torch.Tensor], object],
     ) -> AbstractContextManager[None]:
         """Within the context, call ``see`` with sides, float32 [batch, tokens, indices], all at least 0."""
-        return NEURONS.read(model, place, indices, shape, lambda values: see(self._of(values)))
+        neurons, signs = self._split(model, indices)
+        return NEURONS.read(model, place, neurons.tolist(), shape, lambda values: see((signs * values).clamp(min=0)))
 
     def replace(
         self, model: PartialModel, place: int, indices: torch.Tensor, values: torch.Tensor, leading: torch.Tensor
@@ -81,20 +83,22 @@ class NeuronSides:
         The neuron changes by as much as its side does. So where the other side is active, both are: the neuron is then
         their difference, as it is where nothing is replaced.
         """
+        neurons, signs = self._split(model, indices)
 
         def changed(real: torch.Tensor) -> torch.Tensor:
-            side = self._of(real)
-            return real + self._sign * (replaced(side, values, leading) - side)
+            sign = signs[:, None]
+            side = (sign * real).clamp(min=0)
+            return real + sign * (replaced(side, values, leading) - side)
 
-        return NEURONS.change(model, place, indices, values.shape, changed)
+        return NEURONS.change(model, place, neurons, values.shape, changed)
 
     def direction(self, model: PartialModel, place: int, indices: Sequence[int]) -> torch.Tensor:
         """Return what each side at activation 1 adds to the output of its down projection [indices, hidden]."""
-        return self._sign * NEURONS.direction(model, place, indices)
+        neurons, signs = self._split(model, indices)
+        return signs[:, None] * NEURONS.direction(model, place, neurons.tolist())
 
-    @property
-    def _sign(self) -> int:
-        return SIGNS[self.side]
-
-    def _of(self, neurons: torch.Tensor) -> torch.Tensor:
-        return (self._sign * neurons).clamp(min=0)
+    def _split(self, model: PartialModel, indices: Sequence[int] | torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the neuron and the sign of each side [indices], both whole numbers."""
+        places = torch.as_tensor(indices, device=model.device)
+        signs = torch.tensor([SIGNS[side] for side in self.side], device=model.device)
+        return places // len(self.side), signs[places % len(self.side)]

@@ -30,6 +30,9 @@ class CollectionSettings:
         hard: number of hard excerpts: those, among ``hard_pool``, on which the neuron hardly fires (its maximum is
             below the median, or not above 0) and that hold the tokens on which it is most active elsewhere. There are
             fewer where a neuron fires wherever its tokens stand, and none without sums by token.
+        top_pool: number of excerpts with the largest maxima among which the top ones are sought, so that no two
+            excerpts of a neuron, random ones included, share a run of 8 tokens; a neuron with too few of them is
+            rejected. 0 takes those with the largest maxima as they are.
         hard_pool: number of excerpts, drawn uniformly for each neuron, among which hard ones are sought; each takes 4
             bytes for each of its tokens.
     """
@@ -49,6 +52,7 @@ class CollectionSettings:
     token_sums: bool = True
     hard: int = 15
     hard_pool: int = 512
+    top_pool: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.leading < self.excerpt_tokens:
@@ -63,6 +67,11 @@ class CollectionSettings:
             raise NeuroglossError(
                 f"collect.hard is {self.hard} and collect.hard_pool {self.hard_pool}; hard excerpts are sought in the "
                 "pool, so raise collect.hard_pool, or write collect.hard=0."
+            )
+        if self.top_pool and self.top_pool < self.top:
+            raise NeuroglossError(
+                f"collect.top_pool is {self.top_pool} and collect.top {self.top}; raise collect.top_pool, or write 0 "
+                "to take the top excerpts as they are."
             )
         if self.excerpts is not None and self.excerpts < self.top + self.random:
             raise NeuroglossError(

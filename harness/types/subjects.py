@@ -21,16 +21,18 @@ class UnitLayout:
     """The units of one kind that a model has: at each place (a layer, for most kinds), those from index 0 on.
 
     Attributes:
-        letters: the kind of the units, as :attr:`Unit.kind` has it.
+        letters: the kind of the units, as :attr:`Unit.kind` has it, but for the sign of a side.
         noun: what one of them is called.
-        widths: how many there are at each place [places]; a place can have none.
+        widths: how many there are at each place [places], each side counted; a place can have none.
         names: of units that are written by a name, place by place, in ascending order; empty for all others.
+        sides: the signs of the units, those of one coordinate side by side; one that is empty for whole units.
     """
 
     letters: str
     noun: str
     widths: tuple[int, ...]
     names: tuple[str, ...] = ()
+    sides: tuple[str, ...] = ("",)
 
     def __post_init__(self) -> None:
         for name in self.names:
@@ -46,11 +48,11 @@ class UnitLayout:
                 )
 
     def __contains__(self, unit: Unit) -> bool:
-        if unit.kind != self.letters or bool(unit.name) != bool(self.names):
+        if unit.side not in self.sides or unit.kind != self.letters + unit.side or bool(unit.name) != bool(self.names):
             return False
         if self.names:
             return unit.name in self.names
-        return 0 <= unit.place < len(self.widths) and 0 <= unit.index < self.widths[unit.place]
+        return 0 <= unit.place < len(self.widths) and 0 <= self.address(unit)[1] < self.widths[unit.place]
 
     def __len__(self) -> int:
         return sum(self.widths)
@@ -59,18 +61,20 @@ class UnitLayout:
         """Return the unit at a position among all of them, counted from 0, place by place."""
         if self.names:
             return Unit(self.letters, name=self.names[position])
-        return Unit(self.letters, *self._address(position))
+        return self._unit(*self._address(position))
 
     def address(self, unit: Unit) -> tuple[int, int]:
-        """Return the place of one of the units and its index there; a named unit says neither itself."""
-        return self._address(self.names.index(unit.name)) if self.names else (unit.place, unit.index)
+        """Return the place of one of the units and its index among those there; a named unit says neither itself."""
+        if self.names:
+            return self._address(self.names.index(unit.name))
+        return unit.place, unit.index * len(self.sides) + self.sides.index(unit.side)
 
     def of_place(self, place: int, indices: Sequence[int]) -> tuple[Unit, ...]:
         """Return the units of a place with these indices."""
         if self.names:
             first = sum(self.widths[:place])
             return tuple(map(self.at, (first + index for index in indices)))
-        return tuple(Unit(self.letters, place, index) for index in indices)
+        return tuple(self._unit(place, index) for index in indices)
 
     def check(self, units: Sequence[Unit], name: str) -> None:
         """Refuse a unit that does not exist.
@@ -90,6 +94,11 @@ class UnitLayout:
         size = f"{len(self.widths)} layers of {self.widths[0]}" if alike else str(len(self))
         return f"{size} {self.noun}s: {self.at(0)} to {self.at(len(self) - 1)}"
 
+    def _unit(self, place: int, index: int) -> Unit:
+        """Return the unit with this index among those of a place."""
+        coordinate, side = divmod(index, len(self.sides))
+        return Unit(self.letters + self.sides[side], place, coordinate)
+
     def _address(self, position: int) -> tuple[int, int]:
         for place, width in enumerate(self.widths):
             if position < width:
@@ -107,7 +116,8 @@ class UnitKind(Protocol):
 
     @property
     def letters(self) -> str:
-        """The kind as units have it, ``N`` in ``L12N345``; no other kind of a subject has it."""
+        """The kind as units have it, ``N`` in ``L12N345``, with the signs of its sides; no other kind of a subject has
+        it."""
         ...
 
     @property

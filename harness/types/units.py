@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import total_ordering
 from typing import Self
 
 import numpy as np
@@ -26,7 +27,8 @@ def are_float32(values: Sequence[float]) -> bool:
         return bool(np.isfinite(np.asarray(values, dtype=np.float32)).all())
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@total_ordering
+@dataclass(frozen=True, slots=True)
 class Unit:
     """A part of a subject that is explained, or a puzzle that stands in the place of one.
 
@@ -38,7 +40,8 @@ class Unit:
         name: of a unit that has no place, and then 0 for both of these; empty for all others.
 
     It is written ``L12N345``, ``L12N345-`` for one side of it, or ``puzzle:NAME``. Each side has a name of its own, for
-    its activation is another: ``L12N345`` is negative where ``L12N345-`` is positive.
+    its activation is another: ``L12N345`` is negative where ``L12N345-`` is positive. Units are in the order of their
+    kinds, places and indices, and the sides of one stand side by side.
     """
 
     kind: str
@@ -49,6 +52,13 @@ class Unit:
     def __str__(self) -> str:
         letters = self.kind.rstrip("+-")
         return f"{self.kind}:{self.name}" if self.name else f"L{self.place}{letters}{self.index}{self.side}"
+
+    def __lt__(self, other: Unit) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[str, int, int, str, str]:
+        return (self.kind.rstrip("+-"), self.place, self.index, self.name, self.side)
 
     @property
     def side(self) -> str:

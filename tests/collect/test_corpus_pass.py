@@ -168,6 +168,48 @@ def test_hard_excerpts_hold_tokens_of_the_neuron_and_leave_it_silent(planted: Tr
     assert {excerpt.weight for excerpt in record.hard} <= {(found.excerpts - 14) / number for number in range(36, 45)}
 
 
+class Twice(Documents):
+    """A corpus that says everything twice, with another last token."""
+
+    def documents(self, model: TextModel, progress: Progress) -> Iterator[Document]:
+        for document in super().documents(model, progress):
+            yield document
+            yield Document(f"{document.source}-again", (*document.token_ids[:-1], 2))
+
+
+def runs(excerpt: Excerpt) -> set[tuple[str, ...]]:
+    return {excerpt.tokens[start : start + 8] for start in range(len(excerpt.tokens) - 7)}
+
+
+def test_excerpts_of_a_pool_are_nowhere_nearly_the_same(planted: TransformersSubject) -> None:
+    settings = dataclasses.replace(SETTINGS, excerpt_tokens=10, top=6, random=6)
+    listed, corpus = Listed(["L2N1"]), Twice(length=30)
+    for pool, are_apart in ((0, False), (24, True)):
+        (record,) = collect(planted, corpus, listed, dataclasses.replace(settings, top_pool=pool)).records
+        excerpts = [*record.top, *record.random]
+        assert [len(record.top), len(record.random)] == [6, 6]
+        assert len(set().union(*map(runs, excerpts))) == sum(map(len, map(runs, excerpts))) or not are_apart
+        assert [excerpt.maximum for excerpt in record.top] == sorted((e.maximum for e in record.top), reverse=True)
+        if not pool:
+            as_they_are = record
+    assert as_they_are.top[0] == record.top[0]
+    assert {excerpt.source for excerpt in as_they_are.top} != {excerpt.source for excerpt in record.top}
+
+
+def test_a_neuron_that_has_too_few_excerpts_apart_gives_way(planted: TransformersSubject) -> None:
+    """The planted neuron fires in few documents, and each says everything twice."""
+    settings = dataclasses.replace(SETTINGS, top=40, random=1, excerpt_tokens=10)
+    corpus, listed = Twice(length=30), Listed([str(PLANTED)])
+    assert len(collect(planted, corpus, listed, settings).records) == 1
+    with pytest.raises(NeuroglossError, match=r"only 0 of 1 candidates in layer 0 \(L0N5\) fire on enough excerpts"):
+        collect(planted, corpus, listed, dataclasses.replace(settings, top_pool=60))
+
+
+def test_a_pool_smaller_than_what_is_taken_of_it_is_refused() -> None:
+    with pytest.raises(NeuroglossError, match=r"^collect\.top_pool is 7 and collect\.top 8; raise collect\.top_pool"):
+        dataclasses.replace(SETTINGS, top_pool=7)
+
+
 def test_more_hard_excerpts_than_the_pool_holds_are_refused() -> None:
     with pytest.raises(
         NeuroglossError, match=r"^collect\.hard is 6 and collect\.hard_pool 5; hard excerpts are sought"

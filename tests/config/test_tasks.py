@@ -46,11 +46,29 @@ def test_the_kind_of_a_task_is_judged_when_it_is_read(folder: Path) -> None:
 def test_tasks_are_among_the_options_while_they_are_there(folder: Path) -> None:
     with pytest.raises(NeuroglossError) as refusal:
         composed("run", ["task=nothing-v1"])
-    names = "mine-v1, odd-v1, puzzles, puzzles-away-v1, puzzles-v1, riddles-v1, smollm2-mini-v1"
+    names = "mine-v1, odd-v1, puzzles, puzzles-away-v1, puzzles-v1, riddles-v1, smollm2-mini-v1, smollm2-v2"
     assert f"there are: {names}." in str(refusal.value)
     (folder / "tasks" / "mine-v1" / "task.yaml").unlink()
     with pytest.raises(NeuroglossError, match="there is no task called mine-v1"):
         composed("run", ["task=mine-v1"])
+
+
+@pytest.mark.parametrize(
+    ("use", "unit"),
+    [
+        ("unit/neuron_side", {"use": "unit/neuron_side", "side": "+-"}),
+        ("unit/head", {"use": "unit/head"}),
+        ("unit/latent", {"use": "unit/neuron"}),  # a file defines them, and a task names no file
+        ("${oc.env:HOME}", {"use": "unit/neuron"}),
+        ("[unit/head]", {"use": "unit/neuron"}),
+    ],
+)
+def test_the_kind_of_units_comes_with_the_task_where_the_model_defines_it(
+    folder: Path, use: str, unit: dict[str, str]
+) -> None:
+    _freeze(folder, "sides-v1", f"name: sides-v1\nmade: {{config: {{subject: {{unit: {{use: '{use}'}}}}}}}}\n")
+    assert composed("run", ["task=sides-v1"]).subject.unit == unit
+    assert composed("run", ["task=sides-v1", "unit=neuron"]).subject.unit == {"use": "unit/neuron"}
 
 
 def test_an_unfinished_task_is_none(folder: Path) -> None:
@@ -65,7 +83,7 @@ def test_a_name_that_ships_means_what_ships(folder: Path) -> None:
     _freeze(folder, "puzzles-v1", "name: puzzles-v1\n")
     assert not composed("run", ["task=smollm2-mini-v1"]).task.scores
     assert list(composed("run", ["task=puzzles-v1"]).task.scores) == ["truths"]
-    assert task_options([])["puzzles-v1"]["defaults"] == ["puzzles", "_self_"]
+    assert task_options([])["puzzles-v1"]["defaults"] == ["puzzles@task", "_self_"]
 
 
 def test_a_file_of_conf_says_more_than_the_task(folder: Path) -> None:

@@ -9,10 +9,13 @@ import pytest
 from harness.explainers.token_activation import TokenActivation
 from harness.types import Completion, Explainer, NeuroglossError, Outcome, Role, Usage
 
+PAPER = "token_activation-v1"
+"""The prompt in the form of the paper, one token and its level a line."""
+
 
 def test_the_prompt_holds_every_token_with_its_level(scripted, evidence) -> None:
     model = scripted("things in the sky")
-    TokenActivation(model).explain([evidence()])
+    TokenActivation(model, PAPER).explain([evidence()])
     question = model.asked[0].messages[-1].content
     assert "\n<s>\t0\n the\t0\n sun\t10\n and\t0\n the\t0\n moon\t5\n set\t0\n.\t0\n" in question
     assert question.count(" sun\t10") == 1, "a quarter of the levels is above 0: not repeated"
@@ -22,20 +25,35 @@ def test_the_prompt_holds_every_token_with_its_level(scripted, evidence) -> None
 def test_firing_tokens_are_repeated_where_they_are_few(scripted, evidence, excerpt) -> None:
     model = scripted("the sun")
     few = excerpt((" sun", 2.0), *[(" dark", 0.0)] * 9)
-    TokenActivation(model).explain([evidence(excerpts=(few,))])
+    TokenActivation(model, PAPER).explain([evidence(excerpts=(few,))])
     assert model.asked[0].messages[-1].content.count(" sun\t10") == 2
 
 
 def test_awkward_tokens_stay_on_their_line(scripted, evidence, excerpt) -> None:
     model = scripted("white space")
-    TokenActivation(model).explain([evidence(excerpts=(excerpt(("\n", 1.0), ("\t", 1.0), ("a\\n", 0.0)),))])
+    TokenActivation(model, PAPER).explain([evidence(excerpts=(excerpt(("\n", 1.0), ("\t", 1.0), ("a\\n", 0.0)),))])
     assert "\\n\t10\n\\t\t10\na\\\\n\t0\n" in model.asked[0].messages[-1].content
+
+
+def test_the_strongest_tokens_come_first_in_context_and_then_every_excerpt_as_text(scripted, evidence) -> None:
+    question = TokenActivation(scripted()).requests(evidence())[0].messages[-1].content
+    assert '" sun" 10: <s> the<< sun>> and the\n" moon" 5: ' in question
+    assert "\n1. <s> the<< sun:10>> and the<< moon:5>> set.\n" in question
+    shortened = TokenActivation(scripted(), tokens=1).requests(evidence())[0].messages[-1].content
+    assert '" moon" 5' not in shortened
+    assert "<< moon:5>>" in shortened
+
+
+def test_marks_of_a_text_itself_are_told_from_ours(scripted, evidence, excerpt) -> None:
+    code = excerpt(("a", 0.0), ("<<", 1.0), ("b", 0.0), (">>", 0.0), (":10", 0.5))
+    question = TokenActivation(scripted()).requests(evidence(excerpts=(code,)))[0].messages[-1].content
+    assert r"1. a<<\<\<:10>>b\>\><<:10:5>>" in question
 
 
 def test_replies_become_explanations_in_order(scripted, evidence) -> None:
     failed = Completion("", Outcome.FAILED)
     model = scripted("This neuron fires on the sky (at night)", failed, "")
-    told = TokenActivation(model).explain([evidence(1), evidence(2), evidence(3)])
+    told = TokenActivation(model, PAPER).explain([evidence(1), evidence(2), evidence(3)])
     assert [(one.unit.index, one.text, one.outcome) for one in told] == [
         (1, "the sky (at night)", Outcome.OK),
         (2, "", Outcome.FAILED),
@@ -48,7 +66,7 @@ def test_replies_become_explanations_in_order(scripted, evidence) -> None:
 
 def test_a_copy_of_an_example_of_the_prompt_is_no_explanation(scripted, evidence) -> None:
     model = scripted('This neuron fires on "Words for bad weather."', "words for weather")
-    told = TokenActivation(model).explain([evidence(1), evidence(2)])
+    told = TokenActivation(model, PAPER).explain([evidence(1), evidence(2)])
     assert [(item.text, item.outcome) for item in told] == [
         ("Words for bad weather.", Outcome.COPIED),
         ("words for weather", Outcome.OK),
@@ -57,7 +75,7 @@ def test_a_copy_of_an_example_of_the_prompt_is_no_explanation(scripted, evidence
 
 def test_among_candidates_a_copy_is_passed_over(scripted, evidence) -> None:
     model = scripted("words for bad weather", "rivers")
-    (told,) = TokenActivation(model, candidates=2, temperature=1.0).explain([evidence()])
+    (told,) = TokenActivation(model, PAPER, candidates=2, temperature=1.0).explain([evidence()])
     assert (told.text, told.outcome) == ("rivers", Outcome.OK)
     assert [candidate.outcome for candidate in told.candidates] == [Outcome.COPIED, Outcome.OK]
 

@@ -42,7 +42,7 @@ SHUFFLED = {
     "seed": 0,
     "explainer": {
         "use": "explainer/joined",
-        "input": {"use": "explainer/summary", "prompt": "summary-v1", "model": {"use": "model/fake", "name": "writer"}},
+        "input": {"use": "explainer/summary", "prompt": "summary-v2", "model": {"use": "model/fake", "name": "writer"}},
         "output": {"use": "explainer/max_activation", "tokens": 3},
         "separator": "; ",
     },

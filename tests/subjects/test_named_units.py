@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +90,35 @@ def test_the_lens_of_a_side_is_that_of_its_sign(tiny_llama: Path) -> None:
     assert [text for text, _ in negative.promoted] == [text for text, _ in whole.suppressed]
 
 
+def test_both_sides_are_units_of_one_subject(family: Path) -> None:
+    both = subject_of(family, NeuronSides("+-"))
+    units = [side("+"), side("-"), Unit("N-", 1, 0)]
+    apart = [subject_of(family, NeuronSides(unit.side)).read([unit], ROWS) for unit in units]
+    np.testing.assert_array_equal(both.read(units, ROWS), np.concatenate(apart, axis=-1))
+    (real,) = both.activations(side("-"), ROWS[:1])
+    for unit in units:
+        replacement = Replacement(unit, ROWS[0], tuple(real[::-1]))
+        (effect,) = dict(both.effects([replacement])).values()
+        (alone,) = dict(subject_of(family, NeuronSides(unit.side)).effects([replacement])).values()
+        assert effect == alone
+
+
+def test_the_sides_of_a_neuron_stand_side_by_side(tiny_llama: Path) -> None:
+    layout = subject_of(tiny_llama, NeuronSides("+-")).units
+    first = [layout.at(position) for position in range(layout.widths[0])]
+    assert list(map(str, first[:4])) == ["L0N0+", "L0N0-", "L0N1+", "L0N1-"]
+    assert first == list(layout.of_place(0, range(layout.widths[0])))
+    assert all(unit < later for unit, later in pairwise(first))
+    assert [layout.address(unit) for unit in first] == [(0, index) for index in range(len(first))]
+    assert len(layout) == 2 * len(subject_of(tiny_llama).units)
+    assert NEURON not in layout
+    assert Unit("N-", 0, layout.widths[0] // 2) not in layout
+    with pytest.raises(NeuroglossError, match=r"there is no neuron side L1N3 in .*: L0N0\+ to L2N\d+-"):
+        subject_of(tiny_llama, NeuronSides("+-")).read([NEURON], ROWS)
+
+
 def test_a_side_without_a_sign_is_refused() -> None:
-    with pytest.raises(NeuroglossError, match=r"unit\.side is 'left'; write '\+' or '-'"):
+    with pytest.raises(NeuroglossError, match=r"unit\.side is 'left'; write '\+', '-' or '\+-'"):
         NeuronSides("left")
 
 

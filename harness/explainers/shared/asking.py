@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from harness.explainers.shared.cleaning import explanation_of, is_copy
+from harness.explainers.shared.cleaning import explanation_of, is_contentless, is_copy
+from harness.explainers.shared.worked import deal
 from harness.models.prompts import Prompt, load
 from harness.types import (
     Candidate,
@@ -28,6 +29,8 @@ from harness.types import (
 from harness.types.grouping import regrouped
 
 PROMPTS = Path(__file__).parents[1] / "prompts"
+AGAIN = (Outcome.COPIED, Outcome.EMPTY)
+"""Outcomes after which a neuron is asked about once more, with other worked examples."""
 
 
 @dataclass(eq=False)
@@ -65,28 +68,49 @@ class Asking(ABC):
             raise NeuroglossError(f"temperature is {self.temperature}; write 0 or more.")
         self._prompt: Prompt = load(PROMPTS, self.prompt)
         self._lead_in = self._prompt.render("lead_in", {})
-        self._examples = [str(example.get("explanation", "")) for example in self._prompt.examples]
 
     @abstractmethod
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:
         """Return the variables of the prompt for one neuron; None if there is nothing to show."""
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """Return one explanation for each neuron, in order; its outcome says whether the replies held one."""
-        batches = [self.requests(item) for item in evidence]
+        """Return one explanation for each neuron, in order; its outcome says whether the replies held one.
+
+        Where worked examples are dealt, a neuron whose replies repeat them or say nothing is asked about once more,
+        with others.
+        """
+        explanations = self._ask(evidence, draw=0)
+        again = [place for place, explanation in enumerate(explanations) if explanation.outcome in AGAIN]
+        if self._prompt.deal:
+            for place, second in zip(again, self._ask([evidence[place] for place in again], draw=1), strict=True):
+                explanations[place] = replace(second, usage=explanations[place].usage + second.usage)
+        return explanations
+
+    def _ask(self, evidence: Sequence[Evidence], draw: int) -> list[Explanation]:
+        """Return one explanation for each neuron, with the worked examples of one draw."""
+        batches = [self.requests(item, draw) for item in evidence]
         replies = self.model.complete([request for batch in batches for request in batch])
         return [
-            self._explanation(item, replies_to_batch)
+            self._explanation(item, replies_to_batch, draw)
             for item, replies_to_batch in zip(evidence, regrouped(replies, batches), strict=True)
         ]
 
-    def requests(self, evidence: Evidence) -> list[CompletionPrompt]:
-        """Return the prompts about one neuron, one for each candidate; none if there is nothing to show."""
+    def requests(self, evidence: Evidence, draw: int = 0) -> list[CompletionPrompt]:
+        """Return the prompts about one neuron, one for each candidate; none if there is nothing to show.
+
+        Args:
+            evidence: what is known of the neuron.
+            draw: which worked examples are dealt, where any are.
+        """
         variables = self.variables(evidence)
         if variables is None:
             return []
+        examples = [
+            {**(self.variables(neuron.evidence) or {}), "explanation": neuron.explanation}
+            for neuron in deal(self._prompt.pool, self._prompt.deal, evidence.unit, draw)
+        ]
         request = CompletionPrompt(
-            messages=self._prompt.messages({**variables, "lead_in": self._lead_in}),
+            messages=self._prompt.messages({**variables, "lead_in": self._lead_in}, examples),
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             seed=self.seed,
@@ -98,9 +122,12 @@ class Asking(ABC):
         """Return the explanation in a reply, and its outcome."""
         return explanation_of(reply, self._lead_in)
 
-    def _explanation(self, evidence: Evidence, replies: Sequence[Completion]) -> Explanation:
+    def _explanation(self, evidence: Evidence, replies: Sequence[Completion], draw: int) -> Explanation:
         """Return the first candidate that is an explanation, with all candidates beside it."""
-        candidates = [self._candidate(reply) for reply in replies]
+        worked = deal(self._prompt.pool, self._prompt.deal, evidence.unit, draw)
+        examples = [str(example.get("explanation", "")) for example in self._prompt.examples]
+        examples += [neuron.explanation for neuron in worked]
+        candidates = [self._candidate(reply, examples) for reply in replies]
         first = first_good(candidates)
         return Explanation(
             unit=evidence.unit,
@@ -111,11 +138,15 @@ class Asking(ABC):
             candidates=tuple(candidates) if len(candidates) > 1 else (),
         )
 
-    def _candidate(self, reply: Completion) -> Candidate:
-        """Return what a reply explains; one that repeats an example of the prompt explains nothing."""
+    def _candidate(self, reply: Completion, examples: Sequence[str]) -> Candidate:
+        """Return what a reply explains; one that repeats an example of the prompt, or names nothing, explains
+        nothing."""
         text, outcome = self.parse(reply)
-        is_copied = outcome is Outcome.OK and is_copy(text, self._examples)
-        return Candidate(text, Outcome.COPIED if is_copied else outcome)
+        if outcome is Outcome.OK and is_copy(text, examples):
+            outcome = Outcome.COPIED
+        if outcome is Outcome.OK and is_contentless(text):
+            outcome = Outcome.EMPTY
+        return Candidate(text, outcome)
 
 
 def first_good(candidates: Sequence[Candidate]) -> Candidate:

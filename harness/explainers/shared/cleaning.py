@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from harness.models.replies import without_reasoning
 from harness.types import Completion, Outcome, utf8
 
-VERSION = "cleaning-v3"
+VERSION = "cleaning-v4"
 """Raised with every change here that can alter the explanation of a reply; recorded in the results."""
 LONGEST = 2000
 """A reply of more characters than this, without the block of reasoning before it, is no explanation."""
@@ -21,6 +21,18 @@ _REFUSAL = re.compile(
 )
 _WHOLE_SENTENCES = re.compile(r".*[.!?;](?=\s|$)", re.DOTALL)
 _FENCE = re.compile(r"```\w*")
+_EVIDENCE = re.compile(r"(?:,?\s*(?:such as|like|for example|e\.g\.))?\s*[\"“‘`]")
+SAYING = 3
+"""Words before the first quotation that say something by themselves; ``the word "of"`` says nothing before it."""
+_GENERIC = re.compile(
+    r"excerpt|excerpts|kind|language|lines|model|neuron|phrases|text|texts|token|tokens|type|types|word|"
+    r"words"
+)
+_GLUE = re.compile(
+    r"a|all|an|and|any|are|certain|common|different|each|every|fire|fires|firing|following|for|given|have|"
+    r"in|is|it|many|marked|most|of|on|or|other|share|several|some|specific|strong|strongest|strongly|that|"
+    r"the|them|there|these|they|this|to|various|which|with"
+)
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "`": "`"}
 
 
@@ -52,11 +64,26 @@ def explanation_of(reply: Completion, lead_in: str = "") -> tuple[str, Outcome]:
 def is_copy(text: str, examples: Iterable[str]) -> bool:
     """Return whether an explanation is that of a worked example of its own prompt, but for case and punctuation.
 
-    A weak model repeats what it was shown. Where the example happens to be true of the unit, the copy is still no
+    It is one too where the tokens that it quotes are others, and all that it says of them before is the example's. A
+    weak model repeats what it was shown. Where the example happens to be true of the unit, the copy is still no
     explanation of it.
     """
-    words = _bare(text)
-    return bool(words) and words in set(map(_bare, examples))
+    sayings = {saying for example in examples for saying in _sayings(example)}
+    return not sayings.isdisjoint(_sayings(text))
+
+
+def _sayings(text: str) -> set[str]:
+    """Return the words of an explanation, and those before its first quotation if they are enough to say something."""
+    description = _EVIDENCE.split(text, maxsplit=1)[0]
+    sayings = {_bare(text), _bare(description) if len(_bare(description).split()) >= SAYING else ""}
+    return sayings - {""}
+
+
+def is_contentless(text: str) -> bool:
+    """Return whether an explanation is true of every neuron: it speaks of words, and says nothing of which."""
+    words = _bare(text).split()
+    generic = [word for word in words if _GENERIC.fullmatch(word)]
+    return bool(generic) and not _EVIDENCE.search(text) and all(map(_GLUE.fullmatch, set(words) - set(generic)))
 
 
 def _bare(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from harness.explainers.shared.levels import ShownTokens
 from harness.models.prompts import visible
@@ -14,6 +14,10 @@ FIRING = 3
 OPENING, CLOSING = "<<", ">>"
 BEFORE, AFTER = 5, 2
 """The number of tokens of context before and after a token."""
+LEADING, FOLLOWING = 16, 6
+"""The same where the text around every firing token of an excerpt is shown."""
+GAP = (" …", 0)
+"""What stands for the tokens that are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,29 @@ def marked(excerpt: ShownTokens, threshold: int = FIRING) -> str:
     runs = groupby(excerpt, key=lambda pair: pair[1] >= threshold)
     segments = ((firing, text(token for token, _ in run)) for firing, run in runs)
     return "".join(f"{OPENING}{segment}{CLOSING}" if firing else segment for firing, segment in segments)
+
+
+def focused(excerpt: ShownTokens, threshold: int = FIRING) -> ShownTokens:
+    """Return the excerpt without what is far from every token of at least level ``threshold``; a gap is one token.
+
+    ``LEADING`` tokens before such a token stay, and ``FOLLOWING`` after it. All stay where there is none.
+    """
+    firing = [place for place, (_, level) in enumerate(excerpt) if level >= threshold]
+    kept = sorted({near for place in firing for near in range(place - LEADING, place + FOLLOWING + 1)})
+    places = [place for place in kept if 0 <= place < len(excerpt)]
+    if not places:
+        return excerpt
+    shown: list[tuple[str, int]] = [GAP] if places[0] > 0 else []
+    for before, place in pairwise([places[0] - 1, *places]):
+        shown += [*([GAP] if place - before > 1 else []), excerpt[place]]
+    return (*shown, *([GAP] if places[-1] < len(excerpt) - 1 else []))
+
+
+def with_levels(excerpt: ShownTokens) -> str:
+    """Return the excerpt as one line in which each token above level 0 stands in marks, with its level."""
+    return "".join(
+        f"{OPENING}{text([token])}:{level}{CLOSING}" if level > 0 else text([token]) for token, level in excerpt
+    )
 
 
 def strongest(excerpts: Sequence[ShownTokens]) -> list[Fired]:

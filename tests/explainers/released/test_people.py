@@ -38,6 +38,7 @@ def test_all_kinds_of_file_are_read(tmp_path: Path, evidence, suffix: str) -> No
     assert [(one.unit.index, one.text, one.annotator, one.outcome) for one in told] == [
         (2, '"quoted"', "bo", Outcome.OK),
         (1, "water", "al", Outcome.OK),
+        (1, "rivers, lakes (and\nseas)", "bo", Outcome.OK),
         (3, "", "", Outcome.NOT_COLLECTED),
     ]
 

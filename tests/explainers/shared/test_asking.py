@@ -19,7 +19,7 @@ from harness.models.prompts import load
 from harness.types import Candidate, Completion, Evidence, Explainer, NeuroglossError, Outcome, Role, Usage
 
 SHOWN = {
-    TokenActivation: [" ember\t10\n", " kiln\t8\n", " forge\t6\n", "\\n\t0\n"],
+    TokenActivation: ['" ember" 10: <s>The<< ember>> glowed in\n', "<< kiln:8>> and the<< forge:6>> (both)."],
     Summary: ["Excerpt 1: <s>The ember glowed in the dark\\nNo one spoke.\n", "the kiln and the forge (both)."],
     Highlight: ["The<< ember>> glowed in the dark\\nNo", "the<< kiln>> and the<< forge>> (both)."],
     HighlightSummary: ["The<< ember>> glowed", 'Marked tokens: " ember", " kiln", " forge"\n'],
@@ -140,10 +140,14 @@ def test_limits_that_leave_nothing_are_refused(scripted, method: type[Asking], c
 # ------------------------------------------------------------------------------------------------------- prompt files
 
 
-@pytest.mark.parametrize("path", sorted(asking.PROMPTS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    sorted(set(asking.PROMPTS.glob("*.yaml")) - set(asking.PROMPTS.glob("worked_*"))),
+    ids=lambda path: path.stem,
+)
 def test_every_prompt_has_worked_examples_and_says_what_it_may_name(path: Path) -> None:
     prompt = load(asking.PROMPTS, path.stem)
-    assert len(prompt.examples) >= 2
+    assert len(prompt.examples) >= 2 or prompt.deal >= 2
     assert path.read_text().startswith("# ")
     assert set(prompt.parts) >= {"system", "user", "assistant"}
     lead_in = {"lead_in": prompt.parts["lead_in"]} if "lead_in" in prompt.parts else {}

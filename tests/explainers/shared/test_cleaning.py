@@ -102,7 +102,7 @@ def test_another_explanation_of_the_same_reply_is_another_version() -> None:
     outcomes = (Outcome.OK, Outcome.TRUNCATED)
     made = [explanation_of(Completion(reply, outcome), LEAD_IN) for reply, _ in KEPT for outcome in outcomes]
     digest = hashlib.sha256(repr([(text, outcome.value) for text, outcome in made]).encode()).hexdigest()
-    assert (VERSION, digest[:12]) == ("cleaning-v3", "6da60d565482")
+    assert (VERSION, digest[:12]) == ("cleaning-v4", "6da60d565482")
 
 
 ANNOUNCED = st.sampled_from(["", f"{LEAD_IN} ", f"{LEAD_IN}: ", "Sure, here it is:\n\n", "<think>Is it?</think>\n"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.explainers.shared.views import Fired, marked, strongest, text
+from harness.explainers.shared.views import FIRING, GAP, Fired, focused, marked, strongest, text
 
 TOKENS = st.lists(st.tuples(st.text("ab <>\\\n", min_size=1, max_size=3), st.integers(0, 10)), max_size=8)
 
@@ -38,3 +38,24 @@ def test_all_that_fires_is_named_and_nothing_else(excerpts) -> None:
     found = strongest(excerpts)
     assert {one.token for one in found} == {token for some in excerpts for token, level in some if level > 0}
     assert [one.level for one in found] == sorted((one.level for one in found), reverse=True)
+
+
+def test_only_the_text_around_what_fires_is_shown() -> None:
+    silent = [(str(number), 0) for number in range(200)]
+    excerpt = [*silent]
+    for place, level in ((50, 9), (60, 3), (120, 10), (160, 2)):
+        excerpt[place] = (str(place), level)
+    shown = focused(tuple(excerpt))
+    expected = [GAP, *excerpt[34:67], GAP, *excerpt[104:127], GAP]
+    assert list(shown) == expected
+    assert focused(tuple(excerpt), threshold=11) == tuple(excerpt)  # nothing fires so much, and all of it stays
+    whole = ((" a", 5), (" b", 0))
+    assert focused(whole) == whole
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 10)), max_size=120))
+def test_what_is_shown_of_an_excerpt_holds_all_that_fires_in_its_order(excerpt: list[tuple[str, int]]) -> None:
+    shown = [pair for pair in focused(tuple(excerpt)) if pair != GAP]
+    firing = [pair for pair in excerpt if pair[1] >= FIRING]
+    assert [pair for pair in shown if pair[1] >= FIRING] == firing
+    assert len(shown) == len(excerpt) or (firing and len(shown) < len(excerpt))
