@@ -55,13 +55,13 @@ def promoting(model: PartialModel, token_ids: Sequence[int], count: int) -> list
         A neuron promotes the family where it is positive, or where it is negative, as the sign says.
     """
     sensitivity = _scores(model, _basis(model), token_ids)
-    width = NEURONS.units(model).widths[0]
-    products = torch.empty(model.depth, width)
-    for layer in range(model.depth):
-        directions = NEURONS.direction(model, layer, range(width))
-        products[layer] = (_unit_length(directions).float() @ sensitivity.float()).cpu()
-    order = products.abs().flatten().argsort(descending=True, stable=True)[: SHORTLIST * count].tolist()
-    shortlist = [Unit("N", place // width, place % width) for place in order]
+    neurons = NEURONS.units(model)
+    products = torch.cat([
+        (_unit_length(NEURONS.direction(model, layer, range(width))).float() @ sensitivity.float()).cpu()
+        for layer, width in enumerate(neurons.widths)
+    ])  # fmt: skip
+    order = products.abs().argsort(descending=True, stable=True)[: SHORTLIST * count].tolist()
+    shortlist = list(map(neurons.at, order))
     directions = torch.cat([NEURONS.direction(model, unit.place, [unit.index]) for unit in shortlist])
     scores = dict(zip(shortlist, _scores(model, _unit_length(directions), token_ids).tolist(), strict=True))
     return sorted(scores.items(), key=lambda item: -abs(item[1]))[:count]

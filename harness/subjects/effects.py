@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
 
 from harness.subjects.batches import Tokens, batches, by_length, by_place
 from harness.subjects.divergence import jensen_shannon
+from harness.subjects.once import reading_once
 from harness.subjects.partial import PartialModel
 from harness.types import Effect, NeuroglossError, Replacement, UnitKind
 
@@ -115,8 +115,7 @@ class Replacer:
         with ExitStack() as hooks:
             for start in {self._start(place) for place in columns} - {model.depth}:
                 hooks.enter_context(model.keeping_input(start, residuals))
-            for place, indices in columns.items():
-                hooks.enter_context(self.kind.read(model, place, indices, ids.shape, partial(keep, place)))
+            hooks.enter_context(reading_once(model, self.kind, columns, ids.shape, keep))
             final = residuals[model.depth] = model.run(ids)
         log_probabilities = torch.empty(ids.numel(), model.vocabulary, device=model.device)
         for positions, chunk in model.log_probabilities(final.flatten(0, 1)):
@@ -211,7 +210,7 @@ class Replacer:
             return False
         ids, stop = torch.zeros(1, 1, dtype=torch.long, device=model.device), kind.layers(model, place).stop
         activations: list[torch.Tensor] = []
-        with kind.read(model, place, [0], ids.shape, activations.append):
+        with reading_once(model, kind, {place: [0]}, ids.shape, lambda _, values: activations.append(values)):
             original = model.run(ids, stop=stop).float()
         direction = directions[0].float()
         length = original.norm().clamp(min=1.0)  # a padding token may have a zero embedding, and so a zero residual

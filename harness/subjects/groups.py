@@ -210,8 +210,8 @@ class Groups:
             if kind.letters == unit.kind:
                 return kind
         raise NeuroglossError(
-            f"{self.path} has a group with {unit}, whose kind is unknown here; name it by unit.more, or use neurons, "
-            "sides of neurons, and heads."
+            f"{self.path} has a group with {unit}, whose kind is unknown here; name it by unit.more "
+            "(+unit@subject.unit.more=latent), or use neurons, sides of neurons, and heads."
         )
 
     @cached_property

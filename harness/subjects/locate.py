@@ -1,138 +1,325 @@
-"""Find the decoder layers of a model, and the MLP down projection of each in the module tree.
+"""Find the decoder layers of a model, and the MLP down projection of each, by what they do in a pass of the model.
 
-A decoder layer's MLP widens the hidden size and narrows it back. So the down projection is the linear outside the
-attention whose output has the hidden size and whose input is as wide as the output of another linear of the same MLP.
+*Decoder layers* are the modules of a list that the pass goes through once each and in order, each receiving what the
+one before it returned.
+
+An *MLP* treats each token by itself: its down projection is a linear whose output joins what the layer returns, and
+whose input at a token depends, through no further linear, on linears at that token alone. What attention, convolution
+and recurrence write depends on other tokens too. So neither names nor families have to be known.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
+import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from harness.types import NeuroglossError
+from harness.weights.quiet import first_line
 
-ATTENTION = ("attn", "attention")
-"""Words in the attribute or class name of an attention block, whose linears never belong to an MLP."""
+PROBE = (1, 2, 3)
+"""Token ids of the pass in which modules are observed; 0 may be padding, whose embedding may be 0."""
+
+CANNOT_RUN = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError)
+"""Errors of a model that does not take token ids alone."""
+
+Inputs = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Located:
-    """The MLP down projections of a model.
+    """The MLPs of a model, by decoder layer.
 
     Attributes:
-        projections: the down projection of each decoder layer, in order.
-        neurons: the width of every down projection's input.
+        projections: the down projection of each layer.
+        inputs: the linears that the input of each comes from, which read what the MLP reads: up, or gate and up.
+        widths: the number of neurons of each layer, the width of its down projection's input.
     """
 
     projections: tuple[nn.Module, ...]
-    neurons: int
+    inputs: tuple[tuple[nn.Module, ...], ...]
+    widths: tuple[int, ...]
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
-    """Return the model's own list of decoder layers: some attend, and each has a linear back to the residual stream.
+    """Return the model's own list of decoder layers: the longest whose modules are passed through one after another.
 
     Raises:
-        NeuroglossError: the model has no such list.
+        NeuroglossError: the model has no such list, or does not run on token ids.
     """
-    hidden, depth = _sizes_of_model(model)
-    for layers in model.modules():
-        if (
-            isinstance(layers, nn.ModuleList)
-            and len(layers) == depth
-            and any(map(_attends, layers))  # in some models only every fourth one does
-            and all(_writes(layer, hidden) for layer in layers)
-        ):
-            return layers
-    raise NeuroglossError(
-        f"{type(model).__name__} has no decoder layers that are recognised: looked for a list of {depth} modules, some "
-        f"with attention, each with a linear (nn.Linear or Conv1D) back to the hidden size {hidden}; use a causal "
-        "language model of transformers that has attention."
-    )
+    steps = _steps(model)
+    chains = [layers for layers in _lists(model) if _is_chain(layers, steps)]
+    if not chains:
+        raise NeuroglossError(
+            f"{type(model).__name__} has no decoder layers that are recognised: looked for a list of modules that one "
+            "pass goes through once each, each receiving what the one before it returned; use a causal language model "
+            "of transformers that is built so."
+        )
+    layers = max(chains, key=len)  # the outermost of equally long ones, which is listed first
+    sizes = next(tuple(step.returned.shape[:-1]) for step in steps if step.module is layers[0])
+    if len(PROBE) not in sizes:
+        raise NeuroglossError(
+            f"{type(model).__name__} adds tokens of its own: its layers hand on {sizes} vectors for {len(PROBE)} "
+            "tokens; use another subject."
+        )
+    return layers
 
 
 def locate(model: nn.Module) -> Located:
-    """Return the MLP down projection of each decoder layer of ``model``.
+    """Return the MLP of each decoder layer of ``model``.
 
     Raises:
         NeuroglossError: the model has no list of decoder layers with one recognisable MLP each.
     """
-    hidden, depth = _sizes_of_model(model)
-    by_layer = [down_projections(layer, hidden) for layer in decoder_layers(model)]
-    projections = tuple(projection for candidates in by_layer for projection in candidates)
-    widths = {sizes[0] for projection in projections if (sizes := _sizes(projection)) is not None}
-    if len(widths) != 1 or any(len(candidates) != 1 for candidates in by_layer):
+    layers = decoder_layers(model)
+    by_layer = _observed(model, layers)
+    if any(len(mlps) != 1 for mlps in by_layer):
+        counts = sorted({len(mlps) for mlps in by_layer})
         raise NeuroglossError(
-            f"{type(model).__name__} has no MLP that is recognised: looked, in each of {depth} decoder layers, for one "
-            f"linear (nn.Linear or Conv1D) outside the attention that maps the output of another linear beside it back "
-            f"to the hidden size {hidden}, all equally wide; use a model with one dense MLP in each layer."
+            f"{type(model).__name__} has no MLP that is recognised: looked, in each of {len(layers)} decoder layers, "
+            "for one linear (nn.Linear or Conv1D) that one pass goes through once, whose output joins what the layer "
+            "returns, and whose input comes from other linears token by token, and found "
+            f"{' or '.join(map(str, counts))}; use a model with one dense MLP in each layer."
         )
-    return Located(projections, widths.pop())
+    mlps = [mlp for (mlp,) in by_layer]
+    return Located(
+        projections=tuple(mlp.projection for mlp in mlps),
+        inputs=tuple(mlp.inputs for mlp in mlps),
+        widths=tuple(mlp.width for mlp in mlps),
+    )
 
 
-def _sizes_of_model(model: nn.Module) -> tuple[int | None, int | None]:
-    """Return the hidden size and the number of decoder layers that a model's config states."""
-    config: Any = getattr(model, "config", None)
-    text = config.get_text_config() if config is not None else None
-    return getattr(text, "hidden_size", None), getattr(text, "num_hidden_layers", None)
+def states(inputs: Inputs, keywords: dict[str, Any]) -> torch.Tensor:
+    """Return the hidden states that a layer is given, by place or by name."""
+    hidden: torch.Tensor = inputs[0] if inputs else keywords["hidden_states"]
+    return hidden
 
 
-def down_projections(layer: nn.Module, hidden: int | None) -> list[nn.Module]:
-    """Return the down projection of each MLP in ``layer``: one in a dense decoder layer, several if it has experts.
+def hidden(output: Any) -> torch.Tensor:
+    """Return the hidden states in the output of a decoder layer, a tensor or the first of several values."""
+    returned: torch.Tensor = output if isinstance(output, torch.Tensor) else output[0]
+    return returned
 
-    If the MLP is as wide as the residual stream, its linears have equal sizes. Then the last one listed is taken,
-    because modules list their parts in the order of use.
+
+# ----------------------------------------------------------------------------------------------------------- the layers
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """A module that a pass goes through, with the hidden states that it is given and those that it returns."""
+
+    module: nn.Module
+    given: torch.Tensor
+    returned: torch.Tensor
+
+
+def _lists(model: nn.Module) -> list[nn.ModuleList]:
+    return [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
+
+
+def _steps(model: nn.Module) -> list[_Step]:
+    """Return the modules of all lists that a pass goes through, in order, as far as they hand on hidden states."""
+    steps: list[_Step] = []
+
+    def keep(module: nn.Module, inputs: Inputs, keywords: dict[str, Any], output: Any) -> None:
+        given = inputs[0] if inputs else keywords.get("hidden_states")
+        returned = output[0] if isinstance(output, tuple) else output
+        if isinstance(given, torch.Tensor) and isinstance(returned, torch.Tensor):
+            steps.append(_Step(module, given.clone(), returned.clone()))  # later modules may change them in place
+
+    members = {member for layers in _lists(model) for member in layers}
+    with _alone(model), torch.inference_mode():
+        for member in members:
+            member.register_forward_hook(keep, with_kwargs=True)
+        _run(model)
+    return steps
+
+
+def _is_chain(layers: nn.ModuleList, steps: Sequence[_Step]) -> bool:
+    """Return whether a pass went through the modules once each, in order, each given what the one before returned."""
+    members = set(layers)
+    own = [step for step in steps if step.module in members]
+    return [step.module for step in own] == list(layers) and all(
+        step.returned.shape == following.given.shape
+        and torch.allclose(step.returned, following.given, rtol=0, atol=0, equal_nan=True)
+        for step, following in pairwise(own)
+    )
+
+
+def _run(model: Any) -> None:
+    """Pass a few tokens through a model without its output head.
+
+    Raises:
+        NeuroglossError: the model does not take token ids alone.
     """
-    projections = []
-    for block in _outside_attention(layer):
-        linears = {child: sizes for child in block.children() if (sizes := _sizes(child)) is not None}
-        down = [child for child in linears if _leads_back(child, linears, hidden)]
-        projections.extend(down[-1:])
-    return projections
+    try:
+        model.base_model(input_ids=torch.tensor([PROBE], device=model.device), use_cache=False)
+    except CANNOT_RUN as error:
+        raise NeuroglossError(
+            f"{type(model).__name__} cannot be run on the ids of a few tokens ({first_line(error)}); use "
+            "a causal language model of transformers that takes nothing else."
+        ) from error
 
 
-def linears_into(layer: nn.Module, projection: nn.Module) -> list[nn.Module]:
-    """Return the linears beside a layer's down projection, which read what its MLP reads: up, or gate and up."""
-    block = next(block for block in layer.modules() if any(child is projection for child in block.children()))
-    return [child for child in block.children() if child is not projection and _sizes(child) is not None]
+# ------------------------------------------------------------------------------------------------------------- the MLPs
 
 
-def _outside_attention(module: nn.Module) -> list[nn.Module]:
-    """Return ``module`` and all modules below it, without attention blocks and what is below these."""
-    blocks = [module]
-    for name, child in module.named_children():
-        if not _is_attention(name, child):
-            blocks.extend(_outside_attention(child))
-    return blocks
+@dataclass(frozen=True, eq=False)
+class _Mlp:
+    """The down projection of an MLP, the linears that feed it, and the width of its input."""
+
+    projection: nn.Module
+    inputs: tuple[nn.Module, ...]
+    width: int
 
 
-def _attends(layer: nn.Module) -> bool:
-    """Return whether a layer has an attention block, which experts do not."""
-    return any(_is_attention(name, child) for name, child in layer.named_children())
+class _Observed:
+    """What the linears of one decoder layer do in a pass.
+
+    The input of each linear is cut from what it was computed from. So a gradient ends at the linears next to it.
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        self.linears = _linears(layer)
+        self.calls: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]] = defaultdict(list)
+        """Linear -> (its input as computed, that input as a leaf, its output) of each call."""
+        self.returned = torch.empty(0)
+
+    def watch(self, layer: nn.Module) -> None:
+        """Register hooks on the layer and its linears."""
+        for linear in self.linears:
+            linear.register_forward_pre_hook(self._cut)
+            linear.register_forward_hook(self._keep)
+        layer.register_forward_hook(self._end)
+
+    def _cut(self, module: nn.Module, inputs: Inputs) -> Inputs:
+        leaf: torch.Tensor = inputs[0].detach().requires_grad_()
+        self.calls[module].append((inputs[0], leaf, leaf))
+        return (leaf.clone(), *inputs[1:])
+
+    def _keep(self, module: nn.Module, _: Inputs, output: torch.Tensor) -> None:
+        computed, leaf = self.calls[module][-1][:2]
+        self.calls[module][-1] = (computed, leaf, output)
+
+    def _end(self, _: nn.Module, __: Inputs, output: Any) -> None:
+        self.returned = hidden(output)
+
+    @property
+    def leaves(self) -> dict[nn.Module, torch.Tensor]:
+        """The inputs of linears that were called once, as leaves of the gradient."""
+        return {linear: calls[0][1] for linear, calls in self.calls.items() if len(calls) == 1}
+
+    def mlps(self, leaves: Mapping[nn.Module, torch.Tensor]) -> list[_Mlp]:
+        """Return the MLPs of the layer; one that is narrower than the residual stream counts only if no other does.
+
+        Such bottlenecks stand beside the MLP in some families, as adapters or inputs of each layer.
+
+        Args:
+            leaves: those of all layers, for some attend to keys and values of another.
+        """
+        mlps = [
+            _Mlp(linear, inputs, self._width(linear))
+            for linear in self.linears
+            if self._joins(linear) and (inputs := self._inputs(linear, leaves))
+        ]
+        wide = [mlp for mlp in mlps if mlp.width >= self.returned.shape[-1]]
+        return wide or mlps
+
+    def _width(self, linear: nn.Module) -> int:
+        return int(self.calls[linear][0][0].shape[-1])
+
+    def _joins(self, linear: nn.Module) -> bool:
+        """Return whether a linear, called once, writes what the layer returns, and no further linear reads it."""
+        if len(self.calls[linear]) != 1:
+            return False
+        output = self.calls[linear][0][2]
+        is_as_wide = output.shape[-1] == self.returned.shape[-1]
+        is_one_a_token = not len(_rows(self.returned)) % len(_rows(output))  # several residual streams, or one
+        return is_as_wide and is_one_a_token and bool(_gradients(self.returned, [output])[0].any())
+
+    def _inputs(self, linear: nn.Module, leaves: Mapping[nn.Module, torch.Tensor]) -> tuple[nn.Module, ...]:
+        """Return the linears that the input of ``linear`` comes from; none if it depends on other tokens."""
+        gradients = _gradients(self.calls[linear][0][0], list(leaves.values()))
+        if any(_rows(gradient)[:-1].nan_to_num().any() for gradient in gradients):  # 0 times NaN is NaN
+            return ()
+        return tuple(other for other, gradient in zip(leaves, gradients, strict=True) if gradient.any())
 
 
-def _writes(layer: nn.Module, hidden: int | None) -> bool:
-    """Return whether a layer has a linear back to the hidden size."""
-    return any((sizes := _sizes(module)) is not None and sizes[1] == hidden for module in layer.modules())
+def _observed(model: nn.Module, layers: nn.ModuleList) -> list[list[_Mlp]]:
+    """Return the MLPs of each layer, as one pass shows them."""
+    observed = [_Observed(layer) for layer in layers]
+    with _alone(model), torch.inference_mode(False), torch.enable_grad():
+        for layer, probe in zip(layers, observed, strict=True):
+            probe.watch(layer)
+        _leave_inference_mode(model)
+        _run(model)
+        for index, probe in enumerate(observed):
+            if not torch.isfinite(probe.returned).all():
+                raise NeuroglossError(
+                    f"layer {index} of {type(model).__name__} returns numbers that are not finite; load it in float32, "
+                    "or check its weights."
+                )
+        leaves = {linear: leaf for probe in observed for linear, leaf in probe.leaves.items()}
+        return [probe.mlps(leaves) for probe in observed]
 
 
-def _is_attention(name: str, module: nn.Module) -> bool:
-    return any(word in text.lower() for word in ATTENTION for text in (name, type(module).__name__))
+def _leave_inference_mode(model: nn.Module) -> None:
+    """Copy tensors that were made in inference mode, such as buffers of GPT-J: gradients cannot go through these."""
+    copies: dict[torch.Tensor, torch.Tensor] = {}
+    for module in model.modules():
+        tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for tensors in tables:
+            for name, tensor in tensors.items():
+                if tensor is not None and tensor.is_inference():
+                    copy = copies.setdefault(tensor, tensor.clone())  # tied weights stay tied
+                    is_weight = isinstance(tensor, nn.Parameter)
+                    tensors[name] = nn.Parameter(copy, requires_grad=False) if is_weight else copy
 
 
-def _leads_back(candidate: nn.Module, linears: dict[nn.Module, tuple[int, int]], hidden: int | None) -> bool:
-    """Return whether ``candidate`` maps the output of another linear to ``hidden``; a fused gate doubles it."""
-    width, out = linears[candidate]
-    up_sizes = ((hidden, width), (hidden, 2 * width))
-    return out == hidden and any(sizes in up_sizes for linear, sizes in linears.items() if linear is not candidate)
+def _gradients(values: torch.Tensor, leaves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Return the gradient of the last token of ``values`` [..., width], in a random direction, for each leaf."""
+    if not values.requires_grad or not leaves:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    last = _rows(values)[-1]
+    direction = torch.randn(last.shape, generator=torch.Generator().manual_seed(0)).to(last)
+    gradients = torch.autograd.grad(
+        (last * direction).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return list(gradients)
 
 
-def _sizes(module: nn.Module) -> tuple[int, int] | None:
-    """Return (inputs, outputs) of a linear, None for any other module."""
-    if isinstance(module, nn.Linear):
-        return module.in_features, module.out_features
-    if isinstance(module, Conv1D):
-        return module.nx, module.nf
-    return None
+def _rows(values: torch.Tensor) -> torch.Tensor:
+    """Return values [..., width] as one row for each token of the one text [tokens, width]."""
+    return values.reshape(-1, values.shape[-1])
+
+
+def _linears(layer: nn.Module) -> list[nn.Module]:
+    """Return the linears of a layer, but for those in a list of modules, which are experts."""
+    linears: list[nn.Module] = []
+    for child in layer.children():
+        if isinstance(child, nn.Linear | Conv1D):
+            linears.append(child)
+        elif not isinstance(child, nn.ModuleList):
+            linears.extend(_linears(child))
+    return linears
+
+
+@contextmanager
+def _alone(model: nn.Module) -> Iterator[None]:
+    """Within the context, hooks that are there stand aside, for they wait for other text; new ones end with it."""
+    modules = list(model.modules())
+    before = [(module._forward_pre_hooks, module._forward_hooks) for module in modules]
+    for module in modules:
+        module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+    try:
+        yield
+    finally:
+        for module, hooks in zip(modules, before, strict=True):
+            module._forward_pre_hooks, module._forward_hooks = hooks

@@ -33,7 +33,7 @@ class Neurons:
         Raises:
             NeuroglossError: see :func:`harness.subjects.locate.locate`.
         """
-        return UnitLayout(self.letters, self.noun, (model.part(locate).neurons,) * model.depth)
+        return UnitLayout(self.letters, self.noun, model.part(locate).widths)
 
     def layers(self, model: PartialModel, place: int) -> range:  # noqa: ARG002  # the same in every model
         """Return the layer of the neurons."""
@@ -52,7 +52,7 @@ class Neurons:
 
         Nothing is copied if they are all its neurons in order. ``shape`` is (batch, tokens).
         """
-        is_whole_layer = list(indices) == list(range(model.part(locate).neurons))
+        is_whole_layer = list(indices) == list(range(model.part(locate).widths[place]))
 
         def hook(_: nn.Module, inputs: Inputs) -> None:
             values = inputs[0] if is_whole_layer else inputs[0][..., indices]
@@ -104,7 +104,7 @@ class Neurons:
         """Return what each neuron at activation 1 adds to the output of its down projection [indices, hidden]."""
         projection = self._projection(model, place)
         dtype = next(projection.parameters()).dtype
-        basis = torch.zeros(len(indices) + 1, model.part(locate).neurons, dtype=dtype, device=model.device)
+        basis = torch.zeros(len(indices) + 1, model.part(locate).widths[place], dtype=dtype, device=model.device)
         basis[list(range(len(indices))), list(indices)] = 1
         *outputs, bias = projection(basis)
         directions: torch.Tensor = torch.stack(outputs) - bias

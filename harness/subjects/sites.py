@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from harness.subjects.attending import find_attention
-from harness.subjects.locate import linears_into, locate
+from harness.subjects.locate import locate
 from harness.subjects.partial import Inputs, PartialModel, hooked
 from harness.types import NeuroglossError
 
@@ -84,7 +84,7 @@ def _residual_mid(model: PartialModel, layer: int) -> _Port:
 
 
 def _mlp_input(model: PartialModel, layer: int) -> _Port:
-    return _Port(linears_into(model.layers[layer], model.part(locate).projections[layer])[0], is_input=True)
+    return _Port(model.part(locate).inputs[layer][0], is_input=True)
 
 
 def _mlp_normalised(model: PartialModel, layer: int) -> _Port:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from harness.subjects.batches import Tokens, batches, by_length, by_place
 from harness.subjects.effects import Replacer, check_values
 from harness.subjects.heads import Heads
 from harness.subjects.neurons import Neurons
+from harness.subjects.once import reading_once
 from harness.subjects.partial import PartialModel
 from harness.subjects.sampling import Sampling, sample
 from harness.subjects.token_text import token_text
@@ -47,7 +47,7 @@ class TransformersSubject:
         name: ``embedded:smollm2-135m-instruct``, a local folder, or a name on the hub.
         revision: the hub's commit, branch or tag.
         dtype: ``float32``, ``bfloat16`` or ``float16``; divergences are always computed in float32.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``: an accelerator where there is one.
         batch_size: number of sequences in one batch.
         trust_remote_code: whether to run code that comes with the weights.
         unit: the kind of the units that are read and replaced; MLP neurons where it is None.
@@ -158,9 +158,7 @@ class TransformersSubject:
             self._check(self.units.of_place(place, (min(indices), max(indices))))
         model, kind = self._model, self.unit
         ids = model.ids(sequences)
-        with ExitStack() as hooks:
-            for place, indices in columns.items():
-                hooks.enter_context(kind.read(model, place, indices, ids.shape, partial(see, place)))
+        with reading_once(model, kind, columns, ids.shape, see):
             model.run(ids, stop=max(kind.layers(model, place).stop for place in columns))
 
     @torch.inference_mode()

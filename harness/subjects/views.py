@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
+from harness.subjects.once import reading_once
 from harness.subjects.partial import PartialModel
 from harness.types import NeuroglossError, Replacement, TokenEffects, Unit, UnitKind
 
@@ -28,9 +30,13 @@ def activations(model: PartialModel, kind: UnitKind, unit: Unit) -> torch.Tensor
     for first in range(0, model.vocabulary, TOKENS_AT_ONCE):
         chunk = out[first : first + TOKENS_AT_ONCE]
         ids = torch.arange(first, first + len(chunk), device=model.device)[:, None]
-        with kind.read(model, place, [index], ids.shape, chunk.copy_):
+        with reading_once(model, kind, {place: [index]}, ids.shape, partial(_put, chunk)):
             model.run(ids, start=layers.start, stop=layers.stop)
     return out[:, 0, 0]
+
+
+def _put(place_for: torch.Tensor, _: int, values: torch.Tensor) -> None:
+    place_for.copy_(values)
 
 
 @torch.inference_mode()

@@ -70,7 +70,6 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 
 NO_INTERFACE = "no layer of it attends by way of transformers' attention interface"
-NO_LAYERS = "no decoder layers that are recognised"
 WITHOUT_HEADS = {
     "Falcon": NO_INTERFACE,
     "Bloom": NO_INTERFACE,
@@ -78,10 +77,10 @@ WITHOUT_HEADS = {
     "MPT": NO_INTERFACE,
     "BitNet": "what they attend to is changed before it enters a linear",
     "Qwen 3.5": "what they attend to is changed before it enters a linear",
-    "Mamba": NO_LAYERS,
+    "Mamba": NO_INTERFACE,
 }
 """Family -> why its heads cannot be read."""
-WITHOUT_NEURONS = {"Mixtral": "no MLP", "Qwen 3 MoE": "no MLP", "Mamba": NO_LAYERS}
+WITHOUT_NEURONS = {"Mixtral": "no MLP", "Qwen 3 MoE": "no MLP", "Mamba": "no MLP"}
 """Family -> why its neurons cannot be read."""
 HYBRID = {"LFM 2": [False, True], "Granite, hybrid": [False, True]}
 """Family -> which of its layers attend."""

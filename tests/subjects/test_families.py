@@ -131,7 +131,7 @@ def test_the_real_activation_in_its_own_place_is_bit_equal(kind: str, name: str)
         assert torch.equal(model.run(ids), original)
 
 
-@pytest.mark.parametrize("name", sorted(name for name in FAMILIES if name != "Mamba"))
+@pytest.mark.parametrize("name", sorted(FAMILIES))
 @torch.inference_mode()
 def test_directions_and_latents_equal_plain_hooks(name: str, tmp_path: Path) -> None:
     """Behind the layer, where its output is a tensor or the first of several; ablated, they equal a plain full pass."""

@@ -86,7 +86,7 @@ def made(name: str) -> Any:
     config = OTHERS[name]
     config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
     config.initializer_range = 0.3
-    with torch.random.fork_rng():
+    with torch.inference_mode(False), torch.random.fork_rng():
         torch.manual_seed(0)
         return AutoModelForCausalLM.from_config(config).eval()
 

@@ -169,7 +169,10 @@ def test_nan_activations_are_refused_with_layer_and_neuron(tiny_gpt2: Path) -> N
     subject = TransformersSubject(str(tiny_gpt2))
     loaded = weights.load(str(tiny_gpt2))
     subject.__dict__["_loaded"] = loaded
+    assert len(subject.units)  # the neurons are found before one of them goes wrong
     loaded.model.transformer.h[1].mlp.c_fc.bias[9] = float("nan")
+    with pytest.raises(NeuroglossError, match="layer 1 of GPT2LMHeadModel returns numbers that are not finite"):
+        locate(loaded.model)
     with pytest.raises(NeuroglossError, match="L1N9 is not a finite number"):
         subject.read([Unit("N", 1, 8), Unit("N", 1, 9)], SEQUENCES[:2])
     with pytest.raises(NeuroglossError, match="not finite numbers when L1N8 is replaced"):
