@@ -204,6 +204,8 @@ def _combinations(opening: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 class TextFiles:
     """Text in files: each ``.txt`` file, line of ``.jsonl`` and row of ``.parquet`` is one document.
 
+    A byte order mark is no part of the text, and empty lines of ``.jsonl`` are no documents.
+
     Args:
         path: a file, or a folder whose files of these kinds are read in the order of their names.
         text_field: key or column that holds the text.
@@ -395,12 +397,14 @@ def _entries(path: Path, field: str) -> Iterator[object]:
 
 
 def _read_text(path: Path, _: str) -> Iterator[object]:
-    yield path.read_bytes().decode("utf-8")  # read_text would change line ends
+    yield path.read_bytes().decode("utf-8-sig")  # read_text would change line ends
 
 
 def _read_lines(path: Path, field: str) -> Iterator[object]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:  # without the byte order mark that some programs put first
         for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
             try:
                 yield json.loads(line).get(field)
             except (ValueError, AttributeError, RecursionError) as error:

@@ -39,13 +39,13 @@ def text_of(path: Path, most: int = MOST_BYTES, form: str = "text") -> str:
 
 
 def decoded(content: bytes, path: Path, form: str = "text") -> str:
-    """Return the text of a file whose content has been read.
+    """Return the text of a file whose content has been read, without the byte order mark that some programs put first.
 
     Raises:
         NeuroglossError: it is not UTF-8.
     """
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NeuroglossError(f"{path} cannot be read as {form}: it is not UTF-8 ({error.reason}).") from error
 

@@ -176,6 +176,12 @@ def test_what_holds_no_text_is_refused_with_its_place(folder: Path) -> None:
         read(TextFiles(str(folder / "b.txt")))
 
 
+def test_byte_order_marks_and_empty_lines_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('\ufeff{"text": "x"}\n\n{"text": "y"}\n \r\n\n', encoding="utf-8")
+    (tmp_path / "b.txt").write_text("\ufeffz\n", encoding="utf-8")
+    assert read(TextFiles(str(tmp_path))) == {"a.jsonl#0": "x", "a.jsonl#1": "y", "b.txt#0": "z\n"}
+
+
 # ------------------------------------------------------------------------------------------------------------- dataset
 
 

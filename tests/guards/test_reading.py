@@ -231,3 +231,8 @@ def _written() -> bytes:
 
 
 _FILE = _written()
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('\ufeff{"a": 1}', encoding="utf-8")
+    assert reading.json_of(tmp_path / "a.json") == {"a": 1}
