@@ -2,7 +2,7 @@
 
 from harness.weights.conversion import converted
 from harness.weights.places import EMBEDDED, Location, gguf_file, identify, locate
-from harness.weights.reading import DTYPES, Loaded, check_dtype, load, load_tokenizer
+from harness.weights.reading import DTYPES, Loaded, check_dtype, device_of, load, load_tokenizer
 
 __all__ = [
     "DTYPES",
@@ -11,6 +11,7 @@ __all__ = [
     "Location",
     "check_dtype",
     "converted",
+    "device_of",
     "gguf_file",
     "identify",
     "load",

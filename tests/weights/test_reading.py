@@ -98,3 +98,22 @@ def test_equal_weights_in_two_folders_are_one_model_and_no_path_is_its_name(copy
     other = shutil.copytree(copy, tmp_path / "elsewhere" / copy.name)
     assert weights.identify(str(copy)) == weights.identify(str(other))
     assert weights.identify(str(copy)).name == copy.name
+
+
+@pytest.mark.parametrize(("accelerator", "device"), [(torch.device("cuda"), "cuda"), (None, "cpu")])
+def test_auto_is_an_accelerator_where_there_is_one(
+    accelerator: torch.device | None, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: accelerator)
+    assert weights.device_of("auto") == device
+    assert weights.device_of("mps") == "mps"
+
+
+def test_a_model_is_the_same_on_the_device_that_is_chosen(tiny_llama: Path) -> None:
+    """On a machine without an accelerator this holds that both paths are one."""
+    chosen, named = (
+        weights.load(str(tiny_llama), device=device).model for device in ("auto", weights.device_of("auto"))
+    )
+    ids = torch.tensor([[1, 2, 3]], device=named.device)
+    assert torch.equal(chosen(ids).logits, named(ids).logits)

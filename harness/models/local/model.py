@@ -41,7 +41,7 @@ class LocalModel:
         name: ``embedded:smollm2-135m-instruct``, a local folder, or a name on the hub.
         revision: the hub's commit, branch or tag.
         dtype: ``float32``, ``bfloat16`` or ``float16``.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``: an accelerator where there is one.
         chat: whether to use the tokenizer's chat template; without one, turns are separated by line ends.
         batch_tokens: number of tokens in one pass through the model; null takes a default for the device. The number
             is halved whenever memory runs out.
@@ -69,9 +69,9 @@ class LocalModel:
         self.name = name
         self.revision = revision
         self.dtype = dtype
-        self.device = device
+        self.device = weights.device_of(device)
         self.chat = chat
-        self.batch_tokens = batch_tokens or (_ON_CPU if device == "cpu" else _ON_ACCELERATOR)
+        self.batch_tokens = batch_tokens or (_ON_CPU if self.device == "cpu" else _ON_ACCELERATOR)
         self.trust_remote_code = trust_remote_code
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens

@@ -56,7 +56,7 @@ class TunedModel:
         adapter: the name of an adapter that ships with the package, or the path of a ``.safetensors`` file.
         base: a local copy of the adapter's base model; None to find it by the name in the adapter's header.
         dtype: ``float32`` or ``bfloat16``.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``: an accelerator where there is one.
         batch_tokens: number of text tokens in one pass through the upper layers.
     """
 
@@ -75,7 +75,7 @@ class TunedModel:
         self.name = adapter
         self.base = base
         self.dtype = dtype
-        self.device = device
+        self.device = weights.device_of(device)
         self.batch_tokens = batch_tokens
 
     @cached_property
