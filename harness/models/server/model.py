@@ -71,6 +71,8 @@ _UNFINISHED = {"add_generation_prompt": False, "continue_final_message": True}  
 _MARK = 8  # hexadecimal digits at the beginning of a probe, by which it is new to the server
 _TURN = 16  # upper bound on the tokens that a chat template adds to a turn
 
+_STRANGERS = 2  # replies of another model, before any of the right one, that stop a run
+
 _log = logging.getLogger(__name__)
 Reply = TypeVar("Reply")
 Prompt = TypeVar("Prompt", CompletionPrompt, SlottedPrompt)
@@ -165,6 +167,8 @@ class ServerModel:
         self.tokenizer = tokenizer
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
+        self._has_answered = False
+        self._strangers = 0
         self._capabilities: Capabilities | None = None
         self._histories: defaultdict[str, History] = defaultdict(History)
         self._reserve: Callable[[Usage], bool] = _always
@@ -482,7 +486,7 @@ class ServerModel:
             if isinstance(cause, bounds.BoundError):
                 raise FailedAttempt(str(cause), remedy="check model.base_url") from error
             reason = f"no connection, or one that breaks off ({type(cause).__name__})"
-            raise FailedAttempt(reason, remedy=LATER) from error
+            raise FailedAttempt(reason, remedy=f"is the server up, and model.base_url right? {LATER}") from error
         except openai.APIStatusError as error:
             refusal = wire.refusal(error.status_code, error.body)
             if refusal is not None:
@@ -492,13 +496,20 @@ class ServerModel:
             raise FailedAttempt(f"a reply that is no JSON ({error})", remedy=LATER) from error
 
     def _check_model(self, document: object) -> None:
-        """Refuse the reply of another model."""
+        """Refuse the reply of another model; at once where only such replies have come, for each of them may be billed.
+
+        A router may send one reply to another model, so it takes two.
+        """
         actual = wire.model_named(document)
-        if actual and not bounds.is_name_of(actual, self.answers_as or self.name):
-            raise FailedAttempt(
-                f"replies of the model {shortened(repr(actual))} in place of {self.name!r}",
-                remedy="set model.answers_as to that name if it is the same model",
-            )
+        if not actual or bounds.is_name_of(actual, self.answers_as or self.name):
+            self._has_answered = True
+            return
+        reason = f"replies of the model {shortened(repr(actual))} in place of {self.name!r}"
+        remedy = "set model.answers_as to that name if it is the same model"
+        self._strangers += 1
+        if self._strangers >= _STRANGERS and not self._has_answered:
+            raise NeuroglossError(f"{self._where} gives {reason}, {self._strangers} times in a row; {remedy}.")
+        raise FailedAttempt(reason, remedy=remedy)
 
     def _client(self) -> openai.AsyncOpenAI:
         key = _NO_KEY if self.api_key_env is None else os.environ.get(self.api_key_env, "")

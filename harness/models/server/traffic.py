@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import logging
 import random
 import signal
 import threading
@@ -31,6 +32,8 @@ _OUTAGE = 3  # failed requests in a row, without an answer in between, that coun
 _STORED_PER_FAILURE = 10  # stored replies for each further failure allowed; see _is_outage
 
 _MOMENT = 0.01  # share of the time limit
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,7 @@ class _Traffic(Generic[Request, Reply]):
         self._rates = (Rate(rules.requests_per_minute), Rate(rules.tokens_per_minute))
         self._jitter = random.Random()  # jitter needs no secure generator and never affects a result
         self._abandoned = False
+        self._reported = 0
 
     @property
     def open(self) -> bool:
@@ -368,6 +372,7 @@ class _Traffic(Generic[Request, Reply]):
         entry.wasted += failure.usage
         if failure.congested:
             self._window.congested(entry.sent_at, now)
+        self._report(entry, failure)
         if entry.failures >= self._rules.attempts:
             self._give_up(entry, failure)
         elif failure.usage.requests and not self._reserve(entry.request):
@@ -375,6 +380,18 @@ class _Traffic(Generic[Request, Reply]):
         else:
             wait = self._rules.backoff.wait(entry.failures, self._jitter.random(), failure.retry_after)
             heapq.heappush(self._backing_off, (now + wait, entry.index, entry))
+
+    def _report(self, entry: _Entry[Request], failure: FailedAttempt) -> None:
+        """Say that a server has answered nothing yet, once for each number of the try: waiting would look like work."""
+        if not self._history.replies and self._reported < entry.failures < self._rules.attempts:
+            self._reported = entry.failures
+            _log.warning(
+                "%s gives %s (try %d of %d); trying again",
+                self._where,
+                failure.reason,
+                entry.failures,
+                self._rules.attempts,
+            )
 
     def _give_up(self, entry: _Entry[Request], failure: FailedAttempt) -> None:
         """Settle a request whose attempts have all failed; stop the sending if this is an outage."""

@@ -203,6 +203,22 @@ def test_a_server_that_is_not_there_is_one_sentence_and_not_a_run_of_missing_val
         dict(asked.complete(questions(5)))
 
 
+def test_a_server_that_is_not_there_is_said_to_be_down_at_each_try(caplog: pytest.LogCaptureFixture) -> None:
+    asked = model("http://127.0.0.1:9/v1", Rules(attempts=3, backoff=FAST))
+    with pytest.raises(NeuroglossError, match=r"is the server up, and model\.base_url right\?"):
+        dict(asked.complete(questions(2)))
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.partition(" gives ")[0] for text in said] == ["tiny at http://127.0.0.1:9/v1"] * 2
+    assert [text[text.index("(try") :] for text in said] == [f"(try {n} of 3); trying again" for n in (1, 2)]
+
+
+def test_another_model_is_known_by_its_second_reply(loopback: Any, act: Any, chat: Any) -> None:
+    loopback.script = lambda path, body: act(chat("x", model="somebody-else"))
+    with pytest.raises(NeuroglossError, match=r"2 times in a row; set model\.answers_as"):
+        dict(model(loopback.url, Rules(attempts=8, concurrency=1, backoff=FAST)).complete(questions(9)))
+    assert len(loopback.asked) == 2
+
+
 def test_another_model_s_replies_are_refused_with_what_to_write(loopback: Any, act: Any, chat: Any) -> None:
     loopback.script = lambda path, body: act(chat("x", model="somebody-else"))
     rules = Rules(attempts=2, backoff=FAST)
