@@ -52,12 +52,14 @@ JOBS = {
     "plan": "print what a run would ask of models and cost",
     "collect": "collect excerpts, freeze a task",
     "audit": "test the metrics of a run",
+    "human serve": "serve a study in which people explain, rate, simulate or find intruders",
 }
 """Commands that a config describes, which Hydra composes; see :mod:`harness.jobs.jobs`."""
 
 GROUPS = {
     "circuit": "find groups of neurons, and random ones to compare with",
     "dictionary": "convert dictionaries of latents",
+    "human": "ask people to explain units and to rate explanations",
     "tasks": "list, show, verify, rebuild, import or export frozen tasks",
     "leaderboard": "keep the leaderboard",
 }
@@ -194,6 +196,15 @@ COMMANDS = (
             argument("folder", type=Path, help="a new folder, which subject.unit.path can be"),
         ),
     ),
+    Command(
+        "human invite",
+        "make invitations to a study, one for each person; they are printed, and kept as hashes alone",
+        "harness.jobs.humans:invite",
+        (
+            argument("study", type=Path, help="its file, which `neurogloss human serve` names"),
+            argument("number", type=int, help="of invitations"),
+        ),
+    ),
     Command("tasks ls", "list the tasks that are here", f"{_TASKS}:list_tasks"),
     Command("tasks show", "print what a task holds", f"{_TASKS}:show_task", (_TASK,)),
     Command("tasks verify", "check a task's files against its digest", f"{_TASKS}:verify_task", (_TASK,)),
@@ -290,8 +301,10 @@ def _is_mistake(error: Exception) -> bool:
 
 def _dispatch(words: list[str]) -> int:
     """Carry out a job, whose words are overrides of a config, or a command, which argparse reads."""
-    if words and words[0] in JOBS:
-        return _job(words[0], words[1:])
+    for name in JOBS:
+        length = len(name.split())
+        if words[:length] == name.split():
+            return _job(name, words[length:])
     options = _parser().parse_args(words)
     _imported(options.function)(options)
     return 0
@@ -335,15 +348,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="neurogloss", description=DESCRIPTION)
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     parsers = {"": parser.add_subparsers(required=True, metavar="COMMAND")}
-    for name, summary in JOBS.items():
-        parsers[""].add_parser(name, help=f"{summary} (neurogloss {name} --help)", add_help=False)
+    for job, summary in JOBS.items():
+        parsers_of, name = _place(parsers, job)
+        parsers_of.add_parser(name, help=f"{summary} (neurogloss {job} --help)", add_help=False)
     for command in COMMANDS:
-        group, _, name = command.name.rpartition(" ")
-        if group not in parsers:
-            group_parser = parsers[""].add_parser(group, help=GROUPS[group], description=GROUPS[group])
-            parsers[group] = group_parser.add_subparsers(required=True, metavar="COMMAND")
-        _add(parsers[group].add_parser(name, help=command.help, description=command.help), command)
+        parsers_of, name = _place(parsers, command.name)
+        _add(parsers_of.add_parser(name, help=command.help, description=command.help), command)
     return parser
+
+
+def _place(parsers: dict[str, Any], command: str) -> tuple[Any, str]:
+    """Return the parsers of the group that a command is of, which are made for its first, and its name there."""
+    group, _, name = command.rpartition(" ")
+    if group not in parsers:
+        group_parser = parsers[""].add_parser(group, help=GROUPS[group], description=GROUPS[group])
+        parsers[group] = group_parser.add_subparsers(required=True, metavar="COMMAND")
+    return parsers[group], name
 
 
 def _add(parser: argparse.ArgumentParser, command: Command) -> None:

@@ -71,18 +71,18 @@ def _even_out(blocks: list[list[int]], treatments: int, rng: random.Random) -> N
 
 def _exchange(first: list[int], second: list[int], meetings: npt.NDArray[np.int64], rng: random.Random) -> None:
     """Let a treatment of each of two blocks change places, if that is for the better."""
-    mine, yours = rng.choice(first), rng.choice(second)
-    if mine in second or yours in first:
+    one_treatment, another_treatment = rng.choice(first), rng.choice(second)
+    if one_treatment in second or another_treatment in first:
         return
-    beside_mine = [treatment for treatment in first if treatment != mine and treatment not in second]
-    beside_yours = [treatment for treatment in second if treatment != yours and treatment not in first]
-    change = (meetings[yours] - meetings[mine] + 1)[beside_mine].sum()
-    change += (meetings[mine] - meetings[yours] + 1)[beside_yours].sum()
+    beside_one = [treatment for treatment in first if treatment != one_treatment and treatment not in second]
+    beside_another = [treatment for treatment in second if treatment != another_treatment and treatment not in first]
+    change = (meetings[another_treatment] - meetings[one_treatment] + 1)[beside_one].sum()
+    change += (meetings[one_treatment] - meetings[another_treatment] + 1)[beside_another].sum()
     if change >= 0:
         return
-    for treatments, step in ((beside_mine, -1), (beside_yours, 1)):
-        meetings[mine, treatments] += step
-        meetings[treatments, mine] += step
-        meetings[yours, treatments] -= step
-        meetings[treatments, yours] -= step
-    first[first.index(mine)], second[second.index(yours)] = yours, mine
+    for treatments, step in ((beside_one, -1), (beside_another, 1)):
+        meetings[one_treatment, treatments] += step
+        meetings[treatments, one_treatment] += step
+        meetings[another_treatment, treatments] -= step
+        meetings[treatments, another_treatment] -= step
+    first[first.index(one_treatment)], second[second.index(another_treatment)] = another_treatment, one_treatment

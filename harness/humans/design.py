@@ -109,16 +109,16 @@ def build(
     wordings = _wordings(settings, task, records, results)
     trials = {record.unit: tuple(trials_of(record, settings.intruder.level)) for record in records}
     reasons = {record.unit: _obstacle(mode, record, wordings, trials) for record in records}
-    kept = [record for record in records if not reasons[record.unit]]
-    if not kept:
+    answerable = [record for record in records if not reasons[record.unit]]
+    if not answerable:
         raise NeuroglossError(f"people cannot be asked about any unit of {task.name}: {next(iter(reasons.values()))}.")
     study = Study(
         settings=settings,
         task_digest=task.digest,
-        records={record.unit: record for record in kept},
+        records={record.unit: record for record in answerable},
         wordings=wordings,
         trials=trials if mode is Mode.INTRUDER else {},
-        identity=_identity(settings, task, kept, wordings),
+        identity=_identity(settings, task, answerable, wordings),
         left_out={unit: reason for unit, reason in reasons.items() if reason},
     )
     return replace(study, slots=tuple(_slots(study)))
@@ -305,7 +305,7 @@ class Ratings:
     """What is known when a pair is chosen: the pairs of the person who is asked, and what everybody answered so far,
     but for pairs with a known answer."""
 
-    before: tuple[RatedBefore, ...] = ()
+    earlier: tuple[RatedBefore, ...] = ()
     outcomes: tuple[pairs.Outcome, ...] = ()
 
 
@@ -322,15 +322,15 @@ def pair(study: Study, unit: Unit, kind: PairKind, ratings: Ratings, seed: int) 
         seed: of draws.
     """
     rng = np.random.default_rng(seed)
-    rated = {frozenset(item.question.authors) for item in ratings.before if item.unit == unit}
+    rated = {frozenset(item.question.authors) for item in ratings.earlier if item.unit == unit}
     candidates = pairs_of(study.wordings[unit])
     fresh = [item for item in candidates if frozenset(word.author for word in item) not in rated] or candidates
     if kind is PairKind.ADAPTIVE:
         by_authors = {(first.author, second.author): (first, second) for first, second in fresh}
-        chosen = by_authors[pairs.most_telling(list(by_authors), ratings.outcomes, seed)]
+        couple = by_authors[pairs.most_telling(list(by_authors), ratings.outcomes, seed)]
     else:
-        chosen = fresh[int(rng.integers(len(fresh)))]
-    return _sided(study, unit, chosen, kind, rng)
+        couple = fresh[int(rng.integers(len(fresh)))]
+    return _sided(study, unit, couple, kind, rng)
 
 
 def known_pair(study: Study, seed: int) -> tuple[Unit, RateQuestion] | None:
@@ -343,31 +343,31 @@ def known_pair(study: Study, seed: int) -> tuple[Unit, RateQuestion] | None:
     words = [wording for by_unit in study.wordings.values() for wording in by_unit]
     for place in rng.permutation(len(words)):
         fitting = words[place]
-        others = [
+        foils = [
             wording
             for wording in words
             if wording.author == fitting.author and _plain(wording.text) != _plain(fitting.text)
         ]
-        if others and fitting.about in study.records:
-            chosen = (fitting, others[int(rng.integers(len(others)))])
-            return fitting.about, _sided(study, fitting.about, chosen, PairKind.KNOWN, rng)
+        if foils and fitting.about in study.records:
+            couple = (fitting, foils[int(rng.integers(len(foils)))])
+            return fitting.about, _sided(study, fitting.about, couple, PairKind.KNOWN, rng)
     return None
 
 
-def repeated_pair(before: Sequence[RatedBefore]) -> tuple[Unit, RateQuestion] | None:
+def repeated_pair(earlier: Sequence[RatedBefore]) -> tuple[Unit, RateQuestion] | None:
     """Choose the pair that a person rated longest ago and was not asked again, with its sides swapped."""
-    again = {item.question.repeats for item in before}
-    for item in before:
-        if item.question.kind in (PairKind.ADAPTIVE, PairKind.RANDOM) and item.assignment not in again:
+    repeated_ids = {item.question.repeats for item in earlier}
+    for item in earlier:
+        if item.question.kind in (PairKind.ADAPTIVE, PairKind.RANDOM) and item.assignment not in repeated_ids:
             first = item.question
             return item.unit, RateQuestion(first.right, first.left, PairKind.REPEAT, first.excerpts, item.assignment)
     return None
 
 
 def _sided(
-    study: Study, unit: Unit, chosen: tuple[Wording, Wording], kind: PairKind, rng: np.random.Generator
+    study: Study, unit: Unit, couple: tuple[Wording, Wording], kind: PairKind, rng: np.random.Generator
 ) -> RateQuestion:
-    first, second = chosen if rng.random() < 0.5 else (chosen[1], chosen[0])
+    first, second = couple if rng.random() < 0.5 else (couple[1], couple[0])
     return RateQuestion(first, second, kind, tuple(item.digest for item in beside(study.records[unit])))
 
 

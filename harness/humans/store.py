@@ -82,7 +82,7 @@ class Person:
 class Standing:
     """How far a person is: questions answered, and all that they have been given."""
 
-    answered: int
+    answers: int
     questions: int
 
 
@@ -97,7 +97,7 @@ class Turn:
         unit: None where it is yet to be chosen, as of pairs with a known answer.
         kind: of a pair.
         question: None where it is yet to be chosen.
-        shown: when it was first shown; None where it was not.
+        shown_at: when it was first shown; None where it was not.
     """
 
     assignment: str
@@ -106,7 +106,7 @@ class Turn:
     unit: Unit | None
     kind: PairKind | None
     question: Question | None
-    shown: float | None
+    shown_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,24 +210,24 @@ class StudyStore:
         """Return who a browser belongs to, None where nobody was let in from it; they were seen now."""
         with self._reading() as database:
             query = "SELECT annotator, seen FROM sessions JOIN annotators ON id = annotator WHERE hash = ?"
-            annotator, seen = database.execute(query, (_hash(session),)).fetchone() or ("", 0.0)
+            annotator, seen_at = database.execute(query, (_hash(session),)).fetchone() or ("", 0.0)
             person = _person(database, annotator) if annotator else None
-        if person is not None and self.clock() - seen > SEEN_EVERY:
+        if person is not None and self.clock() - seen_at > SEEN_EVERY:
             with self._change() as database:
                 database.execute("UPDATE annotators SET seen = ? WHERE id = ?", (self.clock(), annotator))
         return person
 
-    def check(self, person: Person, passed: bool) -> None:
+    def check(self, person: Person, is_right: bool) -> None:
         """Record a try of the comprehension check."""
         with self._change() as database:
-            values = (self.clock() if passed else None, person.id)
+            values = (self.clock() if is_right else None, person.id)
             database.execute(
                 "UPDATE annotators SET tries = tries + 1, understood = coalesce(understood, ?) WHERE id = ?", values
             )
 
     # ------------------------------------------------------------------------------------------------------------ slots
 
-    def claim(self, person: Person, most: int, known: int = 0, repeats: int = 0) -> int:
+    def claim(self, person: Person, most: int, known_pairs: int = 0, repeats: int = 0) -> int:
         """Give a person a block of questions of which they have met no treatment, and return how many it holds.
 
         What others have left of their blocks is given first, so that a study ends. Checks are put among the questions
@@ -236,7 +236,7 @@ class StudyStore:
         Args:
             person: who asks.
             most: questions of a block.
-            known: pairs with a known answer.
+            known_pairs: pairs with a known answer.
             repeats: earlier pairs that are asked again.
         """
         with self._change() as database:
@@ -246,14 +246,14 @@ class StudyStore:
             rng = random.Random(f"{person.id} {slots[0][0]}")
             rng.shuffle(slots)
             sequence: list[tuple[int | None, str | None, str | None, str | None]] = list(slots)
-            for _ in range(known):
+            for _ in range(known_pairs):
                 sequence.insert(rng.randint(0, len(sequence)), (None, None, PairKind.KNOWN, None))
             for _ in range(repeats):
                 sequence.insert(
                     rng.randint((len(sequence) + 1) // 2, len(sequence)), (None, None, PairKind.REPEAT, None)
                 )
-            held = "UPDATE slots SET annotator = ? WHERE id = ? AND annotator IS NULL"
-            database.executemany(held, [(person.id, slot[0]) for slot in slots])
+            update = "UPDATE slots SET annotator = ? WHERE id = ? AND annotator IS NULL"
+            database.executemany(update, [(person.id, slot[0]) for slot in slots])
             count = "SELECT count(*) FROM assignments WHERE annotator = ?"
             (first,) = database.execute(count, (person.id,)).fetchone()
             database.executemany(
@@ -261,6 +261,11 @@ class StudyStore:
                 [(secrets.token_hex(8), person.id, first + place, *row) for place, row in enumerate(sequence)],
             )
             return len(sequence)
+
+    def has_more(self, person: Person) -> bool:
+        """Return whether there is a question for a person that nobody has."""
+        with self._reading() as database:
+            return bool(_free_slots(database, person.id, 1))
 
     def release(self, seconds: float) -> int:
         """Return the open slots of everybody who was not seen for so long to others; return how many there were."""
@@ -311,9 +316,9 @@ class StudyStore:
                 "shown = coalesce(shown, ?) WHERE id = ?",
                 (str(unit), _json(to_json(question)), self.clock(), turn.assignment),
             )
-            shown = _turn(database.execute(f"{_TURN} WHERE a.id = ?", (turn.assignment,)).fetchone())
-        assert shown is not None
-        return shown
+            changed = _turn(database.execute(f"{_TURN} WHERE a.id = ?", (turn.assignment,)).fetchone())
+        assert changed is not None
+        return changed
 
     def drop(self, turn: Turn) -> None:
         """Take a question back that cannot be asked, such as a repeat where there is nothing to repeat."""
@@ -326,8 +331,8 @@ class StudyStore:
             f"(returned IS NULL OR NOT {_OPEN})"
         )
         with self._reading() as database:
-            questions, answered = database.execute(query, (person.id,)).fetchone()
-            return Standing(answered, questions)
+            questions, answers = database.execute(query, (person.id,)).fetchone()
+            return Standing(answers, questions)
 
     def ratings(self, person: Person) -> Ratings:
         """Return what is known when a pair is chosen for a person."""
@@ -338,15 +343,15 @@ class StudyStore:
         """
         with self._reading() as database:
             rows = database.execute(everybody).fetchall()
-        before, outcomes = [], []
+        earlier, outcomes = [], []
         for annotator, assignment, unit, document, payload in rows:
             raw = json.loads(document)
             if annotator == person.id:
-                before.append(RatedBefore(assignment, Unit.parse(unit), from_json(RateQuestion, raw, "question")))
+                earlier.append(RatedBefore(assignment, Unit.parse(unit), from_json(RateQuestion, raw, "question")))
             if raw["kind"] != PairKind.KNOWN:
                 choice = Choice(json.loads(payload)["choice"])
                 outcomes.append((raw["left"]["author"], raw["right"]["author"], choice))
-        return Ratings(tuple(before), tuple(outcomes))
+        return Ratings(tuple(earlier), tuple(outcomes))
 
     # ---------------------------------------------------------------------------------------------------------- answers
 
@@ -469,7 +474,7 @@ _OPEN = "NOT EXISTS (SELECT 1 FROM answers WHERE assignment = a.id)"
 def _turn(row: tuple[Any, ...] | None) -> Turn | None:
     if row is None:
         return None
-    assignment, annotator, place, unit, kind, question, shown = row
+    assignment, annotator, place, unit, kind, question, shown_at = row
     return Turn(
         assignment,
         annotator,
@@ -477,7 +482,7 @@ def _turn(row: tuple[Any, ...] | None) -> Turn | None:
         Unit.parse(unit) if unit else None,
         PairKind(kind) if kind else None,
         from_json(Question, json.loads(question), "question") if question else None,
-        shown,
+        shown_at,
     )
 
 
@@ -499,18 +504,18 @@ def _free_slots(
             WHERE a.annotator = ? AND (a.returned IS NULL OR EXISTS (SELECT 1 FROM answers WHERE assignment = a.id)))
         ORDER BY b.begun DESC, s.block, s.id
     """
-    chosen: list[tuple[int, str, str | None, str | None]] = []
+    selection: list[tuple[int, str, str | None, str | None]] = []
     treatments: set[str] = set()
     whole_block = None
-    for number, unit, kind, question, treatment, block, begun in database.execute(query, (annotator,)):
-        if not begun and not chosen:
+    for number, unit, kind, question, treatment, block, is_begun in database.execute(query, (annotator,)):
+        if not is_begun and not selection:
             whole_block = block
-        if len(chosen) == most or (whole_block is not None and block != whole_block):
+        if len(selection) == most or (whole_block is not None and block != whole_block):
             break
         if treatment not in treatments:
             treatments.add(treatment)
-            chosen.append((number, unit, kind, question))
-    return chosen
+            selection.append((number, unit, kind, question))
+    return selection
 
 
 def _retake(database: sqlite3.Connection, assignment: str, annotator: str) -> None:
@@ -535,12 +540,12 @@ def _check_same(path: Path, database: sqlite3.Connection, identity: Mapping[str,
     if "study" not in tables:
         raise NeuroglossError(f"{path} is a database, but not that of a study; give another file by store=FILE.")
     (text,) = database.execute("SELECT identity FROM study").fetchone()
-    held = json.loads(text)
+    document = json.loads(text)
     for key, value in identity.items():
-        if held.get(key) != value:
+        if document.get(key) != value:
             raise NeuroglossError(
-                f"{path} holds another study ({held.get('mode')} of {held.get('task')}): its {key} differs; give "
-                "another file by store=FILE."
+                f"{path} holds another study ({document.get('mode')} of {document.get('task')}): its {key} differs; "
+                "give another file by store=FILE."
             )
 
 

@@ -1,4 +1,5 @@
-"""The jobs that a config describes: run, plan, collect and audit, each composed and prepared once before any work."""
+"""The jobs that a config describes: run, plan, collect, audit and studies with people, each composed and prepared once
+before any work."""
 
 # ruff: noqa: PLC0415  # a job imports what it works with when it begins: a mistake in a config is told before
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # a job imports what it works with when it is prepared
     from omegaconf import DictConfig
     from rich.console import RenderableType
 
+    from harness.humans.design import Study
     from harness.jobs.audit import AuditPlan
     from harness.jobs.collection import CollectionPlan
     from harness.jobs.run import RunOutcome, RunPlan
@@ -221,6 +223,31 @@ class AuditJob:
         yield f"audit: {outcome.folder / f'{NAME}.md'}"
 
 
-_ALL: tuple[Job[Any, Any], ...] = (RunJob(), PlanJob(), CollectJob(), AuditJob())
+class StudyJob:
+    """Serves a study with people until it is stopped; the outcome is its file."""
+
+    name = "human serve"
+    config = "study"
+
+    def prepare(self, composed: DictConfig) -> Study:
+        """Return the study."""
+        from harness.jobs import humans
+
+        return humans.prepare(composed)
+
+    def run(self, plan: Study, overrides: Sequence[str], progress: Progress) -> Path:  # noqa: ARG002  # the protocol's
+        """Serve it."""
+        from harness.jobs import humans
+
+        return humans.serve(plan)
+
+    def show(self, outcome: Path) -> Iterator[RenderableType]:
+        """Yield how much has been answered, and where it is."""
+        from harness.jobs import humans
+
+        yield from humans.in_words(outcome)
+
+
+_ALL: tuple[Job[Any, Any], ...] = (RunJob(), PlanJob(), CollectJob(), AuditJob(), StudyJob())
 JOBS = {job.name: job for job in _ALL}
 """The jobs by the names of their commands."""

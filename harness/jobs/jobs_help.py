@@ -112,6 +112,28 @@ HELP = {
             ("neurogloss audit --cfg job", "print every key of the config, and audit nothing"),
         ),
     ),
+    "human serve": Help(
+        "Serves a study in which people explain units, rate explanations, simulate activations or find intruders, on "
+        "plain pages of this machine, until Ctrl-C. Every answer is kept when it is given: the same command goes on "
+        "where it was stopped. mode= chooses among explain, rate, simulate and intruder.",
+        (
+            ("task", "units and their excerpts, or puzzles"),
+            ("units", "which of the task's units"),
+            ("unit", "which kind they are, where a task does not say it"),
+            ("card", "what people read and agree to before they begin"),
+        ),
+        (
+            ("neurogloss human serve mode=explain", "people write explanations of 12 units"),
+            ("neurogloss human serve mode=rate run=runs/latest", "people rate the explanations of a run, in pairs"),
+            ("neurogloss human serve mode=simulate run=runs/latest people=2", "people simulate; two each question"),
+            ("neurogloss human serve mode=intruder units.limit=6", "which of five texts does not belong?"),
+            (
+                "neurogloss human serve mode=explain --config-dir conf card=mine 'names=[study.example.org]'",
+                "a card of your own, and people beyond this machine",
+            ),
+            ("neurogloss human serve mode=explain --cfg job", "print every key of the config, and serve nothing"),
+        ),
+    ),
 }
 
 WORDS = """\

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from harness import pipeline
 from harness.config import build, compose
-from harness.config.settings import CalibrationSettings, RunSettings
+from harness.config.settings import CalibrationSettings, RunSettings, StudySettings
 from harness.jobs.explainers import explainer_nodes
 from harness.jobs.ledger import Ledger
 from harness.jobs.tools import Remembering, RunTools, build_tools
@@ -142,8 +142,8 @@ def _announce(trackers: Iterable[Tracker], stage: str) -> None:
         tracker.stage(stage)
 
 
-def read_records(settings: RunSettings) -> tuple[Task | PuzzleTask, list[Record]]:
-    """Read a run's task, and deal the units that it asks for."""
+def read_records(settings: RunSettings | StudySettings) -> tuple[Task | PuzzleTask, list[Record]]:
+    """Read the task of a run or of a study, and deal the units that it asks for."""
     task = catalog.read(catalog.find_task(settings.task.name, settings.task.path))
     units = settings.units
     if isinstance(task, PuzzleTask):

@@ -36,6 +36,7 @@ GROUPS = {
     ],
     "collect": ["corpus", "recipe", "sample", "subject"],
     "audit": ["budget"],
+    "study": ["card", "task", "units"],
     "tune": ["corpus", "subject"],
 }
 TAKEN_TOGETHER = ("explainer", "explainer_model", "scores", "track")
@@ -66,7 +67,7 @@ def test_every_option_composes_and_is_taken_by_its_class(name: str, choice: str)
 
 
 def _needed(name: str) -> list[str]:
-    return ["name=mine-v1"] if name == "collect" else []
+    return {"collect": ["name=mine-v1"], "study": ["mode=explain"]}.get(name, [])
 
 
 def _filled(name: str, overrides: list[str]) -> DictConfig:
@@ -87,7 +88,8 @@ def _nodes(settings: Any) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
             yield key, {"network": "training", "judge": "training"}.get(key, kind), value
         elif isinstance(value, dict) and key != "explainer":
             yield from (
-                (f"{key}.{name}", kind if key != "judged" else "simulator", node) for name, node in value.items()
+                (f"{key}.{name}", {"judged": "simulator", "subject": name}.get(key, kind), node)
+                for name, node in value.items()
             )
     if isinstance(settings, RunSettings):
         for key in ("controls", "scores"):

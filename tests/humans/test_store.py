@@ -80,7 +80,7 @@ def answer(store: StudyStore, person: Person, turn: Turn, text: str = "x") -> An
     assert turn.unit is not None
     now = store.clock()
     key = f"{turn.assignment}-{text}"
-    return Answer(key, person.id, turn.assignment, turn.unit, turn.shown or now, now, "v", Explained(text, 3))
+    return Answer(key, person.id, turn.assignment, turn.unit, turn.shown_at or now, now, "v", Explained(text, 3))
 
 
 def test_each_unit_is_answered_by_so_many_different_people(store: StudyStore) -> None:
@@ -148,7 +148,7 @@ def test_what_is_abandoned_goes_to_others_and_comes_back_if_nobody_has_it(store:
     assert store.standing(first).questions == 1
     assert store.claim(second, 2) == 2
     store.retake(first)
-    assert (store.standing(first).questions, store.standing(first).answered) == (2, 1)
+    assert (store.standing(first).questions, store.standing(first).answers) == (2, 1)
 
 
 def test_a_late_answer_is_kept_and_its_slot_stays_with_whom_it_went_to(store: StudyStore, clock: Time) -> None:
@@ -200,7 +200,7 @@ def test_the_file_outlives_its_process_and_is_of_one_study(store: StudyStore, tm
     turns(store, store.admit("s1", "c"))
     again = StudyStore(store.path)
     again.prepare(IDENTITY, {"title": "another"}, [])
-    assert again.standing(again.admit("s1", "c")).answered == 0, "a browser that is let in anew is a new person"
+    assert again.standing(again.admit("s1", "c")).answers == 0, "a browser that is let in anew is a new person"
     assert (len(read(store.path).answers), read(store.path).card) == (4, {"title": "another"})
     with pytest.raises(NeuroglossError, match=r"holds another study \(explain of made-up-v1\): its units differs"):
         again.prepare(IDENTITY | {"units": 7}, {}, [])
@@ -244,7 +244,7 @@ def test_ids_of_prolific_stay_in_a_file_of_their_own(store: StudyStore) -> None:
 
 def test_checks_stand_among_the_questions_and_repeats_in_the_second_half(store: StudyStore) -> None:
     person = store.admit("s1", "c")
-    assert store.claim(person, 4, known=1, repeats=2) == 7
+    assert store.claim(person, 4, known_pairs=1, repeats=2) == 7
     query = "SELECT kind FROM assignments WHERE annotator = ? ORDER BY place"
     kinds = [kind for (kind,) in sqlite3.connect(store.path).execute(query, (person.id,))]
     assert Counter(kinds) == {None: 4, PairKind.KNOWN: 1, PairKind.REPEAT: 2}
@@ -268,5 +268,5 @@ def test_ratings_so_far_leave_out_known_answers_and_what_was_corrected(store: St
             store.put(replace(answer(store, person, shown, text), payload=Rated(chosen)))
     ratings = store.ratings(person)
     assert ratings.outcomes == (("a", "b", Choice.LEFT),)
-    assert [item.question.kind for item in ratings.before] == [PairKind.RANDOM, PairKind.KNOWN]
-    assert store.ratings(store.admit("s2", "c")).before == ()
+    assert [item.question.kind for item in ratings.earlier] == [PairKind.RANDOM, PairKind.KNOWN]
+    assert store.ratings(store.admit("s2", "c")).earlier == ()

@@ -44,10 +44,10 @@ def test_every_option_and_every_example_is_shown(name: str) -> None:
 
 def examples() -> list[tuple[str, list[str]]]:
     """The overrides of each example that needs no file of one's own."""
-    commands = [shlex.split(command) for job in jobs_help.HELP.values() for command, _ in job.examples]
+    commands = [(name, shlex.split(command)) for name, job in jobs_help.HELP.items() for command, _ in job.examples]
     return [
         (name, [word for word in words if "=" in word and not word.startswith("hydra/")])
-        for _, name, *words in commands
+        for name, words in commands
         if not any(word.startswith(("plugins=", "--config-dir")) for word in words)
     ]
 
