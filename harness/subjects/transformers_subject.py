@@ -292,8 +292,13 @@ class TransformersSubject:
     # ------------------------------------------------------------------------------------------------------- the text
 
     def encode(self, text: str) -> Tokens:
-        """Return token ids of ``text``, without special tokens."""
-        return tuple(self._loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
+        """Return token ids of ``text``, without special tokens before or after it.
+
+        A control token that is written in the text (``<|im_end|>`` on a page about chat templates) is text like any
+        other, as it is in prompts: else it would end a turn in the middle of an excerpt.
+        """
+        encoding = self._loaded.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return tuple(encoding["input_ids"])
 
     @property
     def start_token(self) -> int:

@@ -165,6 +165,14 @@ def test_values_that_do_not_fit_are_refused(subject: TransformersSubject) -> Non
         list(subject.effects([Replacement(Unit("N", 0, 1), (1, 2), (0.0, float("nan")))]))
 
 
+def test_a_control_token_in_a_text_is_plain_text(tiny_llama: Path) -> None:
+    subject = TransformersSubject(str(tiny_llama))
+    tokenizer = subject._loaded.tokenizer
+    tokens = subject.encode(f"use {tokenizer.eos_token} to end")
+    assert tokenizer.eos_token_id not in tokens
+    assert tokenizer.decode(tokens) == f"use {tokenizer.eos_token} to end"
+
+
 def test_nan_activations_are_refused_with_layer_and_neuron(tiny_gpt2: Path) -> None:
     subject = TransformersSubject(str(tiny_gpt2))
     loaded = weights.load(str(tiny_gpt2))

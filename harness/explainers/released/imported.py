@@ -47,16 +47,26 @@ def _explanation(neuron: Unit, text: str | None) -> Explanation:
     return Explanation(neuron, text=text, outcome=Outcome.OK if text else Outcome.EMPTY)
 
 
-def lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def lines(path: Path, *, may_be_list: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each object of a JSON lines file and its place in words; a file whose name ends in ``.gz`` is gzipped.
 
+    Args:
+        path: of the file.
+        may_be_list: whether it may be one JSON list instead, as Neuronpedia exported explanations in its first years.
+
     Raises:
-        NeuroglossError: the file cannot be read, or a line is not a JSON object; the message names it.
+        NeuroglossError: the file cannot be read, or an entry is not a JSON object; the message names it.
     """
     try:
         text = _content(path).decode("utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise NeuroglossError(f"{path} cannot be read as JSON lines in UTF-8 ({error}); check the file.") from error
+    if may_be_list and text.lstrip().startswith("["):
+        for number, row in enumerate(reading.parsed_json(text, str(path), with_nan=True), start=1):
+            if not isinstance(row, dict):
+                raise NeuroglossError(f"{path}, entry {number}: an entry must be a JSON object.")
+            yield f"{path}, entry {number}", row
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             yield f"{path}, line {number}", _object(line, f"{path}, line {number}")

@@ -1,4 +1,4 @@
-"""Explanations exported from Neuronpedia: ``.jsonl`` or ``.jsonl.gz`` files, one explanation a line."""
+"""Explanations exported from Neuronpedia: ``.jsonl`` or ``.jsonl.gz`` files, one explanation a line, or a JSON list."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Neuronpedia(Imported):
     def _rows(self) -> Iterator[tuple[Unit | None, str, str]]:
         """Yield (neuron, kind, text) of each line; the neuron is None if the kind does not match."""
         for path in files(Path(self.path)):
-            for where, row in lines(path):
+            for where, row in lines(path, may_be_list=True):
                 layer, text = str(required(row, ("layer",), where)), required(row, ("description",), where)
                 is_of_source = isinstance(layer, str) and layer.endswith(self.source)
                 number = layer.removesuffix(self.source) if is_of_source else ""

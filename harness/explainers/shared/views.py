@@ -12,6 +12,7 @@ from harness.models.prompts import visible
 FIRING = 3
 """Tokens of at least this level, of 10, are marked; lower levels are mostly noise."""
 OPENING, CLOSING = "<<", ">>"
+ANGLES = ("<", ">")
 BEFORE, AFTER = 5, 2
 """The number of tokens of context before and after a token."""
 LEADING, FOLLOWING = 16, 6
@@ -35,10 +36,26 @@ def text(tokens: Iterable[str]) -> str:
 
 
 def marked(excerpt: ShownTokens, threshold: int = FIRING) -> str:
-    """Return the excerpt as one line with marks around each run of tokens of at least level ``threshold``."""
-    runs = groupby(excerpt, key=lambda pair: pair[1] >= threshold)
-    segments = ((firing, text(token for token, _ in run)) for firing, run in runs)
-    return "".join(f"{OPENING}{segment}{CLOSING}" if firing else segment for firing, segment in segments)
+    r"""Return the excerpt as one line with marks around each run of tokens of at least level ``threshold``.
+
+    An angle bracket that touches a mark is escaped, like marks within the text: ``a\<<<b>>`` is not ``a<<\<b>>``.
+    """
+    runs = [
+        (firing, "".join(token for token, _ in run))
+        for firing, run in groupby(excerpt, key=lambda pair: pair[1] >= threshold)
+    ]
+    if not any(firing for firing, _ in runs):
+        return "".join(text(run) for _, run in runs)
+    return "".join(f"{OPENING}{_beside(run)}{CLOSING}" if firing else _beside(run) for firing, run in runs)
+
+
+def _beside(run: str) -> str:
+    """Return text that stands beside a mark: an angle bracket at either end is escaped."""
+    start = int(run[:1] in ANGLES)
+    end = len(run) - int(len(run) > start and run[-1] in ANGLES)
+    return "".join(
+        [*("\\" + angle for angle in run[:start]), text(run[start:end]), *("\\" + angle for angle in run[end:])]
+    )
 
 
 def focused(excerpt: ShownTokens, threshold: int = FIRING) -> ShownTokens:

@@ -158,3 +158,12 @@ def test_neurons_are_told_apart_by_layer_too(tmp_path: Path, evidence) -> None:
     path.write_text(neuronpedia_line("4", "1", "elsewhere"))
     assert Neuronpedia(str(path)).texts({Unit("N", 0, 1)}) == {}
     assert Neuronpedia(str(path)).texts({Unit("N", 4, 1)}) == {Unit("N", 4, 1): "elsewhere"}
+
+
+def test_the_retired_export_is_one_list(tmp_path: Path, evidence) -> None:
+    rows = [{"modelId": "x", "layer": "0", "index": "3", "description": " lakes"}]
+    (tmp_path / "x.json").write_text(json.dumps(rows))
+    assert told(Neuronpedia(str(tmp_path / "x.json")), evidence, 3) == [("lakes", Outcome.OK)]
+    (tmp_path / "x.json").write_text("[3]")
+    with pytest.raises(NeuroglossError, match=r"x\.json, entry 1: an entry must be a JSON object"):
+        told(Neuronpedia(str(tmp_path / "x.json")), evidence, 3)

@@ -22,6 +22,21 @@ def test_marks_in_the_text_itself_are_escaped() -> None:
     assert text(["a\\", "\n<"]) == "a\\\\\\n<"
 
 
+def test_a_bracket_beside_a_mark_is_told_from_the_mark() -> None:
+    assert marked((("a<", 0), ("b", 9))) == r"a\<<<b>>"
+    assert marked((("a", 0), ("<b", 9))) == r"a<<\<b>>"
+    assert marked((("x>", 9), ("y", 0))) == r"<<x\>>>y"
+    assert marked((("x", 9), (">y", 0))) == r"<<x>>\>y"
+
+
+@given(st.text("a<>\\", min_size=1, max_size=6), st.data())
+def test_two_places_of_one_text_are_marked_apart(characters: str, data: st.DataObject) -> None:
+    places = st.lists(st.booleans(), min_size=len(characters), max_size=len(characters))
+    first, second = data.draw(places), data.draw(places)
+    views = [marked(tuple((c, 9 * fires) for c, fires in zip(characters, row, strict=True))) for row in (first, second)]
+    assert (views[0] == views[1]) == (first == second)
+
+
 @given(TOKENS)
 def test_without_its_marks_a_marked_excerpt_is_the_text(excerpt) -> None:
     if not any("<" in token or ">" in token for token, _ in excerpt):
