@@ -63,9 +63,9 @@ RESAMPLED = (
     "ablation_resample compares with the unit's activations on other text, which move the output more than its mean "
     "does: even a floor stands above 0 by it."
 )
-ONE_PERSON = (
-    "people: a unit has the explanation of one person, the first by name unless human.annotator names another; those "
-    "of others on the same unit are not scored."
+SEVERAL_PEOPLE = (
+    "people: a unit may have explanations of several persons, whose scores are averaged (human.annotator names one "
+    "person); `neurogloss human report` shows each person, the best and all pooled."
 )
 COMPARED: Columns = (
     ("explainers", "explainers"),
@@ -297,7 +297,7 @@ class _Section:
         yield from (about + sentence for sentence in _how_they_stand(self))
         yield from _on_columns(self)
         if any(row.role is Role.HUMAN and row.scored for row in self.rows):
-            yield ONE_PERSON
+            yield SEVERAL_PEOPLE
         if any(heading.judged for scorer in self.results.scorers for heading in scorer.headings):
             yield JUDGES
         for simulator in self.results.simulators:

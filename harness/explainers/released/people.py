@@ -26,8 +26,8 @@ Row = tuple[str, Mapping[str, Any]]
 class People:
     """Explainer that reads a CSV, JSONL or Parquet file with the columns neuron, text and annotator.
 
-    Each neuron gets the explanation by ``annotator``; if that is None, by its first annotator in order of names.
-    Neurons without an explanation are *not collected*; without a ``path`` these are all neurons.
+    Each neuron gets the explanation by ``annotator``; if that is None, those of all its annotators, in order of names,
+    whose scores are averaged. Neurons without an explanation are *not collected*; without a ``path`` these are all.
     """
 
     path: str | None = None
@@ -39,15 +39,20 @@ class People:
             raise NeuroglossError(f"the file of people's explanations {self.path} does not exist; check human.file.")
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """Return one explanation for each neuron, in order."""
+        """Return the explanations of each neuron, in order."""
         explanations = read(Path(self.path)) if self.path is not None else []
         names = sorted({explanation.annotator for explanation in explanations})
         if self.annotator is not None and self.path is not None and self.annotator not in names:
             raise NeuroglossError(f"{self.path} has nothing by {self.annotator!r}; there are: {', '.join(names)}.")
-        candidates = [item for item in explanations if self.annotator in (None, item.annotator)]
-        candidates.sort(key=lambda explanation: explanation.annotator, reverse=True)
-        first = {explanation.unit: explanation for explanation in candidates}
-        return [first.get(item.unit) or Explanation(item.unit, outcome=Outcome.NOT_COLLECTED) for item in evidence]
+        by_neuron: dict[Unit, list[Explanation]] = {}
+        for explanation in sorted(explanations, key=lambda item: item.annotator):
+            if self.annotator in (None, explanation.annotator):
+                by_neuron.setdefault(explanation.unit, []).append(explanation)
+        return [
+            explanation
+            for item in evidence
+            for explanation in by_neuron.get(item.unit, [Explanation(item.unit, outcome=Outcome.NOT_COLLECTED)])
+        ]
 
 
 def read(path: Path) -> list[Explanation]:
@@ -88,7 +93,7 @@ def _explanation(row: Mapping[str, Any], where: str) -> Explanation:
 
 
 def _csv(path: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(reading.text_of(path).removeprefix("\ufeff"), newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(reading.text_of(path), newline=""), strict=True)
     if len(set(reader.fieldnames or ())) < len(reader.fieldnames or ()):
         raise NeuroglossError(f"{path}, line 1: a column stands there twice; keep one {', one '.join(COLUMNS)}.")
     for row in reader:

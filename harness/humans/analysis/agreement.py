@@ -96,8 +96,9 @@ def of_intruders(responses: Iterable[Response]) -> Ratings:
         question, payload = response.assignment.question, response.answer.payload
         if isinstance(question, IntruderQuestion) and isinstance(payload, Picked):
             excerpts = sorted(question.excerpts)
-            key = (response.answer.annotator, tuple(excerpts), response.answer.unit)
-            cells.append((key, float(excerpts.index(question.excerpts[payload.place]))))
+            item = (response.answer.unit, tuple(excerpts))
+            place = float(excerpts.index(question.excerpts[payload.place]))
+            cells.append(((response.answer.annotator, item, response.answer.unit), place))
     return _ratings(cells, Scale.NOMINAL)
 
 

@@ -81,7 +81,7 @@ def concordances(compared: Sequence[Comparison], scores: Scores, settings: Resam
     agreeing = {metric: _agreements(decided, by_author) for metric, by_author in scores.items()}
     means = {metric: {unit: float(np.mean(values)) for unit, values in sorted(units.items())}
              for metric, units in agreeing.items() if units}  # fmt: skip
-    intervals = {metric: _share(values) for metric, values in means.items()}
+    intervals = {metric: share_interval(values) for metric, values in means.items()}
     order = sorted(means, key=lambda metric: (-intervals[metric].mean, metric))
     compared_metrics = [metric for metric in order if len(means[metric]) >= LEAST_UNITS]
     ranges = stats.rank_intervals([means[metric] for metric in compared_metrics], settings.seed, settings.resamples)
@@ -92,7 +92,7 @@ def concordances(compared: Sequence[Comparison], scores: Scores, settings: Resam
             for metric in order
         ),
         _against_best(compared_metrics, means, settings),
-        _share(between_people(decided)),
+        share_interval(between_people(decided)),
     )
 
 
@@ -101,11 +101,11 @@ def _against_best(
 ) -> tuple[PairedComparison, ...]:
     if len(metrics) < 2:
         return ()
-    best, *others = metrics
-    differences = settings.differences([(means[best], means[other]) for other in others])
+    best, *rivals = metrics
+    differences = settings.differences([(means[best], means[rival]) for rival in rivals])
     return tuple(
-        PairedComparison(best, other, gap.interval, gap.p_value, gap.corrected, gap.least, gap.deviation)
-        for other, gap in zip(others, differences, strict=True)
+        PairedComparison(best, rival, gap.interval, gap.p_value, gap.corrected, gap.least, gap.deviation)
+        for rival, gap in zip(rivals, differences, strict=True)
     )
 
 
@@ -131,12 +131,12 @@ def between_people(decided: Sequence[Comparison]) -> dict[Unit, float]:
     for (unit, _, _), preferences in by_item.items():
         size, first = len(preferences), preferences.count(Preference.FIRST)
         if size > 1:
-            same = first * (first - 1) + (size - first) * (size - first - 1)
-            shares.setdefault(unit, []).append(same / (size * (size - 1)))
+            alike = first * (first - 1) + (size - first) * (size - first - 1)
+            shares.setdefault(unit, []).append(alike / (size * (size - 1)))
     return {unit: float(np.mean(values)) for unit, values in sorted(shares.items())}
 
 
-def _share(values: Mapping[Unit, float]) -> Interval:
+def share_interval(values: Mapping[Unit, float]) -> Interval:
     """Return the mean of shares over units; ends outside 0 to 1 are moved there."""
     interval = stats.mean_interval(list(values.values()))
     low, high = np.clip((interval.low, interval.high), 0.0, 1.0).tolist()

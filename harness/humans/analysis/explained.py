@@ -63,11 +63,11 @@ def human_rows(results: Results, excerpts: Sequence[SimulatedExcerpt], settings:
     people = sorted({item.explanation.annotator for item in scored})
     by_person = {name: by_unit([item for item in scored if item.explanation.annotator == name]) for name in people}
     together = _together(by_person, scored, [item for item in excerpts if item.simulator == simulator])
-    named = {**by_person, **together} if people else {}
-    others = [row for row in rows if row.summary.role in BESIDE]
+    scores_by_row = {**by_person, **together} if people else {}
+    rivals = [row for row in rows if row.summary.role in BESIDE]
     return HumanRows(
-        tuple(HumanRow(name, stats.mean_interval(list(scores.values()))) for name, scores in named.items()),
-        _comparisons(together, others, settings) if people else (),
+        tuple(HumanRow(name, stats.mean_interval(list(scores.values()))) for name, scores in scores_by_row.items()),
+        _comparisons(together, rivals, settings) if people else (),
         sum(sum(unit in scores for scores in by_person.values()) > 1 for unit in together[MEAN]),
     )
 
@@ -112,10 +112,10 @@ def _pooled(excerpts: Sequence[SimulatedExcerpt]) -> dict[Unit, float]:
 
 
 def _comparisons(
-    together: Mapping[str, Mapping[Unit, float]], others: Sequence[ResultRow], settings: Resampling
+    together: Mapping[str, Mapping[Unit, float]], rivals: Sequence[ResultRow], settings: Resampling
 ) -> tuple[Comparison, ...]:
     pairs = [(name, row.summary.explainer, together[name], by_unit(row.scored))
-             for name in (MEAN, POOLED) for row in others]  # fmt: skip
+             for name in (MEAN, POOLED) for row in rivals]  # fmt: skip
     gaps = settings.differences([(people, scores) for _, _, people, scores in pairs])
     return tuple(
         Comparison(name, explainer, gap.interval, gap.p_value, gap.corrected, gap.least, gap.deviation)

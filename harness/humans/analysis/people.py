@@ -50,13 +50,13 @@ def conduct(responses: Sequence[Response]) -> dict[str, Conduct]:
 
 
 def _conduct(person: str, responses: Sequence[Response], by_assignment: Mapping[str, Response]) -> Conduct:
-    known = [_is_right(response) for response in responses if response.assignment.correct is not None]
+    tested = [_is_right(response) for response in responses if response.assignment.correct is not None]
     repeats = [is_same for response in responses if (is_same := _is_repeated(response, by_assignment)) is not None]
     return Conduct(
         person,
         len(responses),
-        len(known),
-        sum(known),
+        len(tested),
+        sum(tested),
         len(repeats),
         sum(repeats),
         statistics.median(response.answer.seconds for response in responses),

@@ -35,7 +35,7 @@ class Process:
         neither: probability that neither explanation fits.
         random: share of the pairs that are drawn uniformly; 1 draws all of them so.
         looking: probability that a person looks, by place; the last holds for all others.
-        known, repeats: pairs of these kinds for each person.
+        tests, repeats: pairs with a known answer, and repeated ones, for each person.
         seconds: median time of an answer.
     """
 
@@ -48,7 +48,7 @@ class Process:
     neither: float = 0.1
     random: float = 0.4
     looking: Sequence[float] = field(default=(1.0,))
-    known: int = 0
+    tests: int = 0
     repeats: int = 0
     seconds: float = 8.0
 
@@ -65,8 +65,8 @@ class _Study:
         self._process, self._rng = process, rng
         self._authors = sorted(process.strengths)
         self._pairs = list(combinations(self._authors, 2))
-        known = np.array([process.strengths[author] for author in self._authors])
-        self._strengths = known + rng.normal(0, process.effect, (process.units, len(known)))
+        means = np.array([process.strengths[author] for author in self._authors])
+        self._strengths = means + rng.normal(0, process.effect, (process.units, len(means)))
         self._outcomes: list[Outcome] = []
         self._numbers = count()
 
@@ -78,7 +78,7 @@ class _Study:
             compared[number % self._process.people].append(response)
             yield response
         for person, earlier in compared.items():
-            for _ in range(self._process.known):
+            for _ in range(self._process.tests):
                 yield self._known(person)
             for response in earlier[: self._process.repeats]:
                 yield self._repeated(person, response)
@@ -89,20 +89,20 @@ class _Study:
         pair = self._pairs[seed % len(self._pairs)] if is_random else most_telling(self._pairs, self._outcomes, seed)
         sides = [pair[side] for side in self._rng.permutation(2)]
         unit = _unit(place)
-        left, right = (Wording(f"{author} on {unit}", author, unit) for author in sides)
+        wordings = [Wording(f"{author} on {unit}", author, unit) for author in sides]
         kind = PairKind.RANDOM if is_random else PairKind.ADAPTIVE
         choice = self._choice(person, *(self._strengths[place, self._authors.index(author)] for author in sides))
         self._outcomes.append((sides[0], sides[1], choice))
-        return self._response(person, unit, RateQuestion(left, right, kind, ()), choice)
+        return self._response(person, unit, RateQuestion(wordings[0], wordings[1], kind, ()), choice)
 
     def _known(self, person: int) -> Response:
         """Return the answer to a pair whose right answer whoever looks can tell."""
         unit, author = _unit(0), self._authors[0]
         wordings = [Wording("fits", author, unit), Wording("of another unit", author, _unit(1))]
-        left, right = (wordings[side] for side in self._rng.permutation(2))
-        right_answer = Choice.LEFT if left.about == unit else Choice.RIGHT
+        sides = [wordings[side] for side in self._rng.permutation(2)]
+        right_answer = Choice.LEFT if sides[0].about == unit else Choice.RIGHT
         choice = right_answer if self._looks(person) else self._guess()
-        return self._response(person, unit, RateQuestion(left, right, PairKind.KNOWN, ()), choice)
+        return self._response(person, unit, RateQuestion(sides[0], sides[1], PairKind.KNOWN, ()), choice)
 
     def _repeated(self, person: int, earlier: Response) -> Response:
         question, payload = earlier.assignment.question, earlier.answer.payload
@@ -120,20 +120,20 @@ class _Study:
     def _guess(self) -> Choice:
         return list(Choice)[self._rng.integers(len(Choice))]
 
-    def _choice(self, person: int, left: float, right: float) -> Choice:
+    def _choice(self, person: int, first: float, second: float) -> Choice:
         if not self._looks(person):
             return self._guess()
         if self._rng.random() < self._process.neither:
             return Choice.NEITHER
-        odds = davidson(left, right, self._process.ties)
+        odds = davidson(first, second, self._process.ties)
         return (Choice.LEFT, Choice.RIGHT, Choice.BOTH)[self._rng.choice(3, p=odds)]
 
     def _response(self, person: int, unit: Unit, question: RateQuestion, choice: Choice) -> Response:
         number = next(self._numbers)
         name, assignment = f"simulated-{person}", f"assignment-{number}"
         began = 100.0 * number
-        ended = began + self._process.seconds * float(self._rng.lognormal(0, 0.3))
-        answer = Answer(f"answer-{number}", name, assignment, unit, began, ended, PAGE, Rated(choice))
+        answered_at = began + self._process.seconds * float(self._rng.lognormal(0, 0.3))
+        answer = Answer(f"answer-{number}", name, assignment, unit, began, answered_at, PAGE, Rated(choice))
         return Response(answer, Assignment(assignment, name, unit, number, question))
 
 

@@ -44,19 +44,19 @@ class Consensus(Generic[Item, Value]):
     reliability: Mapping[str, float]
 
 
-def consensus(given: Sequence[tuple[str, Item, Value]], values: Sequence[Value]) -> Consensus[Item, Value]:
+def consensus(ratings: Sequence[tuple[str, Item, Value]], values: Sequence[Value]) -> Consensus[Item, Value]:
     """Return what people say together.
 
     Args:
-        given: the person, the item and the value of each answer.
+        ratings: the person, the item and the value of each answer.
         values: that an answer can have.
     """
-    people = list(dict.fromkeys(person for person, _, _ in given))
-    items = list(dict.fromkeys(item for _, item, _ in given))
+    people = list(dict.fromkeys(person for person, _, _ in ratings))
+    items = list(dict.fromkeys(item for _, item, _ in ratings))
     table = _Table(
-        _places([answer[0] for answer in given], people),
-        _places([answer[1] for answer in given], items),
-        _places([answer[2] for answer in given], values),
+        _places([answer[0] for answer in ratings], people),
+        _places([answer[1] for answer in ratings], items),
+        _places([answer[2] for answer in ratings], values),
         (len(people), len(items), len(values)),
     )
     truth, reliability = _most_likely(table)

@@ -266,8 +266,8 @@ def _apart(ranked: Sequence[Comparison], authors: Sequence[str]) -> str:
     if groups == 1:
         return ""
     group = [author for author, label in zip(authors, labels, strict=True) if label == labels[0]]
-    others = [author for author in authors if author not in group]
+    rivals = [author for author in authors if author not in group]
     return (
-        f"{', '.join(group)} and {', '.join(others)} have not each been preferred to, or tied with, one of the other "
+        f"{', '.join(group)} and {', '.join(rivals)} have not each been preferred to, or tied with, one of the other "
         "group: too few comparisons"
     )

@@ -49,7 +49,7 @@ def test_nobody_fails_what_they_were_not_tested_by(respond) -> None:
 def test_the_rule_leaves_out_who_guesses_and_no_others() -> None:
     """Two of six simulated people never look; four always do."""
     answers = ratings(
-        Process({"A": 1.0, "B": -1.0}, units=10, pairs=6, looking=(0.0, 0.0, 1.0), known=6, repeats=4), seed=5
+        Process({"A": 1.0, "B": -1.0}, units=10, pairs=6, looking=(0.0, 0.0, 1.0), tests=6, repeats=4), seed=5
     )
     left_out = excluded(answers, Exclusion(least_known=0.9))
     assert set(left_out) == {"simulated-0", "simulated-1"}
