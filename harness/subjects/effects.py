@@ -117,7 +117,7 @@ class Replacer:
                 hooks.enter_context(model.keeping_input(start, residuals))
             hooks.enter_context(reading_once(model, self.kind, columns, ids.shape, keep))
             final = residuals[model.depth] = model.run(ids)
-        log_probabilities = torch.empty(ids.numel(), model.vocabulary, device=model.device)
+        log_probabilities = torch.empty(ids.numel(), model.outputs, device=model.device)
         for positions, chunk in model.log_probabilities(final.flatten(0, 1)):
             log_probabilities[positions] = chunk
         rows = {tokens: row for row, tokens in enumerate(sequences)}

@@ -130,7 +130,7 @@ def _steps(model: nn.Module) -> list[_Step]:
 
     def keep(module: nn.Module, inputs: Inputs, keywords: dict[str, Any], output: Any) -> None:
         given = inputs[0] if inputs else keywords.get("hidden_states")
-        returned = output[0] if isinstance(output, tuple) else output
+        returned = output[0] if isinstance(output, tuple | list) and output else output
         if isinstance(given, torch.Tensor) and isinstance(returned, torch.Tensor):
             steps.append(_Step(module, given.clone(), returned.clone()))  # later modules may change them in place
 
@@ -204,9 +204,9 @@ class _Observed:
         self.calls[module].append((inputs[0], leaf, leaf))
         return (leaf.clone(), *inputs[1:])
 
-    def _keep(self, module: nn.Module, _: Inputs, output: torch.Tensor) -> None:
+    def _keep(self, module: nn.Module, _: Inputs, output: Any) -> None:
         computed, leaf = self.calls[module][-1][:2]
-        self.calls[module][-1] = (computed, leaf, output)
+        self.calls[module][-1] = (computed, leaf, hidden(output))  # routers are linears that return several values
 
     def _end(self, _: nn.Module, __: Inputs, output: Any) -> None:
         self.returned = hidden(output)

@@ -64,6 +64,7 @@ class PartialModel:
         layers: the model's own list of decoder layers.
         depth: number of decoder layers.
         vocabulary: number of token ids.
+        outputs: number of tokens that can follow; some models embed more tokens than they write.
         context: the largest number of tokens in a sequence; 2^30 if the model states no limit.
 
     Raises:
@@ -242,6 +243,7 @@ class PartialModel:
                 hooks.enter_context(self.keeping_input(start, residuals))
             final = self._run(ids, 0, self.depth, None)
         logits = self._module(input_ids=ids, use_cache=False).logits[0].float()
+        self.outputs = logits.shape[-1]
 
         def resumes() -> bool:
             return all(_is_near(self._run(ids, start, self.depth, residuals[start]), final) for start in starts)

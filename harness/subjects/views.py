@@ -65,7 +65,7 @@ def lens(model: PartialModel, kind: UnitKind, unit: Unit) -> torch.Tensor:
 @torch.inference_mode()
 def changes(model: PartialModel, kind: UnitKind, replacements: Sequence[Replacement]) -> torch.Tensor:
     """Return the change of each token's log-probability (nats), averaged over all replaced positions [vocabulary]."""
-    total, positions = torch.zeros(model.vocabulary, dtype=torch.float64), 0
+    total, positions = torch.zeros(model.outputs, dtype=torch.float64), 0
     for replacement in replacements:
         place, index = kind.units(model).address(replacement.unit)
         ids = torch.tensor([replacement.token_ids], device=model.device)
