@@ -141,7 +141,8 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """
     missing = sorted(open_keys(config))
     if missing:
-        raise NeuroglossError(f"the config leaves {missing[0]} open; add {missing[0]}=VALUE to the command.")
+        settings = " ".join(f"{key}=VALUE" for key in missing)
+        raise NeuroglossError(f"the config leaves {' and '.join(missing)} open; add {settings} to the command.")
     try:
         return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:

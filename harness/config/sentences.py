@@ -117,7 +117,8 @@ def _unreadable(text: str) -> str:
             return f"a bracket is not closed: {opening} needs {closing}, and the shell needs quotes around them"
     if text.count("'") % 2 or text.count('"') % 2:
         return "a quotation mark is not closed"
-    return "quote its value: 'key=\"value\"'"
+    key, _, value = text.partition("=")
+    return f"quote its value: '{key}=\"{value}\"'"
 
 
 # ---------------------------------------------------------------------------------------------- choices of groups

@@ -10,6 +10,7 @@ from harness import pipeline
 from harness.config.settings import BudgetSettings
 from harness.jobs.run import RunPlan, fitting_of, read_records, subject_of
 from harness.jobs.tools import build_tools
+from harness.jobs.unused import PRICES, unpriced
 from harness.models.backend import Backend
 from harness.models.planned import Asked, PlannedModel, Tally
 from harness.models.store import Store
@@ -109,7 +110,7 @@ def page(plan: RunPlan, questions: Sequence[Asked]) -> Page:
         title=f"What run {plan.run_id} would ask of models",
         facts=(("task", plain(plan.settings.task.name)), ("store", plain(plan.settings.store))),
         tables=(Table("at most", _COLUMNS, (*cells, _cells("all", "", new, stored))),),
-        sentences=(_budget(plan.settings.budget, new), *_SENTENCES),
+        sentences=(_budget(plan.settings.budget, new), *_prices(plan), *_SENTENCES),
     )
 
 
@@ -118,6 +119,15 @@ _SENTENCES = (
     "times too high, unless its tokenizer is named (tokenizer=). A reply is taken to be as long as it may be.",
     "An explanation that is not known yet is taken to be as long as it may be.",
 )
+
+
+def _prices(plan: RunPlan) -> list[str]:
+    """Return which prices are unknown, so that the dollars leave them out."""
+    return [
+        f"The prices of {where} are unknown, so that the dollars leave them out; set "
+        f"{' and '.join(f'{where}.{price}' for price in PRICES)}."
+        for where in unpriced(plan.config)
+    ]
 
 
 def _cells(stage: str, model: str, new: Usage, stored: Usage) -> tuple[str, ...]:
@@ -135,6 +145,6 @@ def _budget(budget: BudgetSettings, new: Usage) -> str:
     if not limits:
         return "There is no budget; set budget.usd or budget.tokens to stop a run before it passes one."
     exceeded = [
-        f"{name} is {limit:g}, and {maximum:g} may be maximum" for name, limit, maximum in limits if maximum > limit
+        f"{name} is {limit:g}, and up to {maximum:g} may be used" for name, limit, maximum in limits if maximum > limit
     ]
     return f"{'; '.join(exceeded)}: the run stops before it passes that." if exceeded else "The budget will do."

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 import hydra
 from hydra import initialize_config_dir
@@ -96,6 +96,7 @@ def _options(name: str, words: Sequence[str]) -> argparse.Namespace:
     """Return the command line as Hydra's own parser reads it."""
     parser = get_args_parser()
     parser.prog = f"neurogloss {name}"
+    parser.error = partial(_refuse, name)  # type: ignore[method-assign]  # Hydra's own prints eight lines of usage
     options = parser.parse_args(words)
     for option in ("config_path", "config_name", "experimental_rerun"):
         if getattr(options, option):
@@ -105,6 +106,10 @@ def _options(name: str, words: Sequence[str]) -> argparse.Namespace:
     if any(re.fullmatch(r"\+*hydra\.mode=(RunMode\.)?MULTIRUN", text) for text in options.overrides):
         options.multirun = True
     return options
+
+
+def _refuse(name: str, message: str) -> NoReturn:
+    raise NeuroglossError(f"{message}; settings are written KEY=VALUE, and neurogloss {name} --help lists them.")
 
 
 def _folders(options: argparse.Namespace) -> list[Path]:
@@ -121,7 +126,10 @@ def _overrides_of_jobs(options: argparse.Namespace) -> list[list[str]]:
     by_hydra = set(_hydra_overrides(options))
     overrides = jobs([text for text in options.overrides if text not in by_hydra])
     if len(overrides) > 1 and not options.multirun:
-        raise NeuroglossError("several values for one key make a sweep; add -m to run each of them.")
+        raise NeuroglossError(
+            "several values for one key make a sweep; add -m to run each of them, or quote a value that holds a comma: "
+            "'key=\"a,b\"'."
+        )
     return overrides
 
 

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from harness import pipeline
 from harness.config import build, compose
 from harness.config.settings import CalibrationSettings, RunSettings, StudySettings
+from harness.jobs import unused
 from harness.jobs.explainers import explainer_nodes
 from harness.jobs.ledger import Ledger
 from harness.jobs.tools import Remembering, RunTools, build_tools
@@ -96,6 +97,7 @@ def prepare(composed: DictConfig) -> RunPlan:
     for tracker in trackers_of(settings).values():
         tracker.check()
     dataset.check(settings.publish)
+    unused.check(settings, values, nodes)
     return RunPlan(public, settings, compose.config_hash(values))
 
 

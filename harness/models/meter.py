@@ -79,8 +79,8 @@ class Meter:
         limits += [f"{self._tokens} tokens"] if self._tokens is not None else []
         return NeuroglossError(
             f"the budget of {' and '.join(limits)} is used up with {remaining} requests to go ({stage}): spent are "
-            f"{usage.usd:.4f} USD and {usage.prompt_tokens + usage.completion_tokens} tokens; "
-            "replies paid for are stored, so raise the budget and run again."
+            f"{usage.usd:.4f} USD and {usage.prompt_tokens + usage.completion_tokens} tokens, and the next request "
+            "may take more than is left; replies paid for are stored, so raise the budget and run again."
         )
 
     def _exceeds(self, usage: Usage) -> bool:

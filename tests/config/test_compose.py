@@ -132,7 +132,7 @@ def test_an_entry_of_the_leaderboard_scores_everything() -> None:
         ("explainer=[summary", "a bracket is not closed: [ needs ], and the shell needs quotes around them."),
         ("+x={a: 1", "a bracket is not closed: { needs }"),
         ("output='a", "a quotation mark is not closed."),
-        ("task.name=a=b", "quote its value: 'key=\"value\"'."),
+        ("task.name=a=b", "quote its value: 'task.name=\"a=b\"'."),
         ("plugins=[nowhere]", "plugin nowhere cannot be imported: there is no module of that name"),
     ],
 )

@@ -111,8 +111,8 @@ class ServerModel:
         tokens_per_minute: the server's limit, for prompts and replies together; null for none.
         tokenizer: the tokenizer that counts a prompt's tokens before it is sent: a local folder, a name on the hub, or
             ``embedded:smollm2-135m-instruct``; null counts bytes, an upper bound for any tokenizer.
-        usd_per_million_prompt_tokens: the price of a million prompt tokens.
-        usd_per_million_completion_tokens: the price of a million reply tokens.
+        usd_per_million_prompt_tokens: the price of a million prompt tokens; None if nobody said it, and it counts as 0.
+        usd_per_million_completion_tokens: the price of a million reply tokens; likewise.
     """
 
     def __init__(  # noqa: PLR0913  # one argument for each field of the config of a server
@@ -135,8 +135,8 @@ class ServerModel:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         tokenizer: str | None = None,
-        usd_per_million_prompt_tokens: float = 0.0,
-        usd_per_million_completion_tokens: float = 0.0,
+        usd_per_million_prompt_tokens: float | None = None,
+        usd_per_million_completion_tokens: float | None = None,
     ) -> None:
         _check_choice("model.api", api, (CHAT, COMPLETIONS))
         _check_choice("model.transport", transport, (PROMPT, GENERATED, TEXT))
@@ -545,8 +545,8 @@ class ServerModel:
         return f"{self.name} at {self.base_url}"
 
     def _priced(self, usage: Usage) -> Usage:
-        millions = usage.prompt_tokens * self.usd_per_million_prompt_tokens
-        millions += usage.completion_tokens * self.usd_per_million_completion_tokens
+        millions = usage.prompt_tokens * (self.usd_per_million_prompt_tokens or 0.0)
+        millions += usage.completion_tokens * (self.usd_per_million_completion_tokens or 0.0)
         return replace(usage, usd=millions / 1e6)
 
 
