@@ -66,6 +66,7 @@ GROUPS = {
 """Groups of commands."""
 
 _VIEWS, _TASKS = "harness.jobs.commands", "harness.jobs.commands_tasks"
+_HUMANS = "harness.jobs.commands_humans"
 _RUN = argument("run", nargs="?", type=Path, default=LATEST, help=f"a run's folder ({LATEST})")
 _TASK = argument("task", help="a task's name, or its folder")
 METRIC = "correlation"
@@ -203,6 +204,43 @@ COMMANDS = (
         (
             argument("study", type=Path, help="its file, which `neurogloss human serve` names"),
             argument("number", type=int, help="of invitations"),
+        ),
+    ),
+    Command(
+        "human report",
+        "print what the answers of a study say: agreement, strengths, scores that agree with people",
+        f"{_HUMANS}:report",
+        (
+            argument("study", type=Path, help="its file, or a table of answers"),
+            argument("run", nargs="?", type=Path, help="the run whose explanations were read, or that scored people's"),
+            argument("--write", type=Path, metavar="FILE", help="the page in Markdown"),
+        ),
+    ),
+    Command(
+        "human export",
+        "write the answers of a study as a table, its explanations, or its questions for another tool",
+        f"{_HUMANS}:export",
+        (
+            argument("study", type=Path, help="its file"),
+            argument("to", type=Path, help="a file (.csv, .jsonl, .parquet), or a new folder for another tool"),
+            argument(
+                "--as",
+                dest="form",
+                choices=["answers", "explanations", "label-studio", "potato"],
+                default="answers",
+                help="what is written (answers)",
+            ),
+        ),
+    ),
+    Command(
+        "human import",
+        "read answers that were given elsewhere into a table, which reports read",
+        f"{_HUMANS}:import_answers",
+        (
+            argument("file", type=Path, help="a table of answers, or with --key the JSON export of Label Studio"),
+            argument("to", type=Path, help="a file (.csv, .jsonl, .parquet)"),
+            argument("--key", type=Path, metavar="FILE", help="the key.json of what Label Studio was sent"),
+            argument("--skip-bad", action="store_true", help="leave out rows that cannot be read, and name them"),
         ),
     ),
     Command("tasks ls", "list the tasks that are here", f"{_TASKS}:list_tasks"),

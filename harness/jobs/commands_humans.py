@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 # ruff: noqa: PLC0415  # a command imports what it works with, so that no other waits for it
 
-ANSWERS, EXPLANATIONS, LABEL_STUDIO, POTATO = "answers", "explanations", "label-studio", "potato"
-EXPORTS = (ANSWERS, EXPLANATIONS, LABEL_STUDIO, POTATO)
-
 
 def report(options: argparse.Namespace) -> None:
     """Print what the answers of a study say, and write it where ``--write`` asks for it.
@@ -52,10 +49,10 @@ def export(options: argparse.Namespace) -> None:
     from harness.humans.exchange import explanations, label_studio, potato, tables
 
     responses = _every_row(options.study)
-    if options.form == ANSWERS:
+    if options.form == "answers":
         tables.write(options.to, responses)
         show(f"{options.to}: {len(responses)} answers, corrections included")
-    elif options.form == EXPLANATIONS:
+    elif options.form == "explanations":
         standing = joined((row.answer for row in responses), (row.assignment for row in responses))
         written = explanations.write(options.to, standing)
         show(
@@ -65,7 +62,7 @@ def export(options: argparse.Namespace) -> None:
         )
     else:
         assignments, texts = _questions(options.study)
-        if options.form == LABEL_STUDIO:
+        if options.form == "label-studio":
             number = label_studio.export(options.to, responses, assignments, texts)
         else:
             number = potato.export(options.to, assignments, texts)
@@ -94,10 +91,13 @@ def import_answers(options: argparse.Namespace) -> None:
 
 
 def _every_row(study: Path) -> Sequence[Response]:
-    """Return all rows of answers, those that were corrected too."""
+    """Return all rows of answers of a study's file or a table, those that were corrected too."""
     from harness.humans import store
     from harness.humans.answers import Response
+    from harness.humans.exchange import tables
 
+    if study.suffix.lower() in tables.SUFFIXES:
+        return tables.read(study).responses
     contents = store.read(study)
     by_id = {assignment.id: assignment for assignment in contents.assignments}
     return [Response(answer, by_id[answer.assignment]) for answer in contents.answers]

@@ -96,7 +96,7 @@ def read(path: Path) -> StudyAnswers:
     Raises:
         NeuroglossError: it is neither, or its answers do not fit its questions.
     """
-    if path.suffix.lower() in (".csv", ".jsonl", ".parquet"):
+    if path.suffix.lower() in tables.SUFFIXES:
         rows = tables.read(path).responses
         by_id = {row.assignment.id: row.assignment for row in rows}
         return StudyAnswers(path.name, tuple(joined((row.answer for row in rows), by_id.values())), Exclusion())

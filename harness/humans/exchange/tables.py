@@ -29,6 +29,8 @@ from harness.types import NeuroglossError
 
 MOST_BYTES = 1 << 28
 """Bytes of a file of answers."""
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+"""The endings of files of answers."""
 _TEXT = pa.string()
 COLUMNS: Mapping[str, pa.DataType] = {
     "id": _TEXT,
@@ -284,11 +286,12 @@ class _Form:
 
 
 def _form(path: Path) -> _Form:
-    forms = {
-        ".csv": _Form(_csv_of, _csv_rows),
-        ".jsonl": _Form(_jsonl_of, _json_lines),
-        ".parquet": _Form(_parquet_of, _parquet_rows),
-    }
+    made_and_read = (
+        _Form(_csv_of, _csv_rows),
+        _Form(_jsonl_of, _json_lines),
+        _Form(_parquet_of, _parquet_rows),
+    )
+    forms = dict(zip(SUFFIXES, made_and_read, strict=True))
     if path.suffix.lower() not in forms:
         raise NeuroglossError(
             f"{path} is none of {', '.join(forms)}; name a file of answers that ends in one of these."
