@@ -30,6 +30,9 @@ PROBE = (1, 2, 3)
 CANNOT_RUN = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 """Errors of a model that does not take token ids alone."""
 
+ROUNDING = 0.01
+"""Largest difference of a scale from 1 that is rounding, in half precision."""
+
 Inputs = tuple[torch.Tensor, ...]
 
 
@@ -41,11 +44,14 @@ class Located:
         projections: the down projection of each layer.
         inputs: the linears that the input of each comes from, which read what the MLP reads: up, or gate and up.
         widths: the number of neurons of each layer, the width of its down projection's input.
+        scales: what the output of each projection is multiplied by where it joins the residual stream, as in Granite; 1
+            where something else stands between, such as a norm.
     """
 
     projections: tuple[nn.Module, ...]
     inputs: tuple[tuple[nn.Module, ...], ...]
     widths: tuple[int, ...]
+    scales: tuple[float, ...]
 
 
 def decoder_layers(model: nn.Module) -> nn.ModuleList:
@@ -93,6 +99,7 @@ def locate(model: nn.Module) -> Located:
         projections=tuple(mlp.projection for mlp in mlps),
         inputs=tuple(mlp.inputs for mlp in mlps),
         widths=tuple(mlp.width for mlp in mlps),
+        scales=tuple(mlp.scale for mlp in mlps),
     )
 
 
@@ -173,11 +180,12 @@ def _run(model: Any) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Mlp:
-    """The down projection of an MLP, the linears that feed it, and the width of its input."""
+    """The down projection of an MLP, the linears that feed it, the width of its input, and the scale of its output."""
 
     projection: nn.Module
     inputs: tuple[nn.Module, ...]
     width: int
+    scale: float
 
 
 class _Observed:
@@ -225,7 +233,7 @@ class _Observed:
             leaves: those of all layers, for some attend to keys and values of another.
         """
         mlps = [
-            _Mlp(linear, inputs, self._width(linear))
+            _Mlp(linear, inputs, self._width(linear), self._scale(linear))
             for linear in self.linears
             if self._joins(linear) and (inputs := self._inputs(linear, leaves))
         ]
@@ -234,6 +242,13 @@ class _Observed:
 
     def _width(self, linear: nn.Module) -> int:
         return int(self.calls[linear][0][0].shape[-1])
+
+    def _scale(self, linear: nn.Module) -> float:
+        gradient = _rows(_gradients(self.returned, [self.calls[linear][0][2]])[0])[-1].double()
+        direction = _direction(self.returned).double()
+        scale = float(gradient @ direction / direction.square().sum())
+        is_all = bool((gradient - scale * direction).norm() < ROUNDING * gradient.norm())
+        return scale if is_all and abs(scale - 1) > ROUNDING else 1.0
 
     def _joins(self, linear: nn.Module) -> bool:
         """Return whether a linear, called once, writes what the layer returns, and no further linear reads it."""
@@ -288,11 +303,15 @@ def _gradients(values: torch.Tensor, leaves: Sequence[torch.Tensor]) -> list[tor
     if not values.requires_grad or not leaves:
         return [torch.zeros_like(leaf) for leaf in leaves]
     last = _rows(values)[-1]
-    direction = torch.randn(last.shape, generator=torch.Generator().manual_seed(0)).to(last)
     gradients = torch.autograd.grad(
-        (last * direction).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=True
+        (last * _direction(values)).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=True
     )
     return list(gradients)
+
+
+def _direction(values: torch.Tensor) -> torch.Tensor:
+    """Return a random vector as long as the last dimension of ``values``, always the same."""
+    return torch.randn(values.shape[-1], generator=torch.Generator().manual_seed(0)).to(values)
 
 
 def _rows(values: torch.Tensor) -> torch.Tensor:

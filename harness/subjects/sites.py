@@ -56,7 +56,7 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class _Port:
-    """The input or the output of a module, each coordinate over its ``gain`` [width] if there is one."""
+    """The input or the output of a module, each coordinate over its ``gain`` ([width], or one for all), if any."""
 
     module: nn.Module
     is_input: bool
@@ -121,7 +121,11 @@ def _norm(model: PartialModel, layer: int) -> nn.Module:
 
 def _mlp_output(model: PartialModel, layer: int) -> _Port:
     norm = getattr(model.layers[layer], POST_NORM, None)
-    return _Port(model.part(locate).projections[layer] if norm is None else norm, is_input=False)
+    if norm is not None:
+        return _Port(norm, is_input=False)
+    located = model.part(locate)
+    gain = None if located.scales[layer] == 1 else torch.tensor(1 / located.scales[layer], device=model.device)
+    return _Port(located.projections[layer], is_input=False, gain=gain)
 
 
 def _heads(model: PartialModel, layer: int) -> _Port:

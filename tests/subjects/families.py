@@ -38,7 +38,7 @@ FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "Phi": ("phi", SIZES),
     "Phi 3": ("phi3", SHARED),
     "StableLM": ("stablelm", {**SIZES, "num_key_value_heads": 2, "hidden_size": 64, "partial_rotary_factor": 0.25}),
-    "Granite": ("granite", SHARED),
+    "Granite": ("granite", {**SHARED, "residual_multiplier": 0.22}),
     "OLMo": ("olmo", SIZES),
     "OLMo 2": ("olmo2", SHARED),
     "Cohere": ("cohere", SHARED),

@@ -102,9 +102,9 @@ def test_neurons_that_cannot_be_read_are_refused_in_a_sentence(name: str) -> Non
         subject_of(name, Neurons()).units  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["Llama", "Gemma 2", "OLMo 2"])
+@pytest.mark.parametrize("name", ["Llama", "Gemma 2", "OLMo 2", "Granite"])
 def test_what_an_mlp_gives_reaches_the_residual_stream_straight(name: str, tmp_path: Path) -> None:
-    """In families with a norm behind the MLP it is what that norm gives."""
+    """In families with a norm behind the MLP it is what that norm gives; in Granite it is scaled."""
     save_file({"it": torch.ones(16)}, tmp_path / "directions.safetensors")
     kind = Directions(str(tmp_path / "directions.safetensors"), 1, "mlp_output")
     assert Replacer(PartialModel(built(name)), kind, 1).writes_straight(1)
