@@ -131,10 +131,15 @@ def _known_task(name: str) -> KnownTask | None:
 
 
 def verify_entry(options: argparse.Namespace) -> None:
-    """Work the scores of an entry out again, and say what was found as it is stated."""
+    """Work the scores of an entry out again, and say what was found as it is stated; write the check if asked."""
     from harness.jobs import verifying
 
-    show(verifying.in_words(options.entry, verifying.verify(options.entry, _known_task, options.simulate)))
+    if options.record and not options.simulate:
+        raise NeuroglossError("--record is for an entry whose simulations were made again; write --simulate too.")
+    verification = verifying.verify(options.entry, _known_task, options.simulate)
+    show(verifying.in_words(options.entry, verification))
+    if options.record:
+        show(f"check: {verifying.record(options.entry, verification)}")
 
 
 def export_leaderboard(options: argparse.Namespace) -> None:

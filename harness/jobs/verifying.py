@@ -15,11 +15,12 @@ from harness.config.compose import composed, plain, settings_from
 from harness.config.settings import CalibrationSettings, RunSettings
 from harness.jobs import run as runs
 from harness.jobs.tools import Remembering, build_simulators
-from harness.leaderboard import entries, simulations
+from harness.leaderboard import checks, entries, simulations
 from harness.leaderboard.entries import Known
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.pipeline import Fitting, answers, calibrate, simulated_excerpts
+from harness.results import provenance
 from harness.results.run import Results
 from harness.scorers.panel import Panel
 from harness.scorers.truths import Truths
@@ -142,6 +143,21 @@ def in_words(path: Path, verification: Verification) -> str:
     if verification.unverified:
         lines.append(f"Taken as stated, for the subject or a judge is needed: {', '.join(verification.unverified)}.")
     return "\n".join(lines)
+
+
+def record(path: Path, verification: Verification) -> Path:
+    """Write the check of an entry whose simulations were made again, by which it is verified; return the file."""
+    check = checks.Check(
+        entry=checks.digest(path),
+        scores=verification.scores,
+        simulations=verification.remade,
+        largest=verification.largest,
+        furthest=verification.furthest,
+        provenance={name: provenance.provenance()[name] for name in entries.PROVENANCE},
+    )
+    target = checks.path_of(path)
+    entries.write(target, check.content)
+    return target
 
 
 def _records(entry: Results, task: Task | PuzzleTask) -> dict[Unit, Record]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from harness.leaderboard import checks
 from harness.leaderboard.entries import MINIMUM_SHARE, Known, validate, write
-from harness.leaderboard.tables import Table, tables
+from harness.leaderboard.tables import Table, code_of, tables
 from harness.results.run import SCHEMA_VERSION, Results
-from harness.text import markdown
+from harness.text import markdown, plain
 from harness.typed_json import dump, json_schema
 
 _TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
@@ -40,7 +41,8 @@ def build(root: Path, known: Known = lambda _: None) -> list[Path]:
     Raises:
         NeuroglossError: an entry is wrong; nothing is written then.
     """
-    rankings = tables([validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))])
+    entries = {path: validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))}
+    rankings = [*tables(list(entries.values())), *([_table_of(entries)] if entries else [])]
     pages = {
         root / "README.md": _markdown_page(rankings).encode(),
         root / "index.html": _html_page(rankings).encode(),
@@ -49,6 +51,34 @@ def build(root: Path, known: Known = lambda _: None) -> list[Path]:
     for path, content in pages.items():
         write(path, content)
     return list(pages)
+
+
+def _table_of(entries: Mapping[Path, Results]) -> Table:
+    """Return the entries themselves: how each stands, and the code that made it."""
+    return Table(
+        title="Entries",
+        facts=(
+            ("self-reported", "whose scores nobody but their author has worked out, as far as is known here"),
+            ("verified", "whose scores and simulations were made again when it was taken in; the check is named"),
+        ),
+        columns=("run", "task", "standing", "explainers", "code"),
+        ranked=(),
+        unranked=tuple(
+            tuple(
+                map(
+                    plain,
+                    (
+                        entry.run_id,
+                        entry.task.name,
+                        checks.standing(path),
+                        ", ".join(info.name for info in entry.explainers) or "–",
+                        code_of(entry),
+                    ),
+                )
+            )
+            for path, entry in entries.items()
+        ),
+    )
 
 
 def schema() -> dict[str, Any]:

@@ -328,11 +328,16 @@ def _averages(item: _Explained) -> tuple[str, ...]:
 
 def _made(entry: Results) -> str:
     """Return the run, and the code that made it."""
+    return f"{entry.run_id} ({code_of(entry)})"
+
+
+def code_of(entry: Results) -> str:
+    """Return the version of the code that made an entry, and its commit."""
     git = entry.provenance["git"]
     code = "no checkout"
     if isinstance(git, Mapping):
         code = str(git.get("commit"))[:12] + (" with uncommitted changes" if git.get("dirty") else "")
-    return f"{entry.run_id} (neurogloss {entry.provenance['neurogloss']}, {code})"
+    return f"neurogloss {entry.provenance['neurogloss']}, {code}"
 
 
 def _facts(item: _Explained, measurements: Sequence[Measurement]) -> Iterator[tuple[str, str]]:

@@ -14,15 +14,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from harness import cli
 from harness.config.compose import composed
 from harness.jobs import commands, run, verifying
-from harness.leaderboard import entries, simulations
+from harness.leaderboard import checks, entries, pages, simulations
 from harness.results import merge, rows
 from harness.results.run import SCHEMA_VERSION, Results, read_results
 from harness.results.vocabulary import ResultRow
 from harness.typed_json import dump, to_json
 from harness.types import NeuroglossError, ScoredExplanation
 
+Command = Callable[..., tuple[int, str, str]]
 EXPLAINERS = "explainer=[max_activation,shuffled,token_lookup]"
 
 
@@ -67,6 +69,30 @@ def test_what_a_run_made_is_worked_out_again_to_the_bit(entry: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------ a careless hand
+
+
+def test_an_entry_is_verified_once_its_simulations_were_made_again_and_until_it_changes(
+    entry: Path, neurogloss: Command
+) -> None:
+    assert checks.standing(entry) == "self-reported"
+    status, _, err = neurogloss("leaderboard", "verify", str(entry), "--record")
+    assert (status, "write --simulate too" in err) == (cli.USER_ERROR, True)
+    status, out, _ = neurogloss("leaderboard", "verify", str(entry), "--simulate", "--record")
+    assert status == 0
+    check = checks.read(entry)
+    assert check is not None
+    assert f"check: {checks.path_of(entry)}" in out
+    assert checks.standing(entry) == f"verified ({check.id})"
+    assert (check.scores > 0, check.simulations > 0, check.largest, check.furthest) == (True, True, 0.0, 0.0)
+    root = entry.parents[2]
+    pages.build(root, commands._known_task)
+    assert f"verified ({check.id})" in (root / "README.md").read_text()
+    entry.write_bytes(entry.read_bytes() + b"\n")
+    with pytest.raises(NeuroglossError, match="is the check of another entry than"):
+        checks.standing(entry)
+    checks.path_of(entry).write_text("{}")
+    with pytest.raises(NeuroglossError, match="entry"):
+        checks.standing(entry)
 
 
 def _scored(document: dict[str, Any], row: int = 0, place: int = 0) -> Any:

@@ -48,10 +48,10 @@ def page(board: Path) -> Callable[[], str]:
 
 @pytest.fixture
 def cells(page: Callable[[], str]) -> Callable[[], list[list[list[str]]]]:
-    """Builds the leaderboard, and returns the cells of its tables, without their headings."""
+    """Builds the leaderboard, and returns the cells of its rankings, without their headings."""
 
     def build() -> list[list[list[str]]]:
-        sections = page().split("\n## ")[1:]
+        sections = [section for section in page().split("\n## ")[1:] if not section.startswith("Entries\n")]
         return [
             [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line[:2] == "| "][2:]
             for section in sections

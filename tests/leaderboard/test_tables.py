@@ -131,6 +131,7 @@ def test_rows_of_two_simulators_of_a_run_are_two_tables(
     assert titles == [
         "mini-v1, simulated by all_at_once on org/simulator",
         "mini-v1, simulated by other on org/simulator",
+        "Entries",
     ]
 
 
@@ -197,7 +198,8 @@ def test_tables_by_simulators_that_the_puzzles_trust_more_stand_first(
     for name in scores:
         add(make_results(run_id=4 * name, simulators=(replace(SIMULATOR, name=name),)))
     add(make_results(run_id="eeee", simulators=(replace(SIMULATOR, name="b"),), subject=Identity("a/b", "r")))
-    titles = re.findall("^## (.*)", page(), re.MULTILINE)
+    *titles, last = re.findall("^## (.*)", page(), re.MULTILINE)
+    assert last == "Entries"
     assert titles == [f"mini-v1, simulated by {name} on org/simulator" for name in "bcbda"]
     assert page().index("* subject: a/b") < page().index("* subject: org/subject")
 
