@@ -16,7 +16,7 @@ from harness.types import HIGHEST_LEVEL, Evidence, NeuroglossError
 class Highlight(Asking):
     """Explainer that marks the tokens of at least level ``threshold``."""
 
-    prompt: str = "highlight-v1"
+    prompt: str = "highlight-v2"
     threshold: int = FIRING
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from harness.types import Evidence
 class TopTokens(Asking):
     """Explainer that shows the ``tokens`` different tokens on which the neuron fires most, in their contexts."""
 
-    prompt: str = "top_tokens-v1"
+    prompt: str = "top_tokens-v2"
     tokens: int = 15
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:

@@ -23,7 +23,7 @@ from harness.types import Evidence
 @register("explainer/one_excerpt")
 @dataclass(eq=False)
 class OneExcerpt(Highlight):
-    prompt: str = "highlight-v1"
+    prompt: str = "highlight-v2"
 
     def variables(self, evidence: Evidence) -> Mapping[str, Any] | None:
         return None

@@ -84,11 +84,11 @@ def test_nothing_of_a_plugin_is_there_unless_it_is_named(plugin: str, small: lis
 def test_our_prompts_come_before_those_of_plugins_and_all_are_named_if_one_is_missing(
     plugin: str, tmp_path: Path
 ) -> None:
-    hidden = tmp_path / "packages" / plugin / "prompts" / "highlight-v1.yaml"
+    hidden = tmp_path / "packages" / plugin / "prompts" / "highlight-v2.yaml"
     hidden.write_text(PROMPT)
-    ours = load(asking.PROMPTS, "highlight-v1").version
+    ours = load(asking.PROMPTS, "highlight-v2").version
     plugins.load([plugin])
-    assert load(asking.PROMPTS, "highlight-v1").version == ours
+    assert load(asking.PROMPTS, "highlight-v2").version == ours
     assert load(asking.PROMPTS, "one_excerpt-v1").version.startswith("one_excerpt-v1+")
-    with pytest.raises(NeuroglossError, match=r"there are: .*highlight-v1, .*one_excerpt-v1"):
+    with pytest.raises(NeuroglossError, match=r"there are: .*highlight-v2, .*one_excerpt-v1"):
         load(asking.PROMPTS, "missing-v1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -12,7 +13,6 @@ from harness.models.prompts import visible
 FIRING = 3
 """Tokens of at least this level, of 10, are marked; lower levels are mostly noise."""
 OPENING, CLOSING = "<<", ">>"
-ANGLES = ("<", ">")
 BEFORE, AFTER = 5, 2
 """The number of tokens of context before and after a token."""
 LEADING, FOLLOWING = 16, 6
@@ -36,26 +36,29 @@ def text(tokens: Iterable[str]) -> str:
 
 
 def marked(excerpt: ShownTokens, threshold: int = FIRING) -> str:
-    r"""Return the excerpt as one line with marks around each run of tokens of at least level ``threshold``.
+    """Return the excerpt as one line with marks around each run of tokens of at least level ``threshold``."""
+    runs = groupby(excerpt, key=lambda pair: pair[1] >= threshold)
+    return _line([(text(token for token, _ in run), "" if firing else None) for firing, run in runs])
+
+
+def with_levels(excerpt: ShownTokens) -> str:
+    """Return the excerpt as one line in which each token above level 0 stands in marks, with its level."""
+    return _line([(text([token]), f":{level}" if level > 0 else None) for token, level in excerpt])
+
+
+def _line(pieces: Sequence[tuple[str, str | None]]) -> str:
+    r"""Return pieces of text (text, what follows it within its marks, or None for one without marks) as one line.
 
     An angle bracket that touches a mark is escaped, like marks within the text: ``a\<<<b>>`` is not ``a<<\<b>>``.
     """
-    runs = [
-        (firing, "".join(token for token, _ in run))
-        for firing, run in groupby(excerpt, key=lambda pair: pair[1] >= threshold)
-    ]
-    if not any(firing for firing, _ in runs):
-        return "".join(text(run) for _, run in runs)
-    return "".join(f"{OPENING}{_beside(run)}{CLOSING}" if firing else _beside(run) for firing, run in runs)
-
-
-def _beside(run: str) -> str:
-    """Return text that stands beside a mark: an angle bracket at either end is escaped."""
-    start = int(run[:1] in ANGLES)
-    end = len(run) - int(len(run) > start and run[-1] in ANGLES)
-    return "".join(
-        [*("\\" + angle for angle in run[:start]), text(run[start:end]), *("\\" + angle for angle in run[end:])]
-    )
+    is_marked = [False, *(label is not None for _, label in pieces), False]
+    shown = []
+    for place, (piece, label) in enumerate(pieces, start=1):
+        follows, precedes = any(is_marked[place - 1 : place + 1]), any(is_marked[place : place + 2])
+        body = re.sub(r"^([<>])", r"\\\1", piece) if follows else piece
+        body = re.sub(r"(?<!\\)((?:\\\\)*)([<>])$", r"\1\\\2", body) if precedes else body
+        shown.append(body if label is None else f"{OPENING}{body}{label}{CLOSING}")
+    return "".join(shown)
 
 
 def focused(excerpt: ShownTokens, threshold: int = FIRING) -> ShownTokens:
@@ -72,13 +75,6 @@ def focused(excerpt: ShownTokens, threshold: int = FIRING) -> ShownTokens:
     for before, place in pairwise([places[0] - 1, *places]):
         shown += [*([GAP] if place - before > 1 else []), excerpt[place]]
     return (*shown, *([GAP] if places[-1] < len(excerpt) - 1 else []))
-
-
-def with_levels(excerpt: ShownTokens) -> str:
-    """Return the excerpt as one line in which each token above level 0 stands in marks, with its level."""
-    return "".join(
-        f"{OPENING}{text([token])}:{level}{CLOSING}" if level > 0 else text([token]) for token, level in excerpt
-    )
 
 
 def strongest(excerpts: Sequence[ShownTokens]) -> list[Fired]:

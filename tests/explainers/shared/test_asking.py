@@ -159,8 +159,10 @@ def test_every_prompt_has_worked_examples_and_says_what_it_may_name(path: Path) 
 
 def test_a_changed_prompt_is_another_request(scripted, planted, tmp_path: Path, monkeypatch) -> None:
     before = Highlight(scripted()).requests(planted)[0]
-    content = yaml.safe_load((asking.PROMPTS / "highlight-v1.yaml").read_text())
-    (tmp_path / "highlight-v1.yaml").write_text(yaml.safe_dump(content))
+    content = yaml.safe_load((asking.PROMPTS / "highlight-v2.yaml").read_text())
+    (tmp_path / "highlight-v2.yaml").write_text(yaml.safe_dump(content))
+    pool = content["examples"]["pool"]
+    (tmp_path / f"{pool}.yaml").write_text((asking.PROMPTS / f"{pool}.yaml").read_text())
     monkeypatch.setattr(asking, "PROMPTS", tmp_path)
     after = Highlight(scripted()).requests(planted)[0]
     assert before.messages == after.messages
