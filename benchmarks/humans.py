@@ -1,12 +1,13 @@
 """Fifty people answer a study at once on loopback: is anything lost, and how long do they wait?
 
-    python benchmarks/humans.py                       # 50 people, 12 explanations each
-    python benchmarks/humans.py --people 20 --questions 5
+    python benchmarks/humans.py              # 50 people, 12 explanations each, a second for each
+    python benchmarks/humans.py --pause 0    # each asks for the next page the moment that it has one
 
 A real server (uvicorn, SQLite with every answer synchronised to disk) runs in a process of its own and asks about a
 made-up task; each person is a thread with a connection of its own, who opens the card, passes the check, and answers
-one question after the other without a pause. The last line is JSON: requests, the median, 95th percentile and longest
-wait in milliseconds, the load of the machine, and how many answers were sent and are in the file.
+one question after the other, each after a second on average. The last line is JSON: requests, the median, 95th
+percentile and longest wait in milliseconds, the load of the machine, and how many answers were sent and are in the
+file.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import http.client
 import json
 import multiprocessing
 import os
+import random
 import re
 import socket
 import sqlite3
@@ -90,9 +92,9 @@ def serve(study: Study, path: Path, port: multiprocessing.Queue[int]) -> None:
 class Person(threading.Thread):
     """Somebody who answers everything that they are asked, and measures each wait."""
 
-    def __init__(self, port: int, start: threading.Barrier) -> None:
+    def __init__(self, port: int, start: threading.Barrier, pause: float = 0.0) -> None:
         super().__init__(daemon=True)
-        self.port, self.start_together = port, start
+        self.port, self.start_together, self.pause = port, start, pause
         self.waits: list[float] = []
         self.sent = 0
         self.page = ""
@@ -109,6 +111,7 @@ class Person(threading.Thread):
         self.post("/check", **{f"check{place}": str(item["correct"]) for place, item in enumerate(checks)})
         self.request("GET", "/work")
         while 'id="answer"' in self.page:
+            time.sleep(random.uniform(0.0, self.pause))
             if self.post("/answer", text=f"answer {self.sent}", confidence="3") == 303:
                 self.sent += 1
             self.request("GET", "/work")
@@ -132,10 +135,10 @@ class Person(threading.Thread):
         return reply.status
 
 
-def take_part(port: int, people: int) -> list[Person]:
+def take_part(port: int, people: int, pause: float = 0.0) -> list[Person]:
     """Let so many people take part at once, and return them when all have ended."""
     gate = threading.Barrier(people)
-    visitors = [Person(port, gate) for _ in range(people)]
+    visitors = [Person(port, gate, pause) for _ in range(people)]
     for visitor in visitors:
         visitor.start()
     for visitor in visitors:
@@ -154,7 +157,7 @@ def kept(path: Path, visitors: list[Person]) -> dict[str, int]:
     }
 
 
-def measure(people: int, questions: int, folder: Path) -> dict[str, float]:
+def measure(people: int, questions: int, pause: float, folder: Path) -> dict[str, float]:
     """Let people answer a study at once, and return what they waited and what was kept."""
     spawning = multiprocessing.get_context("spawn")
     ports: multiprocessing.Queue[int] = spawning.Queue()
@@ -164,7 +167,7 @@ def measure(people: int, questions: int, folder: Path) -> dict[str, float]:
     try:
         port = ports.get(timeout=300)
         begun = time.perf_counter()
-        visitors = take_part(port, people)
+        visitors = take_part(port, people, pause)
         seconds = time.perf_counter() - begun
     finally:
         server.terminate()
@@ -192,9 +195,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=50)
     parser.add_argument("--questions", type=int, default=12)
+    parser.add_argument("--pause", type=float, default=2.0, help="the longest, in seconds; half of it on average (2)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(options.people, options.questions, Path(folder))))
+        print(json.dumps(measure(options.people, options.questions, options.pause, Path(folder))))
 
 
 if __name__ == "__main__":

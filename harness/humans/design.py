@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -387,7 +387,8 @@ def _identity(
     records: Sequence[Record],
     wordings: Mapping[Unit, Sequence[Wording]],
 ) -> dict[str, Any]:
-    """Return what may not change between two answers of one study; the card and who gets in may."""
+    """Return what may not change between two answers of one study, the rule on exclusions above all; the rest of the
+    card, and who gets in, may."""
     words = [[str(unit), word.author, word.text] for unit, by_unit in wordings.items() for word in by_unit]
     return {
         "mode": settings.mode,
@@ -401,4 +402,5 @@ def _identity(
         "rate": {"pairs": settings.rate.pairs, "random": settings.rate.random},
         "simulate": settings.simulate.excerpts,
         "intruder": settings.intruder.level,
+        "exclusion": asdict(settings.card.exclusion),
     }

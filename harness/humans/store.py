@@ -136,7 +136,7 @@ class StudyStore:
                 path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
             )
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute("PRAGMA foreign_keys = ON")
 
     def close(self) -> None:
@@ -356,7 +356,7 @@ class StudyStore:
     # ---------------------------------------------------------------------------------------------------------- answers
 
     def put(self, answer: Answer) -> bool:
-        """Keep an answer as a row; one whose id is there already is the same answer, sent again.
+        """Keep an answer on the disk as a row; one whose id is there already is the same answer, sent again.
 
         A second answer to a question corrects the one that holds. A slot that was returned to others becomes the
         person's again if nobody else has it; if somebody has, the answer is kept all the same.
@@ -364,7 +364,7 @@ class StudyStore:
         Returns:
             Whether it is a new row.
         """
-        with self._change() as database:
+        with self._change(durable=True) as database:
             query = "SELECT annotator, assignment FROM answers WHERE id = ?"
             holder = database.execute(query, (answer.id,)).fetchone()
             if holder is not None:
@@ -400,9 +400,13 @@ class StudyStore:
     # ----------------------------------------------------------------------------------------------------- transactions
 
     @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        """One transaction, which nobody else's comes between."""
+    def _change(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        """One transaction, which nobody else's comes between.
+
+        It outlives the process; a durable one, and all before it, is on the disk when it ends and outlives a power cut.
+        """
         with self._lock, explained(self.path):
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from harness.config.settings import CardSettings, ExclusionSettings, ProlificSettings
 from harness.humans.answers import Explained, Levels, Mode, PairKind, Picked, Rated, RateQuestion, joined
 from harness.humans.store import StudyStore, read
 from harness.humans.web import app, forms, guard, pages
@@ -370,8 +371,6 @@ def test_failures_are_forgotten_after_a_while() -> None:
 
 
 def test_people_from_prolific_get_in_get_their_code_and_stay_unknown(make_server: Maker) -> None:
-    from harness.config.settings import ProlificSettings
-
     server = make_server("intruder", public=True, people=1, prolific=ProlificSettings("5" * 24, "C0DE-1"))
     participant, session = "6a" * 12, "7b" * 12
     browser = Browser(server, ("127.0.0.1",))
@@ -454,3 +453,14 @@ def test_a_store_of_another_study_is_refused(make_server: Maker, make_study: Cal
     other = make_study("rate")
     with pytest.raises(NeuroglossError, match="holds another study"):
         StudyStore(server.store.path).prepare(other.identity, {}, other.slots)
+
+
+def test_whose_answers_are_left_out_is_fixed_before_the_data(
+    make_server: Maker, make_study: Callable[..., Any]
+) -> None:
+    server = make_server("explain")
+    later = make_study("explain", card=CardSettings("another title", exclusion=ExclusionSettings(least_known=0.9)))
+    with pytest.raises(NeuroglossError, match="its exclusion differs"):
+        StudyStore(server.store.path).prepare(later.identity, {}, later.slots)
+    retitled = make_study("explain", card=CardSettings("another title"))
+    StudyStore(server.store.path).prepare(retitled.identity, {}, retitled.slots)

@@ -6,14 +6,16 @@ Names of units, layers, scores, authors and sources are nowhere in them.
 from __future__ import annotations
 
 import hashlib
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 from harness.explainers.shared.levels import shown_tokens
 from harness.guards.printing import harmless
@@ -38,6 +40,8 @@ ASSETS = {
     "human.js": (HERE / "human.js", "text/javascript"),
 }
 """The files that pages load: each by its name, with its path and its type. No other file is ever sent."""
+STRONG = 5
+"""The level from which a screen reader names a token as marked most."""
 MARKED = 7
 """The level as which a marked token is drawn where tokens are marked or not."""
 CONFIDENCES = ((1, "guessing"), (2, "unsure"), (3, "fairly sure"), (4, "sure"), (5, "very sure"))
@@ -65,6 +69,16 @@ class Token:
     text: str
     level: int
 
+    @property
+    def lead(self) -> str:
+        """The white space before a word, which is not marked: at the end of a line it would stand there alone."""
+        return self.text[: len(self.text) - len(self.body)]
+
+    @property
+    def body(self) -> str:
+        """The text without the white space before it; all of it where there is nothing else."""
+        return self.text.lstrip() or self.text
+
 
 @dataclass(frozen=True, slots=True)
 class Blank:
@@ -87,6 +101,21 @@ class Blank:
     ends: bool
 
 
+@lru_cache(maxsize=4096)
+def heat_map(tokens: tuple[Token, ...], label: str) -> Markup:
+    """Return a text as HTML whose tokens are marked by their levels, and what a screen reader says of it."""
+    strongest = ", ".join(token.text.strip() for token in tokens if token.level >= STRONG) or "nothing"
+    spoken = f"{label}: {''.join(token.text for token in tokens)} Marked most: {strongest}."
+    marked = "".join(map(_marked, tokens))
+    return Markup(f'<p class="map" role="img" aria-label="{html.escape(spoken)}">{marked}</p>')
+
+
+def _marked(token: Token) -> str:
+    if not token.level:
+        return html.escape(token.text)
+    return f'{html.escape(token.lead)}<span class="r{"0123456789a"[token.level]}">{html.escape(token.body)}</span>'
+
+
 @cache
 def version() -> str:
     """Return the version of the pages: a hash of every file that they are made of."""
@@ -101,7 +130,7 @@ def version() -> str:
 def instructions(mode: Mode) -> Mapping[str, Any]:
     """Return the instructions of a mode: title, paragraphs, a made-up example, and questions that check them."""
     text: dict[str, Any] = yaml.safe_load((HERE / "instructions" / f"{mode}.yaml").read_text(encoding="utf-8"))
-    texts = [[Token(token, level) for token, level in tokens] for tokens in text["example"]["texts"]]
+    texts = [tuple(Token(token, level) for token, level in tokens) for tokens in text["example"]["texts"]]
     return {**text, "example": {**text["example"], "texts": texts}}
 
 
@@ -119,13 +148,16 @@ def render(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
         loader=jinja2.FileSystemLoader(HERE),
     )
+    environment.globals["heat"] = heat_map
+    return environment
 
 
 def question_values(study: Study, unit: Unit, question: Question) -> dict[str, Any]:
@@ -143,10 +175,10 @@ def question_values(study: Study, unit: Unit, question: Question) -> dict[str, A
             marked = study.trial(unit, question).excerpts
             return shared | {
                 "texts": [
-                    [
+                    tuple(
                         Token(harmless(token), MARKED * (place in item.marked))
                         for place, token in enumerate(item.excerpt.tokens)
-                    ]
+                    )
                     for item in marked
                 ]
             }
@@ -155,9 +187,9 @@ def question_values(study: Study, unit: Unit, question: Question) -> dict[str, A
             return shared | {"explanation": harmless(question.explanation.text), "tokens": blanks(excerpt)}
 
 
-def _heat_maps(excerpts: Sequence[Excerpt]) -> list[list[Token]]:
+def _heat_maps(excerpts: Sequence[Excerpt]) -> list[tuple[Token, ...]]:
     """Return excerpts with the levels that a model is shown of them."""
-    return [[Token(harmless(token), level) for token, level in excerpt] for excerpt in shown_tokens(excerpts)]
+    return [tuple(Token(harmless(token), level) for token, level in excerpt) for excerpt in shown_tokens(excerpts)]
 
 
 def blanks(excerpt: Excerpt) -> list[Blank]:
