@@ -20,6 +20,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _WHOLE_SENTENCES = re.compile(r".*[.!?;](?=\s|$)", re.DOTALL)
+_WHOLE_QUOTATIONS = re.compile(r'[^"]*\w[^"]*(?:"[^"]*"[^"]*)*"[^"]*"(?=[,;\s]|$)')
 _FENCE = re.compile(r"```\w*")
 _EVIDENCE = re.compile(r"(?:,?\s*(?:such as|like|for example|e\.g\.))?\s*[\"“‘`]")
 SAYING = 3
@@ -112,6 +113,7 @@ def _without_quotes(text: str) -> str:
 
 
 def _up_to_its_last_sentence(text: str) -> tuple[str, Outcome]:
-    """Return the complete sentences of a truncated reply; without any there is no explanation."""
-    sentences = _WHOLE_SENTENCES.match(text)
-    return (sentences.group(), Outcome.OK) if sentences else (text, Outcome.TRUNCATED)
+    """Return the complete sentences of a truncated reply, or what it says up to the last token that it quotes; without
+    either there is no explanation."""
+    whole = _WHOLE_SENTENCES.match(text) or _WHOLE_QUOTATIONS.match(text)
+    return (whole.group(), Outcome.OK) if whole else (text, Outcome.TRUNCATED)
