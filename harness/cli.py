@@ -305,9 +305,21 @@ COMMANDS = (
         (
             argument("entry", type=Path, help="its .json file"),
             argument("--simulate", action="store_true", help="make its simulations again too, by the same simulators"),
+            argument("--record", action="store_true", help="write the check by which it stands as verified"),
         ),
     ),
     Command("leaderboard build", "render all entries", f"{_VIEWS}:build_leaderboard", (_ROOT,)),
+    Command(
+        "leaderboard export",
+        "write its results as the Hugging Face hub shows them on the pages of tasks and models",
+        f"{_VIEWS}:export_leaderboard",
+        (
+            argument("place", choices=["hf"], help="where they are shown"),
+            argument("folder", type=Path, help="a new folder"),
+            argument("--owner", required=True, metavar="NAME", help="whose datasets the tasks are"),
+            _ROOT,
+        ),
+    ),
 )
 
 
