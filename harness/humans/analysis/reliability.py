@@ -23,7 +23,8 @@ def split_half(values: FloatArray, seed: int, splits: int = SPLITS) -> float:
 
     The people of each item are dealt at random into two halves, whose means are correlated over items;
     ``2 r / (1 + r)`` (Spearman 1910; Brown 1910) is the reliability of both halves together. Its square root bounds
-    what the correlation of anything with the mean can be expected to be.
+    what the correlation of anything with the mean can be expected to be. An r of 0 or below says that there is none,
+    and stays as it is.
 
     Args:
         values: of each person and item, NaN where there is none [people, items].
@@ -39,7 +40,7 @@ def split_half(values: FloatArray, seed: int, splits: int = SPLITS) -> float:
     rng = np.random.default_rng(seed)
     halves = [_half_correlation(shared, rng) for _ in range(splits)]
     r = float(np.mean([value for value in halves if not math.isnan(value)] or [math.nan]))
-    return math.nan if math.isnan(r) or r <= -1 else 2 * r / (1 + r)
+    return 2 * r / (1 + r) if r > 0 else r
 
 
 def _half_correlation(values: FloatArray, rng: np.random.Generator) -> float:

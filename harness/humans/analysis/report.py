@@ -258,13 +258,16 @@ def _strengths(study: StudyAnswers, _: Run | None) -> Iterator[Part]:
     if not compared[EVERYBODY]:
         return
     last = list(compared)[-1]
-    sets = compared | {f"pairs at random, {last}": [item for item in compared[last] if item.is_random]}
+    random = [item for item in compared[last] if item.is_random]
+    is_chosen = len(random) < len(compared[last])
+    sets = compared | ({f"pairs at random, {last}": random} if is_chosen else {})
     fits = {name: strengths.fit(items) for name, items in sets.items()}
     main = fits[last]
     if main.rows:
         yield _strengths_table(fits, main)
         yield from _strength_sentences(main)
-        yield _adaptivity(main, list(fits.values())[-1])
+        if is_chosen:
+            yield _adaptivity(main, list(fits.values())[-1])
     else:
         yield f"No strengths of explainers: {main.reason}."
     if main.neither:
@@ -398,7 +401,7 @@ def _best_score(scores: concordance.Concordances, cohort: str) -> str:
         f"{cohort}: {best.metric} agrees most often with people, on {percent(best.agreement.mean)} of the decided "
         f"pairs ({span(best.agreement)}; 50 % by chance)"
     )
-    if not scores.against_best or any(too_few(gap.least) for gap in scores.against_best):
+    if not scores.against_best or all(too_few(gap.least) for gap in scores.against_best):
         return f"{about}. There are too few units to tell whether it agrees better than another score."
     beaten = [gap.second for gap in scores.against_best if differs(gap.difference, gap.corrected)]
     chance = "" if best.agreement.low > 0.5 else ", which cannot be told from chance"

@@ -29,6 +29,12 @@ def test_noise_has_none_and_agreement_all() -> None:
     assert split_half(np.tile(np.arange(8.0), (3, 1)), 0) == pytest.approx(1.0)
 
 
+def test_people_who_contradict_each_other_have_none() -> None:
+    values = np.stack([np.arange(8.0), -np.arange(8.0)])
+    assert split_half(values, 0) == pytest.approx(-1.0, abs=0.7)
+    assert split_half(values, 0) < 0
+
+
 def test_items_of_one_person_and_too_few_items_say_nothing() -> None:
     alone = np.full((3, 9), math.nan)
     alone[0] = np.arange(9)

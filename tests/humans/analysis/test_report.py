@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_both_results_stand_side_by_side_where_the_rule_leaves_people_out() -> N
     assert [row[0] for row in table(built, "People").rows if row[-1] == "yes"] == ["simulated-0"]
     assert "simulated-0 is left out by the rule of the study" in " ".join(built.sentences)
     assert len(table(report.build(study()), "Strengths").columns) < len(headings)
+
+
+def test_pairs_at_random_stand_apart_only_where_others_were_chosen() -> None:
+    small = Process(TRUTH, units=8, pairs=6, random=0.8)
+    chosen, random = (report.build(study(process=process)) for process in (small, replace(small, random=1.0)))
+    headings = [[long for _, long in table(built, "Strengths").columns] for built in (chosen, random)]
+    assert ["strength, pairs at random, everybody" in columns for columns in headings] == [True, False]
+    said = [any("pairs drawn at random" in sentence for sentence in built.sentences) for built in (chosen, random)]
+    assert said == [True, False]
 
 
 def test_nothing_is_claimed_of_chance_or_of_few_answers() -> None:
