@@ -15,7 +15,7 @@ from harness.humans.answers import Explained, Levels, Mode, PairKind, Picked, Ra
 from harness.humans.store import StudyStore, read
 from harness.humans.web import app, forms, guard, pages
 from harness.tasks import catalog
-from harness.types import NeuroglossError, Task
+from harness.types import Excerpt, ExcerptKind, NeuroglossError, Task
 from tests.humans.conftest import AUTHORS, Browser
 
 Maker = Callable[..., app.Server]
@@ -446,6 +446,16 @@ def test_examples_are_no_texts_of_the_task() -> None:
     for mode in Mode:
         for tokens in pages.instructions(mode)["example"]["texts"]:
             assert "".join(token.text for token in tokens[:8]) not in corpus
+
+
+def test_white_space_of_a_text_can_be_seen_and_its_lines_are_kept() -> None:
+    tokens = ("Once", " upon", "\n\n", "  ", "a\t", "\n  b")
+    excerpt = Excerpt(tokens, (), (0.0,) * 6, ExcerptKind.TOP, leading=1)
+    blanks = pages.blanks(excerpt)
+    assert [blank.text for blank in blanks] == ["Once", " upon", "↵↵", "␣␣", "a⇥", "↵  b"]
+    assert [blank.ends for blank in blanks] == [False, False, True, False, False, True]
+    assert [blank.spoken for blank in blanks] == ["Once", "upon", "line break", "space", "a", "b"]
+    assert [(blank.scored, blank.first) for blank in blanks[:3]] == [(False, False), (True, True), (True, False)]
 
 
 def test_a_store_of_another_study_is_refused(make_server: Maker, make_study: Callable[..., Any]) -> None:

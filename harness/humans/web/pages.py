@@ -90,7 +90,7 @@ class Blank:
         spoken: what a screen reader says.
         scored: whether it counts; leading ones do not, and take no level.
         first: whether it is the first that does.
-        ends: whether a line of the text ends behind it.
+        ends: whether a line of the text ends in it.
     """
 
     place: int
@@ -201,7 +201,7 @@ def blanks(excerpt: Excerpt) -> list[Blank]:
             spoken=harmless(token).strip() or ("line break" if "\n" in token else "space"),
             scored=place >= excerpt.leading,
             first=place == excerpt.leading,
-            ends=token.endswith("\n"),
+            ends="\n" in token,
         )
         for place, token in enumerate(excerpt.tokens)
     ]
