@@ -33,7 +33,12 @@ CANNOT_RUN = (RuntimeError, ValueError, TypeError, AttributeError, KeyError, Ind
 ROUNDING = 0.01
 """Largest difference of a scale from 1 that is rounding, in half precision."""
 
+LOUDNESS = 1000.0
+"""Standard deviation of the random inputs that leave no neuron silent."""
+
 Inputs = tuple[torch.Tensor, ...]
+Leaves = Mapping[nn.Module, torch.Tensor]
+"""Linears that were called once -> their inputs, as leaves of the gradient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,9 +197,15 @@ class _Observed:
     """What the linears of one decoder layer do in a pass.
 
     The input of each linear is cut from what it was computed from. So a gradient ends at the linears next to it.
+
+    Args:
+        layer: the decoder layer.
+        loudness: standard deviation of random numbers that enter each linear in place of its input; 0 for the input. A
+            few tokens may leave all neurons of a layer silent, and then no gradient goes through them.
     """
 
-    def __init__(self, layer: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, loudness: float) -> None:
+        self.loudness = loudness
         self.linears = _linears(layer)
         self.calls: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]] = defaultdict(list)
         """Linear -> (its input as computed, that input as a leaf, its output) of each call."""
@@ -208,7 +219,11 @@ class _Observed:
         layer.register_forward_hook(self._end)
 
     def _cut(self, module: nn.Module, inputs: Inputs) -> Inputs:
-        leaf: torch.Tensor = inputs[0].detach().requires_grad_()
+        leaf: torch.Tensor = inputs[0].detach()
+        if self.loudness:
+            noise = torch.randn(leaf.shape, generator=torch.Generator().manual_seed(len(self.calls)))
+            leaf = (self.loudness * noise).to(leaf)
+        leaf.requires_grad_()
         self.calls[module].append((inputs[0], leaf, leaf))
         return (leaf.clone(), *inputs[1:])
 
@@ -224,18 +239,22 @@ class _Observed:
         """The inputs of linears that were called once, as leaves of the gradient."""
         return {linear: calls[0][1] for linear, calls in self.calls.items() if len(calls) == 1}
 
-    def mlps(self, leaves: Mapping[nn.Module, torch.Tensor]) -> list[_Mlp]:
+    def mlps(self, leaves: Leaves, loud: _Observed, loud_leaves: Leaves) -> list[_Mlp]:
         """Return the MLPs of the layer; one that is narrower than the residual stream counts only if no other does.
 
         Such bottlenecks stand beside the MLP in some families, as adapters or inputs of each layer.
 
         Args:
             leaves: those of all layers, for some attend to keys and values of another.
+            loud: the same layer in a pass in which no neuron is silent for want of input.
+            loud_leaves: of that pass.
         """
         mlps = [
             _Mlp(linear, inputs, self._width(linear), self._scale(linear))
             for linear in self.linears
-            if self._joins(linear) and (inputs := self._inputs(linear, leaves))
+            if self._joins(linear)
+            and self._inputs(linear, leaves) is not None
+            and (inputs := loud._inputs(linear, loud_leaves))
         ]
         wide = [mlp for mlp in mlps if mlp.width >= self.returned.shape[-1]]
         return wide or mlps
@@ -259,30 +278,41 @@ class _Observed:
         is_one_a_token = not len(_rows(self.returned)) % len(_rows(output))  # several residual streams, or one
         return is_as_wide and is_one_a_token and bool(_gradients(self.returned, [output])[0].any())
 
-    def _inputs(self, linear: nn.Module, leaves: Mapping[nn.Module, torch.Tensor]) -> tuple[nn.Module, ...]:
-        """Return the linears that the input of ``linear`` comes from; none if it depends on other tokens."""
+    def _inputs(self, linear: nn.Module, leaves: Leaves) -> tuple[nn.Module, ...] | None:
+        """Return the linears that the input of ``linear`` comes from; None if it depends on other tokens."""
         gradients = _gradients(self.calls[linear][0][0], list(leaves.values()))
         if any(_rows(gradient)[:-1].nan_to_num().any() for gradient in gradients):  # 0 times NaN is NaN
-            return ()
+            return None
         return tuple(other for other, gradient in zip(leaves, gradients, strict=True) if gradient.any())
 
 
 def _observed(model: nn.Module, layers: nn.ModuleList) -> list[list[_Mlp]]:
     """Return the MLPs of each layer, as one pass shows them."""
-    observed = [_Observed(layer) for layer in layers]
-    with _alone(model), torch.inference_mode(False), torch.enable_grad():
-        for layer, probe in zip(layers, observed, strict=True):
-            probe.watch(layer)
+    with torch.inference_mode(False), torch.enable_grad():
         _leave_inference_mode(model)
-        _run(model)
-        for index, probe in enumerate(observed):
+        real, loud = (_pass(model, layers, loudness) for loudness in (0.0, LOUDNESS))
+        for index, probe in enumerate(real):
             if not torch.isfinite(probe.returned).all():
                 raise NeuroglossError(
                     f"layer {index} of {type(model).__name__} returns numbers that are not finite; load it in float32, "
                     "or check its weights."
                 )
-        leaves = {linear: leaf for probe in observed for linear, leaf in probe.leaves.items()}
-        return [probe.mlps(leaves) for probe in observed]
+        leaves, loud_leaves = _leaves(real), _leaves(loud)
+        return [probe.mlps(leaves, other, loud_leaves) for probe, other in zip(real, loud, strict=True)]
+
+
+def _pass(model: nn.Module, layers: nn.ModuleList, loudness: float) -> list[_Observed]:
+    """Return what the linears of each layer do in one pass."""
+    observed = [_Observed(layer, loudness) for layer in layers]
+    with _alone(model):
+        for layer, probe in zip(layers, observed, strict=True):
+            probe.watch(layer)
+        _run(model)
+    return observed
+
+
+def _leaves(observed: Sequence[_Observed]) -> Leaves:
+    return {linear: leaf for probe in observed for linear, leaf in probe.leaves.items()}
 
 
 def _leave_inference_mode(model: nn.Module) -> None:

@@ -128,6 +128,13 @@ def test_what_is_no_language_model_is_refused() -> None:
         locate(torch.nn.Linear(2, 2))
 
 
+def test_an_mlp_all_of_whose_neurons_are_silent_is_found() -> None:
+    model = built(OPTConfig(**SIZES, ffn_dim=24, word_embed_proj_dim=16))
+    for layer in model.model.decoder.layers:
+        layer.fc1.bias.data.fill_(-10.0)
+    assert locate(model).projections[1] is model.model.decoder.layers[1].fc2
+
+
 def test_layers_that_run_twice_in_a_pass_are_refused() -> None:
     model = built(LlamaConfig(**SIZES, intermediate_size=24))
     run = model.model.forward
