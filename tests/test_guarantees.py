@@ -538,7 +538,7 @@ def test_a_mistake_is_refused_before_any_model_is_asked(
     "override",
     [
         "explainer.token_activation.max_tokens=40,few",
-        "explainer.token_activation.prompt=token_activation-v1,no-such",
+        "explainer.token_activation.prompt=token_activation-v2,no-such",
         "asking.candidates=1,2",
         "simulator.one_at_a_time.model.transport=text,smoke",
     ],

@@ -45,6 +45,7 @@ CLASSES = {
     "explainer/shuffled": "harness.explainers.controls.shuffled:Shuffled",
     "explainer/summary": "harness.explainers.summary:Summary",
     "explainer/token_activation": "harness.explainers.token_activation:TokenActivation",
+    "explainer/token_activation_pairs": "harness.explainers.token_activation_pairs:TokenActivationPairs",
     "explainer/token_change": "harness.explainers.token_change:TokenChange",
     "explainer/token_lookup": "harness.explainers.controls.token_lookup:TokenLookup",
     "explainer/token_space": "harness.explainers.token_space:TokenSpace",

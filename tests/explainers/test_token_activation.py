@@ -7,15 +7,13 @@ from dataclasses import replace
 import pytest
 
 from harness.explainers.token_activation import TokenActivation
+from harness.explainers.token_activation_pairs import TokenActivationPairs
 from harness.types import Completion, Explainer, NeuroglossError, Outcome, Role, Usage
-
-PAPER = "token_activation-v1"
-"""The prompt in the form of the paper, one token and its level a line."""
 
 
 def test_the_prompt_holds_every_token_with_its_level(scripted, evidence) -> None:
     model = scripted("things in the sky")
-    TokenActivation(model, PAPER).explain([evidence()])
+    TokenActivationPairs(model).explain([evidence()])
     question = model.asked[0].messages[-1].content
     assert "\n<s>\t0\n the\t0\n sun\t10\n and\t0\n the\t0\n moon\t5\n set\t0\n.\t0\n" in question
     assert question.count(" sun\t10") == 1, "a quarter of the levels is above 0: not repeated"
@@ -25,13 +23,13 @@ def test_the_prompt_holds_every_token_with_its_level(scripted, evidence) -> None
 def test_firing_tokens_are_repeated_where_they_are_few(scripted, evidence, excerpt) -> None:
     model = scripted("the sun")
     few = excerpt((" sun", 2.0), *[(" dark", 0.0)] * 9)
-    TokenActivation(model, PAPER).explain([evidence(excerpts=(few,))])
+    TokenActivationPairs(model).explain([evidence(excerpts=(few,))])
     assert model.asked[0].messages[-1].content.count(" sun\t10") == 2
 
 
 def test_awkward_tokens_stay_on_their_line(scripted, evidence, excerpt) -> None:
     model = scripted("white space")
-    TokenActivation(model, PAPER).explain([evidence(excerpts=(excerpt(("\n", 1.0), ("\t", 1.0), ("a\\n", 0.0)),))])
+    TokenActivationPairs(model).explain([evidence(excerpts=(excerpt(("\n", 1.0), ("\t", 1.0), ("a\\n", 0.0)),))])
     assert "\\n\t10\n\\t\t10\na\\\\n\t0\n" in model.asked[0].messages[-1].content
 
 
@@ -53,7 +51,7 @@ def test_marks_of_a_text_itself_are_told_from_ours(scripted, evidence, excerpt) 
 def test_replies_become_explanations_in_order(scripted, evidence) -> None:
     failed = Completion("", Outcome.FAILED)
     model = scripted("This neuron fires on the sky (at night)", failed, "")
-    told = TokenActivation(model, PAPER).explain([evidence(1), evidence(2), evidence(3)])
+    told = TokenActivationPairs(model).explain([evidence(1), evidence(2), evidence(3)])
     assert [(one.unit.index, one.text, one.outcome) for one in told] == [
         (1, "the sky (at night)", Outcome.OK),
         (2, "", Outcome.FAILED),
@@ -61,12 +59,12 @@ def test_replies_become_explanations_in_order(scripted, evidence) -> None:
     ]
     assert told[0].usage == Usage(1, 0, 10, 5)
     assert told[0].prompt_version == model.asked[0].prompt_version
-    assert told[0].prompt_version.startswith("token_activation-v1+")
+    assert told[0].prompt_version.startswith("token_activation_pairs-v1+")
 
 
 def test_a_copy_of_an_example_of_the_prompt_is_no_explanation(scripted, evidence) -> None:
     model = scripted('This neuron fires on "Words for bad weather."', "words for weather")
-    told = TokenActivation(model, PAPER).explain([evidence(1), evidence(2)])
+    told = TokenActivationPairs(model).explain([evidence(1), evidence(2)])
     assert [(item.text, item.outcome) for item in told] == [
         ("Words for bad weather.", Outcome.COPIED),
         ("words for weather", Outcome.OK),
@@ -75,7 +73,7 @@ def test_a_copy_of_an_example_of_the_prompt_is_no_explanation(scripted, evidence
 
 def test_among_candidates_a_copy_is_passed_over(scripted, evidence) -> None:
     model = scripted("words for bad weather", "rivers")
-    (told,) = TokenActivation(model, PAPER, candidates=2, temperature=1.0).explain([evidence()])
+    (told,) = TokenActivationPairs(model, candidates=2, temperature=1.0).explain([evidence()])
     assert (told.text, told.outcome) == ("rivers", Outcome.OK)
     assert [candidate.outcome for candidate in told.candidates] == [Outcome.COPIED, Outcome.OK]
 
@@ -93,8 +91,8 @@ def test_nothing_but_the_evidence_enters_the_request(scripted, evidence) -> None
 
 
 def test_a_missing_prompt_is_found_before_any_work(scripted) -> None:
-    with pytest.raises(NeuroglossError, match=r"no prompt 'token_activaton-v1'.*there are: .*token_activation-v1"):
-        TokenActivation(scripted(), prompt="token_activaton-v1")
+    with pytest.raises(NeuroglossError, match=r"no prompt 'token_activaton-v2'.*there are: .*token_activation-v2"):
+        TokenActivation(scripted(), prompt="token_activaton-v2")
 
 
 def test_it_is_an_explainer(scripted) -> None:
