@@ -400,15 +400,15 @@ class _Excerpts:
         With ``settings.top_pool``, no two of them share a run of tokens, and there may be too few.
         """
         settings, sketch = self.settings, self.sketch
-        drawn = sketch.random(place).first((settings.top + settings.random) * (DRAWS if settings.top_pool else 1))
+        draws = sketch.random(place).first((settings.top + settings.random) * (DRAWS if settings.top_pool else 1))
         top_pool = self.of(sketch.top(place), ExcerptKind.TOP, 1.0)
-        random_pool = self.of(drawn, ExcerptKind.RANDOM, (sketch.read - settings.top) / settings.random)
+        random_pool = self.of(draws, ExcerptKind.RANDOM, (sketch.read - settings.top) / settings.random)
         if settings.top_pool:
             top = apart(top_pool, ())[: settings.top]
             return top, apart(random_pool, top)[: settings.random]
         digests = {excerpt.digest for excerpt in top_pool}
-        others = [excerpt for excerpt in random_pool if excerpt.digest not in digests]
-        return top_pool, tuple(others[: settings.random])
+        random = [excerpt for excerpt in random_pool if excerpt.digest not in digests]
+        return top_pool, tuple(random[: settings.random])
 
     def are_enough(self, place: int) -> bool:
         """Return whether one neuron has all of its top excerpts, firing on each, and all of its random ones."""
@@ -461,8 +461,8 @@ def _hard(make: _Excerpts, pool: Kept, excess: FloatArray, excerpts: Sequence[Ex
         excerpts: the top and the random excerpts.
     """
     settings, sketch = make.settings, make.sketch
-    dealt = np.array([digest_key(excerpt.digest) for excerpt in excerpts], dtype=np.uint64)
-    rest = np.flatnonzero(~np.isin(pool.content, dealt))
+    keys = np.array([digest_key(excerpt.digest) for excerpt in excerpts], dtype=np.uint64)
+    rest = np.flatnonzero(~np.isin(pool.content, keys))
     if not settings.hard or not len(rest) or not len(excess):
         return ()
     ids = np.array([sketch.passages[key].token_ids for key in pool.content[rest].tolist()])

@@ -52,13 +52,13 @@ def _line(pieces: Sequence[tuple[str, str | None]]) -> str:
     An angle bracket that touches a mark is escaped, like marks within the text: ``a\<<<b>>`` is not ``a<<\<b>>``.
     """
     is_marked = [False, *(label is not None for _, label in pieces), False]
-    shown = []
+    bodies = []
     for place, (piece, label) in enumerate(pieces, start=1):
         follows, precedes = any(is_marked[place - 1 : place + 1]), any(is_marked[place : place + 2])
         body = re.sub(r"^([<>])", r"\\\1", piece) if follows else piece
         body = re.sub(r"(?<!\\)((?:\\\\)*)([<>])$", r"\1\\\2", body) if precedes else body
-        shown.append(body if label is None else f"{OPENING}{body}{label}{CLOSING}")
-    return "".join(shown)
+        bodies.append(body if label is None else f"{OPENING}{body}{label}{CLOSING}")
+    return "".join(bodies)
 
 
 def focused(excerpt: ShownTokens, threshold: int = FIRING) -> ShownTokens:
@@ -67,14 +67,14 @@ def focused(excerpt: ShownTokens, threshold: int = FIRING) -> ShownTokens:
     ``LEADING`` tokens before such a token stay, and ``FOLLOWING`` after it. All stay where there is none.
     """
     firing = [place for place, (_, level) in enumerate(excerpt) if level >= threshold]
-    kept = sorted({near for place in firing for near in range(place - LEADING, place + FOLLOWING + 1)})
-    places = [place for place in kept if 0 <= place < len(excerpt)]
+    around = {near for place in firing for near in range(place - LEADING, place + FOLLOWING + 1)}
+    places = sorted(around.intersection(range(len(excerpt))))
     if not places:
         return excerpt
-    shown: list[tuple[str, int]] = [GAP] if places[0] > 0 else []
-    for before, place in pairwise([places[0] - 1, *places]):
-        shown += [*([GAP] if place - before > 1 else []), excerpt[place]]
-    return (*shown, *([GAP] if places[-1] < len(excerpt) - 1 else []))
+    tokens: list[tuple[str, int]] = [GAP] if places[0] > 0 else []
+    for previous, place in pairwise([places[0] - 1, *places]):
+        tokens += [*([GAP] if place - previous > 1 else []), excerpt[place]]
+    return (*tokens, *([GAP] if places[-1] < len(excerpt) - 1 else []))
 
 
 def strongest(excerpts: Sequence[ShownTokens]) -> list[Fired]:
