@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvicorn
 
 from harness.config.settings import RateSettings
-from harness.humans.answers import Explained, Levels, Picked, Rated, joined
+from harness.humans.analysis import report, strengths
+from harness.humans.analysis.comparisons import comparisons
+from harness.humans.answers import Explained, Levels, Mode, Picked, joined
 from harness.humans.store import read
 from harness.humans.web import app, guard, pages
+from harness.report.page import markdown_page
+from harness.text import figure
+from tests.humans.conftest import AUTHORS, Browser
 
 pytestmark = pytest.mark.slow
 
@@ -88,7 +96,7 @@ def begin(page: Any, address: str, mode: str) -> None:
     reach(page, "button.main")
     page.keyboard.press("Enter")
     page.wait_for_selector("[name=check0]")
-    for place, item in enumerate(pages.instructions(pages.Mode(mode))["check"]):
+    for place, item in enumerate(pages.instructions(Mode(mode))["check"]):
         reach(page, f"[name=check{place}]")
         page.keyboard.press("Space")
         for _ in range(item["correct"]):
@@ -155,30 +163,66 @@ def test_ten_explanations_through_a_restart(page: Any, make_server: Callable[...
     served.stop()
 
 
-def test_twenty_ratings_through_a_restart_of_the_browser_and_the_server(
+STRENGTHS = dict(zip(AUTHORS, (1.5, 0.5, -0.5, -1.5), strict=True))
+"""Of the explainers, in logits: the stated process by which the rater below chooses."""
+
+
+CHOICES = {"1": "left", "2": "right"}
+
+
+def preferred(texts: Sequence[str], rng: np.random.Generator) -> str:
+    """Return the key of a choice between two explanations by Bradley and Terry's model."""
+    odds = [math.exp(STRENGTHS[AUTHORS[int(text.rpartition(" ")[2])]]) for text in texts]
+    return "1" if rng.random() < odds[0] / sum(odds) else "2"
+
+
+def rated_by_others(served: Served, people: int, rng: np.random.Generator) -> None:
+    """Let more people rate by the same process, without a browser."""
+    server = served.make(served.mode, path=served.path, **served.settings)
+    for number in range(people):
+        person = Browser(server, address=f"person-{number}")
+        person.begin()
+        person.understand()
+        while texts := re.findall(r'class="wording">([^<]*)', person.get("/work")):
+            person.post("/answer", choice=CHOICES[preferred(texts, rng)])
+
+
+def test_twenty_ratings_through_a_restart_and_the_report_recovers_what_made_the_choices(
     page: Any, make_server: Callable[..., app.Server]
 ) -> None:
-    served = Served(make_server, "rate", units=16, people=1, rate=RateSettings(known=2, repeats=2))
-    address = served.start()
+    served = Served(make_server, "rate", units=18, people=12, rate=RateSettings(known=1, repeats=1))
+    rng = np.random.default_rng(5)
+    address, keys = served.start(), []
     begin(page, address, "rate")
     for number in range(20):
         assignment = question(page)
+        keys.append(preferred(page.locator(".wording").all_inner_texts(), rng))
         if number == 10:  # the connection goes, the answer is given, the page is closed before it is back
             page.context.set_offline(True)
-            page.keyboard.press("4")
+            page.keyboard.press(keys[-1])
             page.wait_for_function("document.getElementById('status').textContent.startsWith('No connection.')")
+            page.goto("about:blank")
             served.stop()
             served.start()
             page.context.set_offline(False)
             page.goto(f"{address}work")
         else:
-            page.keyboard.press(str(1 + number % 4))
+            page.keyboard.press(keys[-1])
         onward(page, assignment)
     assert "all your questions, 20 of them" in page.inner_text("main")
-    choices = ["left", "right", "both", "neither"]
-    expected = [choices[3 if number == 10 else number % 4] for number in range(20)]
-    assert answers(served) == [Rated(choice) for choice in expected]  # type: ignore[arg-type]
+    assert [answer.choice for answer in answers(served)] == [CHOICES[key] for key in keys]
     served.stop()
+
+    rated_by_others(served, 11, rng)
+    assert served.path is not None
+    study = report.read(served.path)
+    fit = strengths.fit(comparisons(study.responses))
+    assert fit.comparisons == 12 * 18  # neither pairs with a known answer nor repeated ones
+    assert [row.author for row in fit.rows] == list(AUTHORS)
+    for row in fit.rows:  # intervals of 95 %, twice as wide: a test that never fails by chance
+        assert abs(STRENGTHS[row.author] - row.interval.mean) < row.interval.high - row.interval.low
+    printed = markdown_page(report.build(study)).replace("\\", "")
+    assert all(figure(row.interval.mean) in printed for row in fit.rows)
 
 
 def test_five_intruders_and_two_simulations(page: Any, make_server: Callable[..., app.Server]) -> None:
