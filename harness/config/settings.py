@@ -380,7 +380,11 @@ class RateSettings:
 
 @dataclass(frozen=True)
 class SimulateSettings:
-    """Excerpts that people simulate: so many are drawn for each unit, with replacement, the same for all explainers."""
+    """Excerpts that people simulate.
+
+    Attributes:
+        excerpts: so many are drawn for each unit, with replacement, the same for all explainers.
+    """
 
     excerpts: int = 2
 
@@ -390,7 +394,11 @@ class SimulateSettings:
 
 @dataclass(frozen=True)
 class IntruderSettings:
-    """Questions for intruders: a token is marked from this level on, of 10."""
+    """Questions for intruders.
+
+    Attributes:
+        level: from which on, of 10, a token is marked.
+    """
 
     level: int = 3
 
@@ -400,7 +408,12 @@ class IntruderSettings:
 
 @dataclass(frozen=True)
 class ProlificSettings:
-    """A study on Prolific: its id there, and the code by which people say that they have completed it."""
+    """A study on Prolific.
+
+    Attributes:
+        study: its id there; None where it is not there.
+        code: by which people say that they have completed it.
+    """
 
     study: str | None = None
     code: str | None = None
@@ -428,7 +441,9 @@ class StudySettings:
         people: that are asked each question.
         questions: at most so many of one person.
         card: what people read before they begin.
-        rate, simulate, intruder: of these modes.
+        rate: settings of that mode.
+        simulate: settings of that mode.
+        intruder: settings of that mode.
         host: the address to listen on; beyond loopback each person needs an invitation, or comes from Prolific.
         port: to listen on; 0 takes a free one.
         names: hosts by which browsers reach it beyond loopback, such as ``study.example.org``.
