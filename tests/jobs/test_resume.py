@@ -18,6 +18,8 @@ from harness.jobs import run
 
 KILLS = int(os.environ.get("NEUROGLOSS_KILLS", "1"))
 """How often the run is killed; 30 take minutes."""
+DELAY = 0.03 * max(1.0, KILLS / 4)
+"""Seconds for a reply: a run that is killed more often must not end before."""
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
 
 
@@ -27,7 +29,7 @@ def overrides(tiny_task: Path, tiny_llama: Path, output: Path, log: Path) -> lis
         *(f"task.name={tiny_task.name}", f"task.path={tiny_task}", "subject=transformers"),
         *(f"subject.name={tiny_llama}", "explainer=[token_activation,shuffled,token_lookup]"),
         *("explainer_model=fake", "simulator=all_at_once", "model@simulator.all_at_once.model=fake"),
-        *(f"{model}.{setting}" for model in models for setting in (f"log={log}", "delay=0.03")),
+        *(f"{model}.{setting}" for model in models for setting in (f"log={log}", f"delay={DELAY}")),
         *("board.resamples=200", f"output={output}"),
     ]
 
