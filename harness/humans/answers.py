@@ -267,21 +267,6 @@ _DONE: dict[type, Mode] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Exclusion:
-    """Whose answers are left out, fixed before the data; a share of 0 leaves out nobody.
-
-    Attributes:
-        least_known: the share of pairs with a known answer that a rater must get right.
-        least_repeats: the share of repeated pairs to which a rater must give the same answer.
-        least_seconds: the median time that a person must take for an answer.
-    """
-
-    least_known: float = 0.0
-    least_repeats: float = 0.0
-    least_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class Response:
     """An answer beside the assignment that it answers."""
 

@@ -125,3 +125,13 @@ def test_mistakes_are_one_sentence(neurogloss: Command, study: Path, tmp_path: P
         assert status == cli.USER_ERROR, words
         assert answer in " ".join(err.split()), (words, err)
     assert not (tmp_path / "new.jsonl").exists()
+
+
+@pytest.mark.parametrize("rule", [{"least_known": "most"}, {"least_known": 7.0}, [], "nobody"])
+def test_a_rule_that_is_none_is_refused_in_a_sentence(neurogloss: Command, tmp_path: Path, rule: object) -> None:
+    path = tmp_path / "odd.sqlite"
+    store = StudyStore(path)
+    store.prepare({"task": "made-up-v1"}, {"exclusion": rule}, [])
+    store.close()
+    status, _, err = neurogloss("human", "report", str(path))
+    assert (status, "exclusion" in err, err.count("\n")) == (cli.USER_ERROR, True, 1)

@@ -6,8 +6,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.config.settings import ExclusionSettings
 from harness.humans.analysis.comparisons import preferred_wording
-from harness.humans.answers import Exclusion, PairKind, Rated, RateQuestion, Response
+from harness.humans.answers import PairKind, Rated, RateQuestion, Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Conduct:
     repeated: int
     seconds: float
 
-    def failing(self, rule: Exclusion) -> tuple[str, ...]:
+    def failing(self, rule: ExclusionSettings) -> tuple[str, ...]:
         """Return what the rule leaves this person out for; nobody fails what they were not tested by."""
         failures = {
             f"{self.right} of {self.known} known answers right": self.right < rule.least_known * self.known,
@@ -85,7 +86,7 @@ def _meaning(response: Response) -> object:
     return preferred_wording(payload.choice, question) or payload.choice
 
 
-def excluded(responses: Sequence[Response], rule: Exclusion) -> dict[str, tuple[str, ...]]:
+def excluded(responses: Sequence[Response], rule: ExclusionSettings) -> dict[str, tuple[str, ...]]:
     """Return whose answers the rule leaves out, and what for."""
     failures = {person: working.failing(rule) for person, working in conduct(responses).items()}
     return {person: reasons for person, reasons in failures.items() if reasons}

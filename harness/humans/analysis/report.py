@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import stats
+from harness.config.settings import ExclusionSettings
 from harness.humans import store
 from harness.humans.analysis import (
     agreement,
@@ -28,7 +29,6 @@ from harness.humans.analysis.comparisons import Comparison, Preference, comparis
 from harness.humans.analysis.strengths import Strengths
 from harness.humans.answers import (
     INTRUDERS_AMONG,
-    Exclusion,
     IntruderQuestion,
     Mode,
     Picked,
@@ -44,6 +44,7 @@ from harness.results.rows import Resampling
 from harness.results.run import Results, read_run
 from harness.stats import differs
 from harness.text import figure, percent, plain, span
+from harness.typed_json import from_json
 from harness.types import Comparison as PairedComparison
 from harness.types import FloatArray, Interval, Unit
 
@@ -58,7 +59,7 @@ class StudyAnswers:
 
     name: str
     responses: tuple[Response, ...]
-    rule: Exclusion
+    rule: ExclusionSettings
 
     @property
     def left_out(self) -> dict[str, tuple[str, ...]]:
@@ -99,9 +100,9 @@ def read(path: Path) -> StudyAnswers:
     if path.suffix.lower() in tables.SUFFIXES:
         rows = tables.read(path).responses
         by_id = {row.assignment.id: row.assignment for row in rows}
-        return StudyAnswers(path.name, tuple(joined((row.answer for row in rows), by_id.values())), Exclusion())
+        return StudyAnswers(path.name, tuple(joined((row.answer for row in rows), by_id.values())), ExclusionSettings())
     contents = store.read(path)
-    rule = Exclusion(**contents.card.get("exclusion", {}))
+    rule = from_json(ExclusionSettings, contents.card.get("exclusion", {}), f"{path}, card.exclusion")
     return StudyAnswers(path.name, tuple(joined(contents.answers, contents.assignments)), rule)
 
 

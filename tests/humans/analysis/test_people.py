@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from harness.config.settings import ExclusionSettings
 from harness.humans.analysis.people import conduct, excluded, without
 from harness.humans.analysis.process import Process, ratings
-from harness.humans.answers import Choice, Exclusion, PairKind, Rated, RateQuestion, Wording
+from harness.humans.answers import Choice, PairKind, Rated, RateQuestion, Wording
 from harness.types import Unit
 
 UNIT, OTHER = Unit("N", 0, 1), Unit("N", 0, 2)
@@ -42,8 +43,8 @@ def test_both_again_is_the_same_and_neither_is_not(respond) -> None:
 def test_nobody_fails_what_they_were_not_tested_by(respond) -> None:
     pair = RateQuestion(Wording("a", "m", UNIT), Wording("b", "n", UNIT), PairKind.RANDOM, ())
     answers = [respond("p", UNIT, pair, LEFT, 2)]
-    assert excluded(answers, Exclusion(1.0, 1.0, 2.0)) == {}
-    assert excluded(answers, Exclusion(0.0, 0.0, 2.5)) == {"p": ("2.0 s for an answer",)}
+    assert excluded(answers, ExclusionSettings(1.0, 1.0, 2.0)) == {}
+    assert excluded(answers, ExclusionSettings(0.0, 0.0, 2.5)) == {"p": ("2.0 s for an answer",)}
 
 
 def test_the_rule_leaves_out_who_guesses_and_no_others() -> None:
@@ -51,8 +52,8 @@ def test_the_rule_leaves_out_who_guesses_and_no_others() -> None:
     answers = ratings(
         Process({"A": 1.0, "B": -1.0}, units=10, pairs=6, looking=(0.0, 0.0, 1.0), tests=6, repeats=4), seed=5
     )
-    left_out = excluded(answers, Exclusion(least_known=0.9))
+    left_out = excluded(answers, ExclusionSettings(least_known=0.9))
     assert set(left_out) == {"simulated-0", "simulated-1"}
     kept = without(answers, left_out)
     assert {response.answer.annotator for response in kept} == {f"simulated-{person}" for person in range(2, 6)}
-    assert excluded(answers, Exclusion()) == {}
+    assert excluded(answers, ExclusionSettings()) == {}

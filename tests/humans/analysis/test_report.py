@@ -9,20 +9,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.config.settings import ExclusionSettings
 from harness.humans.analysis import report
 from harness.humans.analysis.process import Process, ratings
 from harness.humans.analysis.report import StudyAnswers
-from harness.humans.answers import Exclusion, IntruderQuestion, Picked
+from harness.humans.answers import IntruderQuestion, Picked
 from harness.humans.exchange import tables
 from harness.report import page
 from harness.types import Explanation, Role, ScoredExplanation, Scores, Unit
 
 TRUTH = {"good": 1.4, "fair": 0.0, "poor": -1.4}
 PROCESS = Process(TRUTH, units=16, pairs=12, random=0.99, looking=(0.0, 1.0), tests=6, repeats=3)
-NOBODY = Exclusion()
+NOBODY = ExclusionSettings()
 
 
-def study(rule: Exclusion = NOBODY, process: Process = PROCESS) -> StudyAnswers:
+def study(rule: ExclusionSettings = NOBODY, process: Process = PROCESS) -> StudyAnswers:
     return StudyAnswers("simulated", tuple(ratings(process, 1)), rule)
 
 
@@ -41,7 +42,7 @@ def test_the_strengths_that_made_the_choices_are_recovered() -> None:
 
 
 def test_both_results_stand_side_by_side_where_the_rule_leaves_people_out() -> None:
-    built = report.build(study(Exclusion(least_known=0.9)))
+    built = report.build(study(ExclusionSettings(least_known=0.9)))
     headings = [long for _, long in table(built, "Strengths").columns]
     assert "strength, everybody" in headings
     assert "strength, without those left out" in headings
@@ -65,7 +66,7 @@ def test_nothing_is_claimed_of_chance_or_of_few_answers() -> None:
     even = report.build(study(process=Process(dict.fromkeys("ABC", 0.0), units=8, pairs=4, random=1.0)))
     assert not any(sentence.startswith("People prefer") for sentence in even.sentences)
     assert any("too few to tell" in sentence for sentence in even.sentences)
-    nobody = report.build(StudyAnswers("new", (), Exclusion()))
+    nobody = report.build(StudyAnswers("new", (), ExclusionSettings()))
     assert nobody.sentences == ("Nobody has answered: there is nothing to say.",)
     assert nobody.facts[0] == ("answers", "0 (none)")
 
@@ -101,7 +102,7 @@ def test_intruders_that_were_found_stand_beside_chance(respond) -> None:
         for unit in range(6)
         for person in range(2)
     ]
-    built = report.build(StudyAnswers("intruders", tuple(answers), Exclusion()))
+    built = report.build(StudyAnswers("intruders", tuple(answers), ExclusionSettings()))
     assert any("found 50 % of the intruders" in text and "20 % by chance" in text for text in built.sentences)
     assert table(built, "How far people agree").rows[0][2] == "1.000"
 
@@ -118,7 +119,7 @@ def test_a_table_of_answers_gives_the_same_report(tmp_path: Path, suffix: str) -
 
 
 def test_a_page_is_printed_at_any_width_and_as_markdown() -> None:
-    built = report.build(study(Exclusion(least_known=0.9)))
+    built = report.build(study(ExclusionSettings(least_known=0.9)))
     for width in (40, 200):
         console = Console(file=io.StringIO(), width=width, color_system=None)
         console.print(page.render(built))
