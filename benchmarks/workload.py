@@ -7,7 +7,7 @@ from pathlib import Path
 from harness.tasks.units import read_task
 from harness.types import Explanation, Query
 
-TASK = Path(__file__).parents[1] / "tasks" / "smollm2-mini-v1"
+TASK = Path(__file__).parents[1] / "tasks" / "smollm2-v2"
 
 
 def queries(neurons: int, excerpts: int, explanations: int = 1) -> list[Query]:

@@ -79,9 +79,7 @@ _ROOT = argument(
 
 _CIRCUIT = (
     argument("--subject", default=TOKENIZER, metavar="NAME", help=f"whose neurons they are ({TOKENIZER})"),
-    argument(
-        "--task", default="smollm2-mini-v1", help="on whose random excerpts activations are read (smollm2-mini-v1)"
-    ),
+    argument("--task", default="smollm2-v2", help="on whose random excerpts activations are read (smollm2-v2)"),
     argument("--random", type=int, default=3, help="number of random groups for each (3)"),
     argument("--seed", type=int, default=0, help="of the random groups (0)"),
 )

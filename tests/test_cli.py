@@ -253,7 +253,7 @@ def test_power_says_how_many_units_it_takes(neurogloss: Command, small: list[str
 
 def test_the_name_of_a_task_that_ships_is_not_given_to_an_import(neurogloss: Command, tmp_path: Path) -> None:
     options = ("--subject", "gpt2", "--output", str(tmp_path / "tasks"))
-    status, _, err = neurogloss("tasks", "import", "smollm2-mini-v1", str(tmp_path), *options)
+    status, _, err = neurogloss("tasks", "import", "smollm2-v2", str(tmp_path), *options)
     assert (status, "as that of a task that ships" in err) == (cli.USER_ERROR, True)
     assert not (tmp_path / "tasks").exists()
 
@@ -266,14 +266,14 @@ def test_a_task_that_cannot_be_read_hides_no_other(
     (tmp_path / "tasks" / "foreign" / "task.yaml").write_text("a: 1")
     status, out, error = neurogloss("tasks", "ls")
     assert status == cli.USER_ERROR
-    assert {"puzzles-v1", "smollm2-mini-v1"} <= set(out.split())
+    assert {"puzzles-v1", "smollm2-v2"} <= set(out.split())
     assert "foreign" in out + error
 
 
 def test_tasks_are_listed_shown_and_verified(neurogloss: Command, tiny_task: Path, tmp_path: Path) -> None:
     status, out, _ = neurogloss("tasks", "ls")
     assert status == 0
-    assert "smollm2-mini-v1  2e68a9ce7bd8  30 units of embedded:smollm2-135m-instruct" in out
+    assert "smollm2-v2  1c566e50735e  120 units of embedded:smollm2-135m-instruct" in out
     assert "puzzles-v1  8adf2afbf077  56 puzzles" in out
     status, out, _ = neurogloss("tasks", "show", str(tiny_task))
     assert (status, out.count(" top and ")) == (0, 6)
@@ -292,13 +292,6 @@ def test_a_task_whose_files_changed_is_not_listed_as_whole(
     (copy / "README.md").write_text("another page")
     status, out, err = neurogloss("tasks", "ls")
     assert (status, "tiny-v1" in out, "is not as it was published" in err) == (cli.USER_ERROR, False, True)
-
-
-def test_a_task_of_an_earlier_layout_is_not_rebuilt(neurogloss: Command) -> None:
-    status, _, err = neurogloss("tasks", "rebuild", "smollm2-mini-v1")
-    assert status == cli.USER_ERROR
-    assert "smollm2-mini-v1 was frozen by an earlier layout" in err
-    assert err.count("\n") == 1
 
 
 def test_ones_own_leaderboard_takes_the_tasks_that_are_here_and_no_others(

@@ -167,5 +167,5 @@ def test_a_file_name_is_always_safe_and_never_shared(text: str) -> None:
 
 
 def test_an_ordinary_name_stays_as_it_is() -> None:
-    assert safe_name("smollm2-mini-v1_0.2") == "smollm2-mini-v1_0.2"
+    assert safe_name("smollm2-v2_0.2") == "smollm2-v2_0.2"
     assert safe_name("../../etc/passwd").startswith("etc-passwd-")

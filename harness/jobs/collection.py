@@ -6,7 +6,7 @@ import dataclasses
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -328,8 +328,7 @@ def rebuild(folder: Path, progress: Progress, target: Path | None = None, truste
         A sentence that says how well both agree.
 
     Raises:
-        NeuroglossError: the task does not say how it was made, or says it as an earlier layout did; or something else
-            comes out, which ``target`` has then.
+        NeuroglossError: the task does not say how it was made; or something else comes out, which ``target`` has then.
     """
     config = _recorded(folder, trusted)
     task = units.read_task(folder)
@@ -349,11 +348,6 @@ def _recorded(folder: Path, trusted: Trust) -> dict[str, Any]:
     config = frozen.read(folder).get("made", {}).get("config")
     if not isinstance(config, dict) or not config:
         raise NeuroglossError(f"{folder} does not hold the config of a collection, so it cannot be rebuilt.")
-    if "_target_" in _keys(config):
-        raise NeuroglossError(
-            f"{folder} was frozen by an earlier layout, whose config names classes by _target_ and not by use, so it "
-            "cannot be rebuilt; verify it with neurogloss tasks verify."
-        )
     settings: CollectSettings = compose.settings_from(CollectSettings, config, f"{folder}: made.config.")
     unnamed = [name for name in settings.plugins if name not in trusted.plugins]
     if unnamed:
@@ -365,11 +359,3 @@ def _recorded(folder: Path, trusted: Trust) -> dict[str, Any]:
     nodes = {key: value for key, value in config.items() if key not in ("name", "output", "plugins")}
     outside.check(nodes, folder, outside.Permission(trusted.allow, option="--allow"))
     return {key: value for key, value in config.items() if key not in WAYS}
-
-
-def _keys(value: object) -> Iterable[str]:
-    """Yield every key of a config, however deep."""
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield str(key)
-        yield from _keys(item)

@@ -183,7 +183,6 @@ class Store:
         try:
             for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", *_TABLES):
                 connection.execute(statement)
-            _migrate(connection)
         except sqlite3.Error as error:
             connection.close()
             if "readonly" not in str(error):
@@ -257,20 +256,6 @@ def _unpacked(packed: bytes) -> str | None:
     return content.decode("utf-8", "surrogatepass") if unpacking.eof else None
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Compress the replies of an earlier layout, which had no checksums, in a single transaction."""
-    columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(replies)")]
-    if "checksum" in columns:
-        return
-    connection.create_function("pack", 1, lambda reply: zlib.compress(reply.encode("utf-8", "surrogatepass")))
-    connection.create_function("checksum_of", 2, _checksum)
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("ALTER TABLE replies ADD COLUMN checksum BLOB")
-    connection.execute("UPDATE replies SET reply = pack(reply)")
-    connection.execute("UPDATE replies SET checksum = checksum_of(key, reply)")
-    connection.execute("COMMIT")
-
-
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
     remaining = iter(keys)
     while batch := list(islice(remaining, _KEYS_PER_QUERY)):
@@ -282,6 +267,7 @@ def _remedy(error: Exception) -> str:
         "full": "free some space and run again; replies stored so far are kept",
         "locked": "another process holds it, so wait for it or set store= to another file",
         "not a database": "it is not a store, or is damaged: move it away, or set store= to another file",
+        "no such column": "it is no store of this program: move it away, or set store= to another file",
         "malformed": "it is damaged: move it away, and its requests will be sent again",
         "readonly": "allow writing to it, or set store= to another file",
     }

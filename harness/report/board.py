@@ -221,10 +221,21 @@ class _Section:
             yield Table(f"Compared on the same units{self._suffix}", COMPARED, lines)
 
     def headings(self) -> list[Heading]:
-        """Return the headings of the metrics that a row has, each once."""
-        metrics = {name for row in self.rows for name in row.metrics}
+        """Return the headings of the metrics that a row has, each once, but for what repeats the headline."""
+        metrics = self.metrics()
         headings = {heading.metric: heading for scorer in self.results.scorers for heading in scorer.headings}
         return [heading for heading in headings.values() if heading.metric in metrics]
+
+    def metrics(self) -> set[str]:
+        """Return the metrics that a row has, but for those that repeat the headline."""
+        return {name for row in self.rows for name in row.metrics if not self._repeats_headline(name)}
+
+    def _repeats_headline(self, metric: str) -> bool:
+        """Whether a metric says nothing of its own: what is clipped at 0, of units that are never below it."""
+        values = [
+            item.scores.values for row in self.results.rows for item in row.scored if metric in item.scores.values
+        ]
+        return metric != HEADLINE and bool(values) and all(each[metric] == each.get(HEADLINE) for each in values)
 
     def _columns(self) -> list[tuple[str, str, Cell]]:
         """Return the short and the long heading of each column of scorers, and what makes its cells."""
@@ -432,7 +443,7 @@ def _how_they_stand(section: _Section) -> Iterator[str]:
 
 def _on_columns(section: _Section) -> Iterator[str]:
     """Yield how to read the columns that are no means, or not of both signs."""
-    metrics = {name for row in section.rows for name in row.metrics}
+    metrics = section.metrics()
     if "correlation_clipped" in metrics:
         yield SIGNS
     if HARD in metrics:

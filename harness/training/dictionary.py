@@ -37,7 +37,7 @@ from harness.training.families import tables
 from harness.types import Progress
 from harness.weights.places import PUBLISHER
 
-TASK = "smollm2-mini-v1"
+TASK = "smollm2-v2"
 """The task whose excerpts are half of the text: what SmolLM2 wrote on many kinds of requests."""
 TOGETHER = 16
 """Passages that are read together."""

@@ -46,7 +46,7 @@ def test_the_kind_of_a_task_is_judged_when_it_is_read(folder: Path) -> None:
 def test_tasks_are_among_the_options_while_they_are_there(folder: Path) -> None:
     with pytest.raises(NeuroglossError) as refusal:
         composed("run", ["task=nothing-v1"])
-    names = "mine-v1, odd-v1, puzzles, puzzles-away-v1, puzzles-v1, riddles-v1, smollm2-mini-v1, smollm2-v2"
+    names = "mine-v1, odd-v1, puzzles, puzzles-away-v1, puzzles-v1, riddles-v1, smollm2-v2"
     assert f"there are: {names}." in str(refusal.value)
     (folder / "tasks" / "mine-v1" / "task.yaml").unlink()
     with pytest.raises(NeuroglossError, match="there is no task called mine-v1"):
@@ -79,9 +79,9 @@ def test_an_unfinished_task_is_none(folder: Path) -> None:
 
 
 def test_a_name_that_ships_means_what_ships(folder: Path) -> None:
-    _freeze(folder, "smollm2-mini-v1", "kind: puzzles\n")
+    _freeze(folder, "smollm2-v2", "kind: puzzles\n")
     _freeze(folder, "puzzles-v1", "name: puzzles-v1\n")
-    assert not composed("run", ["task=smollm2-mini-v1"]).task.scores
+    assert not composed("run", ["task=smollm2-v2"]).task.scores
     assert list(composed("run", ["task=puzzles-v1"]).task.scores) == ["truths"]
     assert task_options([])["puzzles-v1"]["defaults"] == ["puzzles@task", "_self_"]
 

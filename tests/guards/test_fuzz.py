@@ -251,7 +251,7 @@ CONFIG: dict[str, Any] = {
         "name": "embedded:smollm2-135m-instruct",
         "unit": {"use": "unit/neuron"},
     },
-    "task": {"name": "smollm2-mini-v1", "path": None, "controls": {}, "scores": {}},
+    "task": {"name": "smollm2-v2", "path": None, "controls": {}, "scores": {}},
     "units": {"limit": 2, "ids": ["L0N1"]},
     "explainer": {"max_activation": {"use": "explainer/max_activation", "tokens": 3}},
     "simulator": {"tuned": {"use": "simulator/tuned", "model": {"use": "model/tuned"}}},

@@ -439,7 +439,7 @@ def test_everybody_gets_other_questions_and_more_if_there_are_any(make_server: M
 
 
 def test_examples_are_no_texts_of_the_task() -> None:
-    task = catalog.read(catalog.find_task("smollm2-mini-v1"))
+    task = catalog.read(catalog.find_task("smollm2-v2"))
     assert isinstance(task, Task)
     corpus = "\n".join("".join(item.tokens) for record in task.records for item in (*record.top, *record.random))
     assert len(corpus) > 100_000

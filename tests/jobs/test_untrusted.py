@@ -262,7 +262,7 @@ def task_of_a_stranger(tiny_task: Path, tmp_path: Path) -> Callable[[str, object
         ("description", "${oc.env:GITHUB_TOKEN}", "may hold ${"),
         ("corpus.path", "/etc/passwd", "--allow corpus.path=/etc/passwd"),
         ("corpus", {"use": "corpus/hub_dataset", "name": "a/b", "revision": "0" * 40}, "--allow corpus.name=a/b"),
-        ("corpus", {"_target_": "os.system", "command": "touch boom"}, "earlier layout"),
+        ("corpus", {"_target_": "os.system", "command": "touch boom"}, "the key corpus._target_"),
         ("corpus", {"use": "os.system", "command": "touch boom"}, "is 'os.system', which"),
         ("sample", {"use": "tracker/jsonl", "file": "boom"}, "sample.file=boom"),
         ("released", {"use": "released/openai", "url": "SERVER", "subject": "x", "neurons": ["L0N0"]}, "released.url"),

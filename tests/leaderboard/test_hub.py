@@ -119,5 +119,5 @@ def test_what_cannot_be_exported_is_said_in_a_sentence(add: Add, make_results: M
 
 def test_the_entries_that_ship_can_be_exported(tmp_path: Path) -> None:
     exported = hub.export(files.shipped("leaderboard"), tmp_path / "hub", "neurogloss", PUBLISHERS)
-    assert tmp_path / "hub/models" / PUBLISHERS[EMBEDDED] / ".eval_results/smollm2-mini-v1.yaml" in exported.files
+    assert tmp_path / "hub/models" / PUBLISHERS[EMBEDDED] / ".eval_results/smollm2-v2.yaml" in exported.files
     assert not exported.elsewhere

@@ -247,14 +247,12 @@ def test_a_damaged_reply_is_never_used(tmp_path: Path) -> None:
     assert {"read", "is"} <= outcomes
 
 
-def test_a_store_of_an_earlier_layout_is_taken_over(tmp_path: Path) -> None:
+def test_a_database_of_another_program_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE replies (key TEXT PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID")
-        connection.executemany("INSERT INTO replies VALUES (?, ?)", [("a", '"x"'), ("b", "[0.5]")])
-    for _ in range(2):
-        with Store(path) as store:
-            assert dict(store.get_many(["a", "b"])) == {"a": '"x"', "b": "[0.5]"}
+    with Store(path) as store, pytest.raises(NeuroglossError, match="it is no store of this program"):
+        dict(store.get_many(["a"]))
 
 
 def test_a_store_that_cannot_be_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

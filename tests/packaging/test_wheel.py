@@ -110,7 +110,7 @@ def test_the_command_composes_the_default_run_in_any_folder(run: Run, installed:
     done = run(str(installed / "bin" / "neurogloss"), "run", "--cfg", "job")
     assert done.returncode == 0, done.stderr
     config = yaml.safe_load(done.stdout)
-    assert config["task"]["name"] == "smollm2-mini-v1"
+    assert config["task"]["name"] == "smollm2-v2"
     assert config["track"] == {}
     assert config["publish"]["to"] == "run"
 

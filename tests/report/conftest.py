@@ -88,7 +88,7 @@ def make() -> Make:
         fields = {
             "run_id": "0123456789ab",
             "created": "2025-01-02T03:04:05+00:00",
-            "task": TaskInfo("smollm2-mini-v1", "feedfacecafe0000", 24, NEURONS),
+            "task": TaskInfo("smollm2-v2", "feedfacecafe0000", 24, NEURONS),
             "subject": MODEL,
             "simulators": (SIMULATOR,),
             "explainers": tuple(info(name, role) for name, (role, _, _) in explainers.items()),

@@ -164,7 +164,7 @@ def test_a_run_of_tables_alone_has_a_board(make: Make) -> None:
 
 def test_the_head_says_what_was_measured_on_what(usual: Results) -> None:
     assert dict(board.build(usual).facts) == {
-        "task": "smollm2-mini-v1, digest feedfacecafe",
+        "task": "smollm2-v2, digest feedfacecafe",
         "units": "24 of the task's 24",
         "subject": "HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
         "simulator": "all_at_once on HuggingFaceTB/SmolLM2-135M-Instruct at 0123456789ab (float32)",
@@ -194,7 +194,7 @@ def test_the_audit_s_verdict_stands_beside_the_metric_ranked_by(usual: Results) 
 def test_it_can_be_ranked_by_any_metric_of_the_panel(usual: Results) -> None:
     page = board.build(usual, by="correlation_top")
     best = _summary(usual, STRONG).metrics["correlation_top"]
-    assert page.title == "Board of smollm2-mini-v1, by correlation_top"
+    assert page.title == "Board of smollm2-v2, by correlation_top"
     row = _cells(_explainers(page))[0]
     assert (row["explainer"], row["score"], row["95 % interval"]) == (
         *(STRONG, f"{best.mean:.3f}", f"{best.low:.3f} to {best.high:.3f}"),
@@ -438,6 +438,32 @@ def test_a_mean_over_units_with_hard_excerpts_says_how_many_they_are(usual: Resu
     page = board.build(_with_summaries(usual, {STRONG: {"metrics": metrics}}))
     assert any(f"over the 7 of {len(usual.task.units)} units that have such" in one for one in page.sentences)
     assert not any("hard excerpts" in one for one in board.build(usual).sentences)
+
+
+def test_what_is_clipped_at_0_has_no_column_where_no_unit_is_below_it(usual: Results) -> None:
+    def with_clipped(results: Results, added: float) -> Results:
+        panel = ScorerInfo("panel", headings=(Heading("correlation_clipped", "clipped", "clipped at 0"),))
+        result_rows = []
+        for row in results.rows:
+            scored = [
+                dataclasses.replace(
+                    item,
+                    scores=dataclasses.replace(
+                        item.scores,
+                        values={**item.scores.values, "correlation_clipped": item.scores.values["correlation"] + added},
+                    ),
+                )
+                for item in row.scored
+            ]
+            metrics = {**row.summary.metrics, "correlation_clipped": Interval(0.5, 0.4, 0.6, 24)}
+            result_rows.append(ResultRow(dataclasses.replace(row.summary, metrics=metrics), tuple(scored)))
+        return dataclasses.replace(results, rows=tuple(result_rows), scorers=(panel,))
+
+    both, one_side = (board.build(with_clipped(usual, added)) for added in (0.01, 0.0))
+    assert "clipped" in [short for short, _ in _explainers(both).columns]
+    assert board.SIGNS in both.sentences
+    assert "clipped" not in [short for short, _ in _explainers(one_side).columns]
+    assert board.SIGNS not in one_side.sentences
 
 
 def test_a_writer_writes_and_a_judge_judges(usual: Results) -> None:
