@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import pipeline
+from harness.config.prices import PRICES, unpriced
 from harness.config.settings import BudgetSettings
 from harness.jobs.run import RunPlan, fitting_of, read_records, subject_of
 from harness.jobs.tools import build_tools
-from harness.jobs.unused import PRICES, unpriced
 from harness.models.backend import Backend
 from harness.models.planned import Asked, PlannedModel, Tally
 from harness.models.store import Store

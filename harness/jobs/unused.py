@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.config.build import USE
+from harness.config.prices import PRICES, unpriced
 from harness.config.settings import RunSettings
 from harness.jobs.explainers import ExplainerNode
 from harness.types import NeuroglossError
-
-PRICES = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
 
 
 def check(settings: RunSettings, values: Mapping[str, Any], nodes: Sequence[ExplainerNode]) -> None:
@@ -39,21 +38,3 @@ def check(settings: RunSettings, values: Mapping[str, Any], nodes: Sequence[Expl
             f"{' and '.join(f'{places[0]}.{price}' for price in PRICES)} (0 for a server of your own), or "
             "budget.tokens."
         )
-
-
-def unpriced(values: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the models on servers in a config whose prices nobody said."""
-    return [
-        where
-        for where, node in _nodes(values, "")
-        if node[USE] == "model/server" and any(node.get(price) is None for price in PRICES)
-    ]
-
-
-def _nodes(value: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield (key, node) of everything that a config names by its class."""
-    if isinstance(value, Mapping):
-        if USE in value:
-            yield where, value
-        for key, inner in value.items():
-            yield from _nodes(inner, f"{where}.{key}" if where else str(key))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from harness.config import prices
 from harness.leaderboard import trust
 from harness.report import page, standing_words, truths
 from harness.report.page import Columns, Page, Row, Table
@@ -396,6 +397,9 @@ def _facts(results: Results, trusted: Callable[[SimulatorInfo], str], audited: s
                 scorer.name,
                 f"{scorer.part}{by}, prompt {scorer.prompt_version}",
             )
+    places = prices.unpriced(results.config)
+    if places:
+        yield "cost", f"the prices of {' and '.join(map(plain, places))} are unknown: tokens count as $0"
     if results.subject is not None:
         yield "metric", audited or audit.sentence(None, HEADLINE)
     *earlier, last = results.run_id.split()

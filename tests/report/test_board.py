@@ -466,6 +466,16 @@ def test_what_is_clipped_at_0_has_no_column_where_no_unit_is_below_it(usual: Res
     assert board.SIGNS not in one_side.sentences
 
 
+def test_prices_that_nobody_said_are_said_to_be_unknown(usual: Results) -> None:
+    def facts(price: float | None) -> dict[str, str]:
+        node = {"use": "model/server", "usd_per_million_prompt_tokens": price, "usd_per_million_completion_tokens": 1.0}
+        page = board.build(dataclasses.replace(usual, config={"explainer_model": {"server": node}}))
+        return dict(page.facts)
+
+    assert facts(None)["cost"] == "the prices of explainer_model.server are unknown: tokens count as $0"
+    assert "cost" not in facts(0.0)
+
+
 def test_a_writer_writes_and_a_judge_judges(usual: Results) -> None:
     scorers = (
         ScorerInfo("generated", None, "template-v1", part="written"),
