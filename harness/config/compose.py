@@ -26,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.config import plugins, sentences
 from harness.config.build import check_value, unknown_key
 from harness.config.settings import OPEN, AuditSettings, CollectSettings, RunSettings, StudySettings, TuneSettings
-from harness.config.tasks import task_options
+from harness.config.tasks import task_options, unit_option
 from harness.files import shipped
 from harness.types import NeuroglossError
 
@@ -63,7 +63,7 @@ def composed(name: str, overrides: Sequence[str], folders: Sequence[Path] = ()) 
     with searching(folders), initialize_config_dir(str(shipped("conf")), version_base="1.3"):
         sentences.check_lists(name, parsed)
         try:
-            config = compose(name, list(overrides))
+            config = compose(name, [*overrides, *_units_of_a_folder(parsed)])
         except sentences.REFUSALS as error:
             sentences.check_choices(name, parsed)
             raise NeuroglossError(sentences.refusal(name, overrides, error)) from error
@@ -198,6 +198,14 @@ def _named_plugins(overrides: Sequence[Override]) -> list[str]:
     """Return the plugins that overrides name; their configs are needed to compose the rest."""
     values = [item.value() for item in overrides if item.key_or_group == "plugins" and not item.is_sweep_override()]
     return [str(name) for value in values if isinstance(value, list) for name in value]
+
+
+def _units_of_a_folder(overrides: Sequence[Override]) -> list[str]:
+    """Return how the units of a task are read that is named by its folder, unless the overrides say it themselves."""
+    values = {item.key_or_group: item.value() for item in overrides if not item.is_sweep_override()}
+    folder = values.get("task.path")
+    option = unit_option(Path(folder).expanduser()) if isinstance(folder, str) and "unit" not in values else None
+    return [f"unit={option}"] if option else []
 
 
 def _choices(override: Override) -> list[str]:

@@ -15,7 +15,7 @@ DESCRIPTION = "task.yaml"
 PUZZLES = "puzzles"
 """A kind of task, and the file of ``conf/task`` with what its runs need."""
 
-_UNITS = {"unit/neuron_side": "neuron_side", "unit/head": "head"}
+_UNITS = {None: "neuron", "unit/neuron": "neuron", "unit/neuron_side": "neuron_side", "unit/head": "head"}
 """Options of the config group ``unit`` by the kind that a task says, where no file or setting defines the units."""
 _NAME = re.compile(r"[^\W_][\w.-]*")
 """The name of a folder that can be that of a task: nothing in it means anything to a config."""
@@ -42,17 +42,28 @@ def task_options(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
     return options
 
 
-def _option(path: Path) -> dict[str, Any]:
-    """Return the config of a task; its units need not be named again where the model alone defines their kind."""
-    name, description = path.parent.name, _description(path)
-    if description.get("kind") == PUZZLES:
-        return {"defaults": [f"{PUZZLES}@task", "_self_"], "task": {"name": name}}
-    unit: Any = description
+def unit_option(folder: Path) -> str | None:
+    """Return the option of the config group ``unit`` by which the units of a frozen task are read.
+
+    It is None for puzzles, where there is no task, and where the model alone does not define the units, so that a run
+    must name the file that does.
+    """
+    unit: Any = _description(folder / DESCRIPTION)
+    if not unit or unit.get("kind") == PUZZLES:
+        return None
     for key in ("made", "config", "subject", "unit", "use"):
         unit = unit.get(key) if isinstance(unit, dict) else None
-    option = _UNITS.get(unit) if isinstance(unit, str) else None
+    return _UNITS.get(unit) if unit is None or isinstance(unit, str) else None
+
+
+def _option(path: Path) -> dict[str, Any]:
+    """Return the config of a task, which says how its units are read where it can."""
+    name = path.parent.name
+    if _description(path).get("kind") == PUZZLES:
+        return {"defaults": [f"{PUZZLES}@task", "_self_"], "task": {"name": name}}
+    unit = unit_option(path.parent)
     return {
-        "defaults": [*([{"override /unit": option}] if option else []), "_self_"],
+        "defaults": [*([{"override /unit": unit}] if unit else []), "_self_"],
         "task": {"name": name, "path": None},
     }
 

@@ -71,6 +71,23 @@ def test_the_kind_of_units_comes_with_the_task_where_the_model_defines_it(
     assert composed("run", ["task=sides-v1", "unit=neuron"]).subject.unit == {"use": "unit/neuron"}
 
 
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("name: own-v1\n", "unit/neuron"),
+        ("made: {config: {subject: {unit: {use: unit/head}}}}\n", "unit/head"),
+        ("made: {config: {subject: {unit: {use: unit/latent}}}}\n", "unit/neuron_side"),  # as the default task
+        ("kind: puzzles\n", "unit/neuron_side"),
+        ("[", "unit/neuron_side"),
+    ],
+)
+def test_a_task_that_is_named_by_its_folder_says_how_its_units_are_read(tmp_path: Path, text: str, unit: str) -> None:
+    _freeze(tmp_path, "own-v1", text)
+    path = f"task.path={tmp_path}/tasks/own-v1"
+    assert composed("run", [path]).subject.unit.use == unit
+    assert composed("run", ["task.name=own-v1", path, "unit=direction"]).subject.unit.use == "unit/direction"
+
+
 def test_an_unfinished_task_is_none(folder: Path) -> None:
     _freeze(folder, ".half-v1.draft", "name: half-v1\n")
     (folder / "tasks" / "empty-v1").mkdir()
