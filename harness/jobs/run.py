@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -19,6 +19,7 @@ from harness.config import build, compose
 from harness.config.settings import CalibrationSettings, RunSettings, StudySettings
 from harness.jobs import unused
 from harness.jobs.explainers import explainer_nodes
+from harness.jobs.following import Follower
 from harness.jobs.ledger import Ledger
 from harness.jobs.tools import Remembering, RunTools, build_tools
 from harness.leaderboard import trust
@@ -112,16 +113,26 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutco
     Raises:
         NeuroglossError: the task, a model, the budget or the disk stopped the run; every reply so far is stored.
     """
+    follower = Follower(trackers_of(plan.settings), progress)
+    with follower.following(plan.run_id, plan.config):
+        results, folder = _work(plan, overrides, follower)
+        published = dataset.publish(folder, plan.settings.publish)
+    places = {"published": published, **follower.ended(results, folder)}
+    return RunOutcome(folder, {name: place for name, place in places.items() if place})
+
+
+def _work(plan: RunPlan, overrides: Sequence[str], follower: Follower) -> tuple[Results, Path]:
+    """Run the stages, summarise and write; return the results and their folder."""
     settings = plan.settings
     task, records = read_records(settings)
     origin = {**provenance.provenance(overrides), "files": compose.file_digests(plan.config)}
-    trackers = trackers_of(settings)
-    for tracker in trackers.values():
-        tracker.begun(plan.run_id, plan.config)
-    ledger = Ledger(progress, settings.budget, partial(_announce, trackers.values()))
+    ledger = Ledger(follower.progress, settings.budget, follower.stage)
+    follower.counting(lambda: ledger.meter.totals)
     with Store(settings.store) as store:
-        tools = build_tools(settings, subject_of(task), records, Remembering(store, ledger.meter))
-        scored = pipeline.run(records, tools.tools, tools.rows, fitting_of(settings.calibration, task), ledger.begin)
+        asking = follower.asking(Remembering(store, ledger.meter))
+        tools = build_tools(settings, subject_of(task), records, asking)
+        watched = follower.watched(tools.tools, asking, records)
+        scored = pipeline.run(records, watched, tools.rows, fitting_of(settings.calibration, task), ledger.begin)
     ledger.begin("summarise")
     results = summarise(plan, task, records, tools, scored, ledger, origin)
     page_of_board = board.build(results, partial(trust.sentence, runs=Path(settings.output)))
@@ -134,14 +145,7 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutco
             lambda draft: site.write(results, page_of_board, draft, draft / site.FOLDER),
         ],
     )
-    places = {"published": dataset.publish(folder, settings.publish)}
-    places |= {name: tracker.ended(results, folder) for name, tracker in trackers.items()}
-    return RunOutcome(folder, {name: place for name, place in places.items() if place})
-
-
-def _announce(trackers: Iterable[Tracker], stage: str) -> None:
-    for tracker in trackers:
-        tracker.stage(stage)
+    return results, folder
 
 
 def read_records(settings: RunSettings | StudySettings) -> tuple[Task | PuzzleTask, list[Record]]:

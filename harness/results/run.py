@@ -139,7 +139,7 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
     return folder
 
 
-_OURS = {"results.json", "board.md", "audit.json", "audit.md", "dataset", "wandb", *TABLES, "judgements.parquet"}
+_OURS = {"results.json", "board.md", "audit.json", "audit.md", "dataset", *TABLES, "judgements.parquet"}
 """What a run may have written into its folder, which a new one of the same run replaces."""
 
 

@@ -1,4 +1,6 @@
-"""Follow runs in a file of JSON lines: one when a run begins, one a stage, and one with its board when it ends.
+"""Follow runs in a file of JSON lines: when a run begins, at each stage and every few seconds of it, and at its end.
+
+The last line of a run has its board, or the reason for which it failed.
 
 Each line says when it was written, and of which run it is, so that several runs can share a file. A line is written by
 one call to the system, at the end of the file, so that those of runs at the same time do not mix.
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from typing import Any
 from harness.guards.secrets import scrubbed
 from harness.results.provenance import redact
 from harness.results.run import Results
+from harness.share.tracker import Moment
 from harness.typed_json import to_json
 from harness.types import NeuroglossError
 
@@ -52,11 +55,24 @@ class JsonlTracker:
         """Write that a stage has begun."""
         self._append({"event": "stage", "stage": name})
 
+    def progressed(self, moment: Moment) -> None:
+        """Write how far a stage is, what was spent, and the running mean of each row."""
+        means = [
+            {"explainer": row.explainer, "simulator": row.simulator, "mean": running.mean, "units": running.units}
+            for row, running in moment.means.items()
+        ]
+        figures = to_json(replace(moment, means={}), "moment")
+        self._append({"event": "progress", **figures, "means": means})
+
     def ended(self, results: Results, folder: Path) -> str | None:
         """Write the rows of the board, and return the file."""
         summaries = [to_json(row.summary, "summary") for row in results.rows]
         self._append({"event": "ended", "folder": str(folder), "rows": summaries})
         return self.file
+
+    def failed(self, sentence: str) -> None:
+        """Write why a run had to stop."""
+        self._append({"event": "failed", "sentence": sentence})
 
     def _append(self, *events: Mapping[str, Any]) -> None:
         """Append events, each a line that is written in one piece; none only opens the file."""

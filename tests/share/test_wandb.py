@@ -1,12 +1,19 @@
-"""The W&B tracker: what it logs is read back from the file that W&B wrote; it stays off the network unless asked."""
+"""The W&B tracker: what it logs is read back from the file that W&B wrote; it stays off the network unless asked.
+
+A run that is killed, with everything that it has started or without, and run again is one run there.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import os
-import platform
+import re
+import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +23,15 @@ from typing import Any
 
 import pytest
 
-from harness.results.run import Results
+from harness.results.run import Results, read_run
 from harness.results.vocabulary import TaskInfo
-from harness.share.tracker import Tracker
-from harness.share.wandb import WandbTracker, board_table, summary, unit_table
+from harness.share.tracker import Moment, RunningMean, Tracker
+from harness.share.wandb import WandbTracker
+from harness.share.wandb_contents import HEAT_MAP, board_table, heat_map, plots, summary, unit_table
 from harness.types import (
+    LOOKUP,
+    Excerpt,
+    ExcerptKind,
     Explanation,
     NeuroglossError,
     Outcome,
@@ -28,12 +39,15 @@ from harness.types import (
     RowKey,
     ScoredExplanation,
     Scores,
+    SimulatedExcerpt,
+    Simulation,
     Unit,
     Usage,
 )
+from tests.conftest import Command
+from tests.share.wandb_files import Logged, runs
 
 UNITS = (Unit("N", 0, 7), Unit("N", 3, 1))
-OFFLINE = WandbTracker(project="a-project", group="a-group", tags=["one", "two"])
 KEY = "0123456789" * 4
 USAGE = Usage(prompt_tokens=10, completion_tokens=2, usd=0.25)
 
@@ -110,90 +124,199 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
         thread.join()
 
 
-def records(path: Path) -> Iterator[Any]:
-    """The records of a .wandb file: a LevelDB log (blocks of 32 KiB, chunks of checksum, length, type) of protobufs."""
-    from wandb.proto import wandb_internal_pb2
-
-    content, position, parts = path.read_bytes(), 7, b""
-    assert content[:4] == b":W&B"
-    while position < len(content):
-        if 32768 - position % 32768 < 7:  # no room for a chunk's header: the block's end is padding
-            position += 32768 - position % 32768
-            continue
-        length, kind = int.from_bytes(content[position + 4 : position + 6], "little"), content[position + 6]
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
+def offline(folder: Path) -> WandbTracker:
+    return WandbTracker(str(folder), project="a-project", group="a-group", tags=["one", "two"])
 
 
-def items(updates: Any) -> dict[str, Any]:
-    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in updates}
+def moment(count: int, mean: float) -> Moment:
+    means = {RowKey("words · tiny", "all_at_once"): RunningMean(mean, count)}
+    return Moment("simulate by all_at_once, level readings", count, 9, 1.5, USAGE, Usage(stored=1), means)
 
 
-@pytest.mark.slow
-def test_an_offline_run_holds_summary_config_and_tables(
+def steps(logged: Logged) -> list[tuple[Any, Any]]:
+    """The count and the running mean of each step that has them."""
+    mean = "so_far/words · tiny/all_at_once/correlation"
+    return [(row["run/count"], row[mean]) for row in logged.history if "run/count" in row]
+
+
+def test_an_offline_run_holds_progress_summary_config_tables_plots_and_artefacts(
     results: Results, tmp_path: Path, home: Path, server: Listener, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "run"
-    folder.mkdir()
+    folder = tmp_path / "runs" / "tiny-v1-0123456789ab"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text("{}")
     state = set(threading.enumerate()), dict(os.environ)
-    OFFLINE.check()
-    OFFLINE.begun(results.run_id, results.config)
-    OFFLINE.stage("explain")
-    assert list(folder.iterdir()) == []
-    where = OFFLINE.ended(results, folder)
+    tracker = offline(tmp_path / "runs")
+    tracker.begun(results.run_id, results.config)
+    tracker.stage("explain")
+    tracker.progressed(moment(1, 0.25))
+    tracker.progressed(moment(9, 0.5))
+    where = tracker.ended(results, folder)
 
-    assert where is not None
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    assert Path(where) == path.parent
-    logged = list(records(path))
-    run = next(record.run for record in logged if record.HasField("run"))
-    assert (run.project, run.run_group, list(run.tags)) == ("a-project", "a-group", ["one", "two"])
-    assert run.display_name == "tiny-v1-0123456789ab"
-    config = items(run.config.update)
-    assert config["seed"] == 3
-    assert config["simulator"] == {"model": {"api_key_env": "OPENAI_API_KEY"}}
-    assert config["task_digest"] == "feedface"
-    assert config["provenance"] == results.provenance
+    (logged,) = runs(tmp_path / "runs")
+    assert where == str(logged.path.parent)
+    assert (logged.run.project, logged.run.run_group, list(logged.run.tags)) == ("a-project", "a-group", ["one", "two"])
+    assert (logged.run.run_id, logged.run.display_name) == ("tiny-v1-0123456789ab", "run-tiny-v1-0123")
+    assert logged.config["simulator"] == {"model": {"api_key_env": "OPENAI_API_KEY"}}
+    assert (logged.config["seed"], logged.config["task_digest"]) == (3, "feedface")
+    assert logged.config["provenance"] == results.provenance
 
-    final: dict[str, Any] = {}
-    for record in logged:
-        final |= items(record.summary.update)
-    for name, value in summary([row.summary for row in results.rows]).items():
-        assert final[name] == value
-    assert final["words · tiny/all_at_once/correlation"] == 0.5
-    files = {item.path for record in logged for item in record.files.files}
-    for name, expected in (("units", unit_table(results)), ("board", board_table(results))):
-        (media,) = (file for file in files if file.startswith(f"media/table/{name}"))
-        assert json.loads((path.parent / "files" / media).read_text(encoding="utf-8")) == expected
+    assert logged.history[0]["run/stage"] == "explain"
+    assert steps(logged) == [(1, 0.25), (9, 0.5)]
+    assert (logged.history[1]["run/tokens"], logged.history[1]["run/usd"]) == (12, 0.25)
+    figures = {name: value for name, value in logged.summary.items() if not name.startswith("_")}
+    expected = summary([row.summary for row in results.rows])
+    assert {name: figures[name] for name in expected} == expected
+    assert not any(name.startswith(("run/", "so_far/")) for name in figures)
+    assert logged.exit_code == 0
+    units = logged.table("units")
+    place = units["columns"].index(HEAT_MAP)
+    shown = [row.pop(place) for row in units["data"]]
+    written = unit_table(results, 100)
+    assert [row.pop(place) for row in written["data"]] == [None] * 4  # nothing was simulated
+    assert (units, shown) == (written, [None] * 4)
+    assert logged.table("board") == board_table(results)
+    for name, plot in plots(results).items():
+        assert logged.table(f"{name}_table") == plot["table"]
+
+    task, made = (item for item in logged.artifacts if item.type != "run_table")
+    assert (task.type, task.name, task.use_after_commit) == ("task", "tiny-v1", True)
+    assert (made.type, made.name, made.use_after_commit) == ("results", "tiny-v1-tiny-v1-0123", False)
+    digests = [json.loads(item.metadata)[key] for item, key in ((task, "digest"), (made, "task_digest"))]
+    assert digests == ["feedface", "feedface"]
+    assert [entry.path for entry in made.manifest.contents] == ["results.json"]
 
     # nobody but us is told, and nobody but us is told of
     assert server.asked == []
     assert list(home.rglob("*")) == []
     assert (set(threading.enumerate()), dict(os.environ)) == state
     assert capfd.readouterr() == ("", "")
-    assert platform.node().encode() not in path.read_bytes() or len(platform.node()) < 4
-    assert sys.executable.encode() not in path.read_bytes()
+    assert logged.run.host == ""
+    assert sys.executable.encode() not in logged.path.read_bytes()
+    assert not list((tmp_path / "runs" / "wandb").glob("*.jsonl"))
+
+
+def test_a_run_that_was_killed_and_one_that_failed_are_finished_and_resumed_as_one_run(
+    results: Results, tmp_path: Path, home: Path
+) -> None:
+    for count, name in enumerate(("killed", "failed"), start=1):
+        tracker = offline(tmp_path)
+        tracker.begun(results.run_id, results.config)
+        tracker.progressed(moment(count, count / 10))
+        if name == "failed":
+            tracker.failed("the model is down")
+        else:
+            closed_by_a_kill(tracker)
+    attempts = runs(tmp_path)
+    assert [(attempt.exit_code, attempt.summary["failed"]) for attempt in attempts] == [
+        (1, "the process of the run was killed"),
+        (1, "the model is down"),
+    ]
+    tracker = offline(tmp_path)
+    tracker.begun(results.run_id, results.config)
+    tracker.progressed(moment(9, 0.5))
+    tracker.ended(results, tmp_path / "run")
+    (logged,) = runs(tmp_path)
+    assert (logged.run.run_id, logged.exit_code) == (results.run_id, 0)
+    assert steps(logged) == [(1, 0.1), (2, 0.2), (9, 0.5)]
+    assert "failed" not in logged.summary
+
+
+def closed_by_a_kill(tracker: WandbTracker) -> None:
+    """Close what the tracker speaks into, as a kill of its process does, and wait for the other end."""
+    assert tracker._logging is not None
+    process = tracker._logging._process
+    assert process.stdin is not None
+    process.stdin.close()
+    process.wait(60)
+
+
+@pytest.mark.slow
+def test_a_killed_and_resumed_run_is_one_run_there(
+    tiny_task: Path, tiny_llama: Path, tmp_path: Path, home: Path, neurogloss: Command
+) -> None:
+    """By the command, killed by SIGKILL in the middle of its readings with all that it has started."""
+    words = [
+        *(f"task.name={tiny_task.name}", f"task.path={tiny_task}", "subject=transformers"),
+        *(f"subject.name={tiny_llama}", "explainer=[token_activation,shuffled]", "explainer_model=fake"),
+        *("simulator=all_at_once", "model@simulator.all_at_once.model=fake", "scores=panel", "board.resamples=200"),
+        *(f"simulator.all_at_once.model.{setting}" for setting in (f"log={tmp_path / 'log'}", "delay=0.2")),
+        *(f"output={tmp_path / 'runs'}", "track=[wandb,jsonl]", "units.limit=2"),
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "harness", "run", *words], stdout=subprocess.DEVNULL)
+    wait_for(lambda: any("simulate" in row["run/stage"] for row in journal(tmp_path / "runs")), process)
+    for pid in [process.pid, *descendants(process.pid)]:
+        os.kill(pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    (attempt,) = runs(tmp_path / "runs")
+    assert attempt.exit_code is None
+    before = journal(tmp_path / "runs")
+    status, _, error = neurogloss("run", *words)
+    assert status == 0, error
+    (logged,) = runs(tmp_path / "runs")
+    assert (logged.run.run_id, logged.exit_code) == (read_run(tmp_path / "runs" / "latest").run_id, 0)
+    assert [row.items() - logged.history[place].items() for place, row in enumerate(before)] == [set()] * len(before)
+    assert_equal_to_results(logged, tmp_path / "runs" / "latest")
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """What a run that goes on, or was killed, has logged so far."""
+    lines = [line for path in folder.glob("wandb/*.jsonl") for line in path.read_text().splitlines(keepends=True)]
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def wait_for(happened: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that one has started, and those that these have."""
+    children = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*children, *(child for each in children for child in descendants(each))]
+
+
+def assert_equal_to_results(logged: Logged, folder: Path) -> None:
+    """Every figure of a run as W&B has it is that of its results.json."""
+    results = read_run(folder)
+    expected = summary([row.summary for row in results.rows])
+    assert expected == {name: logged.summary[name] for name in expected}
+    board, units = logged.table("board"), logged.table("units")
+    assert board == board_table(results)
+    rows = [item for row in results.rows for item in row.scored]
+    assert len(units["data"]) == len(rows)
+    for cells, item in zip(units["data"], rows, strict=True):
+        row = dict(zip(units["columns"], cells, strict=True))
+        assert (row["unit"], row["explanation"]) == (str(item.unit), item.explanation.text)
+        assert {name: row[name] for name in item.scores.values} == dict(item.scores.values)
+    texts = logged.heat_maps()
+    assert len(texts) == len({(item.unit, item.explanation.explainer) for item in rows if item.explanation.text})
+    assert all("<b>real</b>" in text and "<b>simulated</b>" in text for text in texts)
+    last = [step for step in logged.history if "run/count" in step][-1]
+    for row in results.rows:
+        if row.summary.simulator != LOOKUP:
+            key = f"so_far/{row.summary.explainer}/{row.summary.simulator}"
+            assert last[f"{key}/correlation"] == pytest.approx(row.summary.metrics["correlation"].mean, abs=1e-12)
+            assert last[f"{key}/units"] == row.summary.scored
 
 
 def test_tables_keep_missing_cells_empty(results: Results) -> None:
-    assert unit_table(results) == {
+    assert unit_table(results, 0) == {
         "columns": [
             *("explainer", "method", "model", "simulator", "unit", "group", "explanation", "outcome"),
-            *("correlation", "ablation"),
+            *(HEAT_MAP, "correlation", "ablation"),
         ],
         "data": [
             [
                 *("words · tiny", "words", "tiny", "all_at_once", "L0N7", "L0", 'tea, "coffee"\n\ufffd日', "ok"),
-                *(0.5, None),
+                *(None, 0.5, None),
             ],
-            ["words · tiny", "words", "tiny", "all_at_once", "L3N1", "L3", "", "refused", None, None],
-            ["table", "table", "", "lookup", "L0N7", "L0", "", "empty", None, 0.1],
-            ["table", "table", "", "lookup", "L3N1", "L3", "", "empty", None, 0.1],
+            ["words · tiny", "words", "tiny", "all_at_once", "L3N1", "L3", "", "refused", None, None, None],
+            ["table", "table", "", "lookup", "L0N7", "L0", "", "empty", None, None, 0.1],
+            ["table", "table", "", "lookup", "L3N1", "L3", "", "empty", None, None, 0.1],
         ],
     }
     board = board_table(results)
@@ -212,57 +335,89 @@ def test_a_run_of_puzzles_has_a_row_for_each_simulator(puzzle_results: Callable[
     figures = summary([row.summary for row in results.rows])
     assert figures["true/oracle/correlation"] == pytest.approx(1.0)
     assert {"true/chance/correlation", "near/oracle/correlation", "max_activation/oracle/difference"} <= set(figures)
-    table = unit_table(results)
+    table = unit_table(results, 0)
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert {row["unit"] for row in rows} == {"puzzle:pets", "puzzle:ing"}
     assert {row["group"] for row in rows} == {"puzzle:pets", "puzzle:ing"}
     assert {row["simulator"] for row in rows} == {"oracle", "token_overlap", "chance", "lookup"}
 
 
-def test_it_is_a_tracker() -> None:
-    assert isinstance(OFFLINE, Tracker)
+def test_a_heat_map_has_real_above_simulated_of_the_strongest_valid_excerpt() -> None:
+    def simulated(split: str, activations: tuple[float, ...], levels: tuple[float, ...]) -> SimulatedExcerpt:
+        excerpt = Excerpt(("<b>", " tea", "\n"), (), activations, ExcerptKind.TOP)
+        return SimulatedExcerpt(split, excerpt, Simulation(levels), levels)
+
+    weak, strong = simulated("valid", (0.5, 0, 0), (1, 1, 1)), simulated("valid", (0, 4, -2), (10, math.nan, 0))
+    excerpts = (simulated("calibration", (9, 9, 9), (9, 9, 9)), weak, strong)
+    item = replace(scored(UNITS[0], "tea", Scores({})), simulated=excerpts)
+    real, levels = re.findall(r"<div.*?</div>", heat_map(item) or "", re.DOTALL)
+    assert re.findall(r'title="(.*?)"', real) == ["0", "4", "-2"]
+    none, full, half_below = "rgba(220,38,38,0.00)", "rgba(220,38,38,1.00)", "rgba(37,99,235,0.50)"
+    assert re.findall(r'background:(.*?)"', real) == [none, full, half_below]
+    assert re.findall(r'background:(.*?)"', levels) == [full, "#ddd", none]
+    assert "&lt;b&gt;" in real
+    assert heat_map(scored(UNITS[0], "tea", Scores({}))) is None
 
 
-def test_an_unknown_mode_is_refused() -> None:
+def test_heat_maps_are_spread_over_all_explanations(make_results: Callable[..., Results]) -> None:
+    excerpt = SimulatedExcerpt("valid", Excerpt(("a",), (), (1.0,), ExcerptKind.TOP), Simulation((5.0,)), (1.0,))
+    items = tuple(replace(scored(Unit("N", 0, place), "x", Scores({})), simulated=(excerpt,)) for place in range(10))
+    table = unit_table(make_results({"x": (Role.EXPLAINER, items)}), 3)
+    place = table["columns"].index(HEAT_MAP)
+    assert [index for index, row in enumerate(table["data"]) if row[place]] == [0, 3, 6]
+
+
+def test_plots_hold_the_headline_by_layer_and_against_cost(results: Results) -> None:
+    by_layer, by_cost = plots(results)["score_by_layer"], plots(results)["score_against_cost"]
+    assert by_layer["table"]["data"] == [[0, 0.5, "words · tiny / all_at_once"]]
+    assert by_cost["table"]["data"] == [["words · tiny / all_at_once", 12, 0.25, 0.5]]
+
+
+def test_it_is_a_tracker(tmp_path: Path) -> None:
+    assert isinstance(offline(tmp_path), Tracker)
+
+
+def test_unknown_settings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NeuroglossError, match=r"track\.wandb\.mode=offline or track\.wandb\.mode=online"):
-        replace(OFFLINE, mode="onlin").check()
+        replace(offline(tmp_path), mode="onlin").check()
+    with pytest.raises(NeuroglossError, match=r"track\.wandb\.heat_maps is -1"):
+        replace(offline(tmp_path), heat_maps=-1).check()
 
 
-def test_online_needs_a_key_in_the_named_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_online_needs_a_key_in_the_named_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    online = replace(OFFLINE, mode="online")
+    online = replace(offline(tmp_path), mode="online")
     online.check()
     with pytest.raises(NeuroglossError, match="MY_KEY is not set"):
         replace(online, api_key_env="MY_KEY").check()
     monkeypatch.delenv("WANDB_API_KEY")
     with pytest.raises(NeuroglossError, match="WANDB_API_KEY is not set"):
         online.check()
-    OFFLINE.check()
+    offline(tmp_path).check()
 
 
-def test_without_wandb_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_wandb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", absent)
     with pytest.raises(NeuroglossError, match=r"neurogloss\[wandb\]"):
-        OFFLINE.check()
+        offline(tmp_path).check()
 
 
 def test_a_server_that_refuses_is_one_sentence_without_the_key(
     results: Results, tmp_path: Path, home: Path, server: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
-    with pytest.raises(NeuroglossError, match="W&B did not take the run") as refused:
-        replace(OFFLINE, mode="online", api_key_env="MY_KEY").ended(results, tmp_path / "run")
+    tracker = replace(offline(tmp_path), mode="online", api_key_env="MY_KEY")
+    with pytest.raises(NeuroglossError, match=r"W&B did not take the run .*nothing was asked of a model") as refused:
+        tracker.begun(results.run_id, results.config)
     assert server.asked
-    assert str(tmp_path / "run") in str(refused.value)
     assert "\n" not in str(refused.value)
     assert KEY not in str(refused.value)
 
 
 def test_a_secret_in_the_config_is_never_logged(results: Results, tmp_path: Path, home: Path) -> None:
-    leaky = replace(results, config={"model": {"name": "sk-" + "abcdefghijklmnopqrstuv"}})
     with pytest.raises(NeuroglossError, match=r"model\.name"):
-        OFFLINE.ended(leaky, tmp_path)
+        offline(tmp_path).begun(results.run_id, {"model": {"name": "sk-" + "abcdefghijklmnopqrstuv"}})
     assert list(tmp_path.iterdir()) == [home]
