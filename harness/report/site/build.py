@@ -94,7 +94,7 @@ def _render(template: str, script: str, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_harmless,
+        finalize=harmless_value,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.FileSystemLoader(_HERE),
@@ -103,8 +103,8 @@ def _render(template: str, script: str, **values: Any) -> str:
     return environment.get_template(template).render(policy=policy, **code, **values)
 
 
-def _harmless(value: object) -> object:
-    """Return a value of a page without characters that drive a terminal, turn its lines, or are no UTF-8."""
+def harmless_value(value: object) -> object:
+    """Return what a template puts into a page; no character of it drives a terminal, turns its lines, or is no UTF-8."""
     if isinstance(value, Markup):
         return Markup(harmless(value))
     return harmless(value) if isinstance(value, str) else value
