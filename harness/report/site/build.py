@@ -104,7 +104,7 @@ def _render(template: str, script: str, **values: Any) -> str:
 
 
 def harmless_value(value: object) -> object:
-    """Return what a template puts into a page; no character of it drives a terminal, turns its lines, or is no UTF-8."""
+    """Return what a template puts into a page; none of it drives a terminal, turns its lines, or is no UTF-8."""
     if isinstance(value, Markup):
         return Markup(harmless(value))
     return harmless(value) if isinstance(value, str) else value
