@@ -66,9 +66,12 @@ GROUPS = {
 """Groups of commands."""
 
 _VIEWS, _TASKS = "harness.jobs.commands", "harness.jobs.commands_tasks"
-_HUMANS = "harness.jobs.commands_humans"
+_HUMANS, _PUBLISHING = "harness.jobs.commands_humans", "harness.jobs.publishing"
 _RUN = argument("run", nargs="?", type=Path, default=LATEST, help=f"a run's folder ({LATEST})")
 _TASK = argument("task", help="a task's name, or its folder")
+_FOLDER_OF_TASK = argument(
+    "--task", type=Path, metavar="FOLDER", help="the run's task, where it is not found by its name"
+)
 METRIC = "correlation"
 """The metric that boards are ranked by: the headline of :mod:`harness.stats`, which is not imported for it."""
 TOKENIZER = "embedded:smollm2-135m-instruct"
@@ -92,6 +95,43 @@ COMMANDS = (
         (
             argument("runs", nargs="*", type=Path, default=[LATEST], metavar="RUN", help=f"a run's folder ({LATEST})"),
             argument("--by", default=METRIC, metavar="METRIC", help=f"what to rank by ({METRIC})"),
+        ),
+    ),
+    Command(
+        "publish",
+        "make the dataset of a run, and publish it in a folder or on the Hugging Face hub",
+        f"{_PUBLISHING}:publish",
+        (
+            _RUN,
+            argument("--to", nargs=2, metavar=("local|hub", "PLACE"), help="a folder, or ACCOUNT/NAME (nowhere else)"),
+            argument("--dry-run", action="store_true", help="list what would be sent, print the card, send nothing"),
+            argument("--force", action="store_true", help="replace what was published of the same task before"),
+            argument("--public", action="store_true", help="for all to see (private)"),
+            argument("--license", default="unknown", metavar="NAME", help="of the task's texts, like apache-2.0"),
+            argument("--subject-license", default="unknown", metavar="NAME", help="of the model whose units they are"),
+            argument("--token-env", default="HF_TOKEN", metavar="NAME", help="the token's variable (HF_TOKEN)"),
+            argument("--shorten-paths", action="store_true", help="publish local paths as .../NAME (they are refused)"),
+            _FOLDER_OF_TASK,
+        ),
+    ),
+    Command(
+        "export",
+        "write the explanations of a run as OpenAI's neuron-explainer or Neuronpedia reads them",
+        f"{_PUBLISHING}:export",
+        (
+            argument("run", type=Path, help="a run's folder"),
+            argument("folder", type=Path, help="a new folder"),
+            argument(
+                "--as",
+                dest="form",
+                choices=["openai", "neuronpedia", "neuronpedia-upload"],
+                required=True,
+                help="the format; of Neuronpedia what it exports, or what it takes",
+            ),
+            argument(
+                "--source", default="", metavar="NAME", help="of Neuronpedia: of latents, as in 12-NAME (neurons)"
+            ),
+            _FOLDER_OF_TASK,
         ),
     ),
     Command(

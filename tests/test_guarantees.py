@@ -324,9 +324,10 @@ def untracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_publishes_where_it_is_told_to(run: Callable[..., Path], small: list[str]) -> None:
     """Results are published: publish=local copies the run's dataset to a folder."""
-    folder = run(*small, "scores=panel", "publish=local", "publish.folder=copy")
+    folder = run(*small, "scores=panel", "publish=local", "publish.folder=copy", "publish.shorten_paths=true")
     for table in ("explanations", "simulations", "scores"):
-        assert pq.read_table(f"copy/data/{table}/results.parquet") == pq.read_table(folder / f"{table}.parquet")
+        shard = f"copy/data/{table}/results-00000-of-00001.parquet"
+        assert pq.read_table(shard) == pq.read_table(folder / f"{table}.parquet")
     assert Path("copy/README.md").read_bytes() == (folder / "dataset" / "README.md").read_bytes()
 
 
@@ -358,6 +359,7 @@ def test_a_key_is_sent_to_its_server_and_written_nowhere(
     run(
         *(*task(), "explainer=token_activation", *server.at(model), f"{model}.api_key_env=A_KEY"),
         *("simulator=token_overlap", "track=wandb", "publish=local", "publish.folder=copy"),
+        "publish.shorten_paths=true",
     )
     assert {headers["Authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -162,6 +162,10 @@ class PublishSettings:
         private: whether the repository on the hub is, or must be, private.
         token_env: the name of the environment variable that holds the hub's token.
         license: the licence of the task's texts, as the hub abbreviates it; it stands in the card.
+        subject_license: the licence of the subject, likewise.
+        shorten_paths: whether a path of this machine, where the config names one, is published as ``.../NAME``; it is
+            refused otherwise.
+        force: whether a publication of the same task, or of another run, is replaced.
     """
 
     to: str = "run"
@@ -170,6 +174,9 @@ class PublishSettings:
     private: bool = True
     token_env: str = "HF_TOKEN"
     license: str = "unknown"
+    subject_license: str = "unknown"
+    shorten_paths: bool = False
+    force: bool = False
 
     def __post_init__(self) -> None:
         if self.to not in DESTINATIONS:

@@ -34,13 +34,13 @@ def values() -> dict[str, str]:
 
 def variable_in(text: str) -> str | None:
     """Return the name of a variable whose secret stands in a text; None if there is none."""
-    return next((name for secret, name in values().items() if any(form in text for form in _forms(secret))), None)
+    return next((name for secret, name in values().items() if any(form in text for form in forms(secret))), None)
 
 
 def scrubbed(text: str) -> str:
     """Return ``text`` with the name of its variable, in brackets, for each secret that stands in it."""
     for secret, name in values().items():
-        for form in _forms(secret):
+        for form in forms(secret):
             text = text.replace(form, f"[{name}]")
     return text
 
@@ -49,7 +49,7 @@ def _is_secret(name: str) -> bool:
     return name in _WATCHED or _HOLDS_A_SECRET.search(name) is not None
 
 
-def _forms(secret: str) -> tuple[str, ...]:
+def forms(secret: str) -> tuple[str, ...]:
     """Return a secret as texts hold it: plain, in JSON, in an address, in HTML."""
     in_json = (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
     in_html = (html.escape(secret, quote=quotes) for quotes in (True, False))

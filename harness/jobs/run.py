@@ -30,7 +30,7 @@ from harness.results import provenance, rows, truths
 from harness.results.rows import Resampling
 from harness.results.run import Results, write_run
 from harness.results.vocabulary import ResultRow, TaskInfo
-from harness.share import dataset
+from harness.share import dataset, publishing
 from harness.share.tracker import Tracker
 from harness.tasks import catalog
 from harness.types import (
@@ -97,9 +97,10 @@ def prepare(composed: DictConfig) -> RunPlan:
     build.check(settings.subject, "subject")
     for tracker in trackers_of(settings).values():
         tracker.check()
-    dataset.check(settings.publish)
+    run_id = compose.config_hash(values)
+    publishing.check(settings.publish, run_id, public)
     unused.check(settings, values, nodes)
-    return RunPlan(public, settings, compose.config_hash(values))
+    return RunPlan(public, settings, run_id)
 
 
 def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutcome:
@@ -116,7 +117,7 @@ def run(plan: RunPlan, overrides: Sequence[str], progress: Progress) -> RunOutco
     follower = Follower(trackers_of(plan.settings), progress)
     with follower.following(plan.run_id, plan.config):
         results, folder = _work(plan, overrides, follower)
-        published = dataset.publish(folder, plan.settings.publish)
+        published = publishing.publish(folder, plan.settings.publish)
     places = {"published": published, **follower.ended(results, folder)}
     return RunOutcome(folder, {name: place for name, place in places.items() if place})
 
@@ -141,7 +142,7 @@ def _work(plan: RunPlan, overrides: Sequence[str], follower: Follower) -> tuple[
         results,
         page.markdown_page(page_of_board),
         [
-            lambda draft: dataset.write_dataset(results, settings.publish, draft),
+            lambda draft: dataset.write_dataset(results, records, settings.publish, draft),
             lambda draft: site.write(results, page_of_board, draft, draft / site.FOLDER),
         ],
     )

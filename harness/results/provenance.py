@@ -195,17 +195,18 @@ def _refuse_value(value: str, where: str) -> None:
 
 
 def _refuse_secret(value: str, where: str) -> None:
-    place = "a key" if _looks_secret(where) else where  # a secret may stand in place of a key's name
+    place = "a key" if looks_secret(where) else where  # a secret may stand in place of a key's name
     name = re.sub(r"\[\d+\]$", "", where).rpartition(".")[2].lstrip("+~").replace("-", "_").lower()
-    if name.endswith("_env") and value and (_looks_secret(value) or not _VARIABLE.fullmatch(value)):
+    if name.endswith("_env") and value and (looks_secret(value) or not _VARIABLE.fullmatch(value)):
         raise NeuroglossError(f"{place} must hold the name of an environment variable, not a key itself; {_ADVICE}.")
     if value and (_NAMES_A_SECRET.search(name) or _NAMES_A_TOKEN.match(name)):
         raise NeuroglossError(f"{place} would write a secret into the results; {_ADVICE}.")
-    if _looks_secret(value) or place != where:
+    if looks_secret(value) or place != where:
         raise NeuroglossError(f"{place} holds what looks like a secret; {_ADVICE}.")
 
 
-def _looks_secret(text: str) -> bool:
+def looks_secret(text: str) -> bool:
+    """Return whether a text has the form of a key of a known service, of a password in an address, or of a token."""
     return _SECRETS.search(text) is not None or _is_long_token(text)
 
 

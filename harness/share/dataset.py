@@ -1,155 +1,273 @@
-"""A run as a Hugging Face dataset: always in the run's own folder; elsewhere, or on the hub, only when asked.
+"""A run as a Hugging Face dataset, which is always in the run's own folder, and elsewhere only when asked.
 
-The dataset holds three tables of the run as they are, one subset each, with a card that says how they were made and
-what they are not good for. People who explained are numbered, not named.
+The dataset holds five tables, one subset each, in Parquet shards of bounded size, with a card that says how they were
+made and what they are not good for. People who explained are numbered, not named. What says where the run lay on its
+machine (``output``, ``store``, ``track``, ``publish``) is left out of its config.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
-import os
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
 
+from harness.config.compose import NOT_PART_OF_A_RUN
 from harness.config.settings import PublishSettings
-from harness.files import put, sync_tree, unfinished
+from harness.files import put, safe_name, sync_tree, unfinished
 from harness.guards import secrets
 from harness.results.provenance import redact
 from harness.results.run import Results
-from harness.stats import HEADLINE
-from harness.text import figure, markdown, span
-from harness.typed_json import dump, read_json, to_json
-from harness.types import NeuroglossError, Role, Summary
+from harness.results.tables import Rows
+from harness.share import leaks
+from harness.share.dataset_card import SPLIT, Subset, card
+from harness.share.dataset_tables import LEADERBOARD, UNITS, leaderboard_rows, unit_rows
+from harness.typed_json import dump, from_json, read_json, to_json
+from harness.types import NeuroglossError, Record
 
 FOLDER = "dataset"
 MANIFEST = "run.json"
 """What a dataset says of its run, and the digests of the files beside it, by which it is known again."""
-SUBSETS = ("explanations", "simulations", "scores")
-SPLIT = "results"
-"""The split of each subset: train, valid and test are words for a unit's excerpts here."""
-_TAGS = ["interpretability", "automated-interpretability", "explanations", "language-models", "neurogloss"]
-_CARD = Path(__file__).with_name("dataset_card.md")
+SUBSETS = ("units", "explanations", "simulations", "scores", "leaderboard")
+SHARD_BYTES = 1 << 27
+"""The most bytes of a shard, as Arrow counts them in memory; a single row that has more is a shard of its own."""
+_ROWS = 64
+"""Rows of a table that are read or made at once."""
 
 
-def check(settings: PublishSettings) -> None:
-    """Refuse, before any work, settings with which :func:`publish` could not publish."""
-    if settings.to != "hub" and settings.repo_id:
-        raise NeuroglossError("publish.repo_id is given, but nothing goes to the hub; write publish=hub as well.")
-    if settings.to != "folder" and settings.folder:
-        raise NeuroglossError("publish.folder is given, but nothing goes there; write publish=local as well.")
-    if settings.to == "folder":
-        _check_folder(settings)
-    if settings.to == "hub":
-        _check_hub(settings)
+# ------------------------------------------------------------------------------------------------------------- writing
 
 
-def _check_folder(settings: PublishSettings) -> None:
-    if not settings.folder:
-        raise NeuroglossError("publish=local needs a folder; add publish.folder=FOLDER to the command.")
-    folder = _target(settings)
-    if folder.exists() and not _is_ours(folder):
-        raise NeuroglossError(
-            f"publish.folder {folder} holds something else, or files that were changed; give a new folder, or remove "
-            "that one."
-        )
+def write_dataset(  # noqa: PLR0913, PLR0917  # what is published, how, from where and to where
+    results: Results,
+    records: Sequence[Record],
+    settings: PublishSettings,
+    folder: Path,
+    target: Path | None = None,
+    most: int = SHARD_BYTES,
+) -> None:
+    """Make the dataset of a run out of the tables in its folder; an older one is replaced.
 
-
-def _check_hub(settings: PublishSettings) -> None:
-    from huggingface_hub import constants  # noqa: PLC0415  # only where the hub is asked for
-    from huggingface_hub.errors import HFValidationError  # noqa: PLC0415
-    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # noqa: PLC0415
-
-    if not settings.repo_id:
-        raise NeuroglossError("publish=hub needs a repository; add publish.repo_id=ACCOUNT/NAME to the command.")
-    try:
-        validate_repo_id(settings.repo_id)
-    except HFValidationError as error:
-        raise NeuroglossError(f"publish.repo_id is {settings.repo_id!r}; write ACCOUNT/NAME.") from error
-    if not os.environ.get(settings.token_env):
-        raise NeuroglossError(
-            f"the environment variable {settings.token_env} is not set, and publish=hub needs a token in it that may "
-            "write; set it, or write publish=none."
-        )
-    if constants.HF_HUB_OFFLINE:
-        raise NeuroglossError("HF_HUB_OFFLINE is set, so nothing can go to the hub; unset it, or write publish=none.")
-
-
-# ------------------------------------------------------------------------------------------------------- the dataset
-
-
-def write_dataset(results: Results, settings: PublishSettings, folder: Path) -> None:
-    """Make ``dataset/`` in a run's folder out of the tables that stand there; an older one is replaced.
-
-    ``datasets.load_dataset("<run>/dataset", "scores")`` reads it.
+    ``datasets.load_dataset("<run>/dataset", "scores")`` reads it. Memory holds one shard, besides ``records``.
 
     Args:
         results: of the run, for the card; simulated excerpts are not needed.
-        settings: the licence.
+        records: the units of the run, as its task has them.
+        settings: licences, the repository that the card names, and whether local paths are shortened.
         folder: the run's, which may be unfinished but has its tables.
+        target: where to write; ``dataset/`` in the run's folder if it is None.
+        most: bytes of a shard.
 
     Raises:
+        NeuroglossError: the config holds a secret.
         OSError: it cannot be written; nothing half-written is left.
     """
-    tables = {subset: pq.read_table(folder / f"{subset}.parquet") for subset in SUBSETS}
-    numbers = _annotators(tables["explanations"])
-    tables = {subset: _without_names(table, numbers) for subset, table in tables.items()}
-    files = {f"data/{subset}/{SPLIT}.parquet": _parquet(table) for subset, table in tables.items()}
-    files["README.md"] = card(results, tables, settings.license, len(numbers)).encode()
-    files = {
-        name: secrets.scrubbed(content.decode()).encode() if name.endswith(".md") else content
-        for name, content in files.items()
-    }
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    files[MANIFEST] = dump({**_about(results, numbers), "files": digests})
-    _write_folder(folder / FOLDER, files)
-
-
-def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files, by their path within a folder, whole or not at all, in place of an older folder."""
-    with unfinished(folder) as draft:
-        for name, content in files.items():
-            (draft / name).parent.mkdir(parents=True, exist_ok=True)
-            (draft / name).write_bytes(content)
+    target = target or folder / FOLDER
+    numbers = _annotators(folder)
+    results = _publishable(results, settings.shorten_paths)
+    with unfinished(target) as draft:
+        subsets = {
+            name: _write_shards(batches, schema, draft / "data" / name, most)
+            for name, (batches, schema) in _tables(results, records, folder, numbers).items()
+        }
+        page = card(results, subsets, settings, len(numbers), tag_of(results))
+        (draft / "README.md").write_text(secrets.scrubbed(page), encoding="utf-8", newline="\n")
+        digests = {name: file_digest(path) for name, path in files_of(draft).items()}
+        about = _numbered(to_json(results), numbers)
+        about |= {"publication": _publication(results, settings), "files": digests}
+        (draft / MANIFEST).write_bytes(dump(about))
         sync_tree(draft)
-        put(draft, folder)
+        put(draft, target)
 
 
-def _annotators(explanations: pa.Table) -> dict[str, str]:
-    """Return a number for each person, in the order of their first explanation."""
-    names = dict.fromkeys(name for name in explanations["annotator"].to_pylist() if name)
+def tag_of(results: Results) -> str:
+    """Return the name of the revision that a publication of a run is: its task's, with the digest of that."""
+    return safe_name(f"{results.task.name}-{results.task.digest[:12]}")
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """Return every file below a folder, by its path in it, in order."""
+    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# -------------------------------------------------------------------------------------------------------------- tables
+
+Batches = tuple[Iterator[pa.RecordBatch], pa.Schema]
+"""The rows of a table by and by, and its columns."""
+
+
+def _tables(
+    results: Results, records: Sequence[Record], folder: Path, numbers: Mapping[str, str]
+) -> dict[str, Batches]:
+    """Return the tables of a dataset by their names, none of which is read or made yet."""
+    of_run = {name: _stored(folder / f"{name}.parquet", numbers) for name in ("explanations", "simulations", "scores")}
+    return {
+        "units": (_made(unit_rows(records), UNITS), UNITS),
+        **of_run,
+        "leaderboard": (_made(leaderboard_rows(results), LEADERBOARD), LEADERBOARD),
+    }
+
+
+def _made(rows: Rows, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    while chunk := list(islice(rows, _ROWS)):
+        yield pa.RecordBatch.from_pylist(chunk, schema=schema)
+
+
+def _stored(path: Path, numbers: Mapping[str, str]) -> Batches:
+    """Return a table of a run, with numbers in the place of people's names."""
+    return (_without_names(batch, numbers) for batch in _batches(path)), pq.read_schema(path).remove_metadata()
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=_ROWS)
+
+
+def _annotators(folder: Path) -> dict[str, str]:
+    """Return a number for each person who explained in a run, in the order of their first explanation."""
+    column = pq.read_table(folder / "explanations.parquet", columns=["annotator"])["annotator"]
+    names = dict.fromkeys(name for name in column.to_pylist() if name)
     return {name: f"annotator {number}" for number, name in enumerate(names, start=1)}
 
 
-def _without_names(table: pa.Table, numbers: Mapping[str, str]) -> pa.Table:
-    index = table.schema.get_field_index("annotator")
-    annotators = [numbers.get(name, name) for name in table["annotator"].to_pylist()]
-    return table.set_column(index, table.schema.field(index), pa.array(annotators, pa.string()))
+def _without_names(batch: pa.RecordBatch, numbers: Mapping[str, str]) -> pa.RecordBatch:
+    index = batch.schema.get_field_index("annotator")
+    annotators = [numbers.get(name, name) for name in batch.column(index).to_pylist()]
+    return batch.set_column(index, batch.schema.field(index), pa.array(annotators, pa.string()))
 
 
-def _parquet(table: pa.Table) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+def _write_shards(batches: Iterable[pa.RecordBatch], schema: pa.Schema, folder: Path, most: int) -> Subset:
+    """Write a table as ``results-00000-of-00002.parquet`` and so on, and return its size; an empty one is one shard."""
+    folder.mkdir(parents=True)
+    paths, rows, size = [], 0, 0
+    for number, shard in enumerate(_shards(batches, schema, most)):
+        paths.append(folder / f"{number}.parquet")
+        pq.write_table(shard, paths[-1])
+        rows, size = rows + shard.num_rows, size + shard.nbytes
+    for number, path in enumerate(paths):
+        path.rename(folder / f"{SPLIT}-{number:05}-of-{len(paths):05}.parquet")
+    return Subset(schema, rows, size)
 
 
-def _about(results: Results, numbers: Mapping[str, str]) -> dict[str, object]:
-    """Return all that ``results.json`` says of the run but its explanations, which are in the tables.
+def _shards(batches: Iterable[pa.RecordBatch], schema: pa.Schema, most: int) -> Iterator[pa.Table]:
+    """Yield the rows of a table, in order, in parts of at most so many bytes."""
+    pieces: list[pa.RecordBatch] = []
+    size = number = 0
+    for piece in (piece for batch in batches for piece in _pieces(batch, most)):
+        if pieces and size + piece.nbytes > most:
+            yield pa.Table.from_batches(pieces, schema)
+            pieces, size, number = [], 0, number + 1
+        pieces.append(piece)
+        size += piece.nbytes
+    if pieces or not number:
+        yield pa.Table.from_batches(pieces, schema)
 
-    Of each row there is its summary.
+
+def _pieces(batch: pa.RecordBatch, most: int) -> Iterator[pa.RecordBatch]:
+    """Yield a batch, in halves of halves where it has more bytes."""
+    if batch.nbytes <= most or batch.num_rows <= 1:
+        yield batch
+        return
+    middle = batch.num_rows // 2
+    for half in (batch.slice(0, middle), batch.slice(middle)):
+        yield from _pieces(half, most)
+
+
+# -------------------------------------------------------------------------------------------------------- the manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What says which publication a dataset is.
+
+    Attributes:
+        run_id: of its run.
+        publication: its tag and its licences.
+        files: the digest of every file beside the manifest.
     """
-    rows = tuple(dataclasses.replace(row, scored=()) for row in results.rows)
-    about = dataclasses.replace(results, rows=rows, config=redact(results.config))
-    return dict(_numbered(to_json(about), numbers))
+
+    run_id: str
+    publication: Mapping[str, str]
+    files: Mapping[str, str]
+
+    @property
+    def tag(self) -> str:
+        """The name of its revision."""
+        return self.publication.get("tag", "")
+
+    def is_same(self, manifest: Manifest) -> bool:
+        """Return whether two datasets are one publication: the same run, licences and tables, whenever it was made."""
+        mine, theirs = ((item.run_id, item.publication, item.tables) for item in (self, manifest))
+        return mine == theirs
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The digest of each shard."""
+        return {name: digest for name, digest in self.files.items() if name.startswith("data/")}
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Return what a file says of the dataset that it lies in; None if it is the manifest of none."""
+    try:
+        manifest: Manifest = from_json(Manifest, read_json(path), str(path))
+    except NeuroglossError:
+        return None
+    return manifest
+
+
+def _publication(results: Results, settings: PublishSettings) -> dict[str, str]:
+    return {
+        "tag": tag_of(results),
+        "license": settings.license,
+        "subject_license": settings.subject_license,
+    }
+
+
+def _publishable(results: Results, shorten: bool) -> Results:
+    """Return what is published of results: no scored explanation, which the tables have, and no path of the machine.
+
+    Nothing says where the run lay. The paths that are left, where a model or a task is one, are shortened to
+    ``.../NAME`` if asked.
+    """
+    overrides = results.provenance.get("overrides")
+    public = dataclasses.replace(
+        results,
+        rows=tuple(dataclasses.replace(row, scored=()) for row in results.rows),
+        config=published_config(results.config),
+        provenance={
+            **results.provenance,
+            "overrides": [text for text in overrides if _is_of_run(str(text))] if isinstance(overrides, list) else [],
+        },
+    )
+    shortened: Results = from_json(Results, leaks.shortened(to_json(public)), "results") if shorten else public
+    return shortened
+
+
+def published_config(config: Mapping[str, object]) -> dict[str, object]:
+    """Return a run's config as it is published: without what says where results go.
+
+    Raises:
+        NeuroglossError: an entry looks like a secret.
+    """
+    return redact({key: value for key, value in config.items() if key not in NOT_PART_OF_A_RUN})
+
+
+def _is_of_run(override: str) -> bool:
+    key = override.lstrip("+~").partition("=")[0]
+    return key.partition(".")[0].partition("@")[0] not in NOT_PART_OF_A_RUN
 
 
 def _numbered(value: Any, numbers: Mapping[str, str]) -> Any:
@@ -163,221 +281,3 @@ def _numbered(value: Any, numbers: Mapping[str, str]) -> Any:
         return [_numbered(item, numbers) for item in value]
     match = re.fullmatch(r"(.*annotator=)(.*)", value) if isinstance(value, str) else None
     return value if match is None else match[1] + numbers.get(match[2], "null")
-
-
-# ----------------------------------------------------------------------------------------------------------- the card
-
-
-def card(results: Results, tables: Mapping[str, pa.Table], license_name: str, people: int) -> str:
-    """Return the dataset's README: front matter that the hub and ``datasets`` read, then what a person should know.
-
-    Args:
-        results: of the run.
-        tables: each subset's table, as it is written.
-        license_name: of the texts.
-        people: how many people's explanations there are.
-    """
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, finalize=_escaped, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    text = environment.from_string(_CARD.read_text(encoding="utf-8")).render(
-        run=results,
-        tables=tables,
-        people=people,
-        license=license_name,
-        units=units_in_words(results),
-        explainers=explainers_in_words(results),
-        headline=HEADLINE,
-        span=span,
-        metrics=_metrics(results.summaries),
-        infos={info.name: info for info in results.explainers},
-        told=any(info.role is Role.TOLD for info in results.explainers),
-        truths=[summary for summary in results.truths if not summary.category],
-        small=small_models(results),
-        git=results.provenance.get("git"),
-        version=results.provenance.get("neurogloss", "unknown"),
-    )
-    front = yaml.safe_dump(_front_matter(results, tables, license_name), sort_keys=False, allow_unicode=True)
-    return f"---\n{front}---\n\n{text}"
-
-
-def _escaped(value: object) -> str:
-    """Return what a place of the template shows: a figure, or a text in which nothing is markup."""
-    return figure(value) if isinstance(value, float) else markdown(str(value))
-
-
-def _metrics(summaries: tuple[Summary, ...]) -> list[str]:
-    """Return the board's columns: every metric of any row but the headline, which has a column of its own."""
-    return [name for name in dict.fromkeys(name for row in summaries for name in row.metrics) if name != HEADLINE]
-
-
-def units_in_words(results: Results) -> str:
-    """Return how many units of what a run asked for."""
-    count = len(results.task.units)
-    noun = "puzzles" if all(unit.is_puzzle for unit in results.task.units) else "units"
-    return f"{count} {noun} of {results.task.name if results.subject is None else results.subject.name}"
-
-
-_KINDS = (
-    ((Role.EXPLAINER,), "method", "methods"),
-    ((Role.HUMAN,), "set of explanations by people", "sets of explanations by people"),
-    ((Role.FLOOR, Role.CEILING, Role.TABLE, Role.NULL), "control", "controls"),
-)
-"""Roles of explainers that are counted together, and what they are called."""
-
-
-def explainers_in_words(results: Results) -> str:
-    """Return how many methods and how many controls explained; a method counts once for each model that it asks.
-
-    It is empty if the explanations only came with the units.
-    """
-    count = Counter(info.role for info in results.explainers)
-    numbers = [(sum(count[role] for role in roles), *words) for roles, *words in _KINDS]
-    return _listed(
-        [f"{number} {singular if number == 1 else plural}" for number, singular, plural in numbers if number]
-    )
-
-
-def _listed(words: list[str]) -> str:
-    """Return words as a list in a sentence: a, b and c."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
-
-
-def small_models(results: Results) -> list[str]:
-    """Return the models that explained or simulated and, by their name, have less than 1,000 million parameters."""
-    identities = [info.identity for info in results.explainers] + [info.identity for info in results.simulators]
-    names = dict.fromkeys(identity.name for identity in identities if identity is not None)
-    return [name for name in names if _is_small(name)]
-
-
-def _is_small(name: str) -> bool:
-    sizes = re.findall(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)([mb])(?![a-z0-9])", name.lower())
-    return any(unit == "m" or float(size) < 1 for size, unit in sizes)
-
-
-def _front_matter(results: Results, tables: Mapping[str, pa.Table], license_name: str) -> dict[str, object]:
-    return {
-        "license": license_name,
-        "pretty_name": f"{units_in_words(results)}, explained ({results.task.name})",
-        "tags": _TAGS,
-        "configs": [
-            {
-                "config_name": subset,
-                "data_files": [{"split": SPLIT, "path": f"data/{subset}/{SPLIT}.parquet"}],
-                "default": subset == SUBSETS[0],
-            }
-            for subset in tables
-        ],
-        "dataset_info": [
-            {
-                "config_name": subset,
-                "features": features(table.schema),
-                "splits": [{"name": SPLIT, "num_bytes": table.nbytes, "num_examples": table.num_rows}],
-            }
-            for subset, table in tables.items()
-        ],
-    }
-
-
-def features(schema: pa.Schema) -> list[dict[str, object]]:
-    """Return a table's columns as ``datasets`` writes them in a card."""
-    return [{"name": column.name, **_feature(column.type)} for column in schema]
-
-
-def _feature(kind: pa.DataType) -> dict[str, object]:
-    if pa.types.is_struct(kind):
-        return {"struct": features(pa.schema(list(kind)))}
-    if not pa.types.is_list(kind):
-        return {"dtype": {"double": "float64", "float": "float32"}.get(str(kind), str(kind))}
-    inner = _feature(kind.value_type)
-    return {"list": inner.get("dtype") or inner.get("struct") or inner}
-
-
-# -------------------------------------------------------------------------------------------------------- publishing
-
-
-def publish(folder: Path, settings: PublishSettings) -> str | None:
-    """Bring a dataset where the settings say, and return that place; None if it stays in the run's folder.
-
-    Args:
-        folder: the run's, with its ``dataset/``, which stays whatever happens.
-        settings: where to.
-
-    Raises:
-        NeuroglossError: the settings do not hold (see :func:`check`), or the hub refused or could not be reached.
-    """
-    check(settings)
-    if settings.to == "hub":
-        return _upload(folder / FOLDER, settings)
-    if settings.to == "folder":
-        return str(_copy(folder / FOLDER, _target(settings)))
-    return None
-
-
-def _copy(folder: Path, target: Path) -> Path:
-    try:
-        _write_folder(
-            target,
-            {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()},
-        )
-    except OSError as error:
-        raise NeuroglossError(
-            f"the dataset cannot be written to {target} ({error.strerror or error}); it is whole in {folder}."
-        ) from error
-    return target
-
-
-def _upload(folder: Path, settings: PublishSettings) -> str:
-    import httpx2  # noqa: PLC0415  # only where the hub is asked for
-    from huggingface_hub import HfApi  # noqa: PLC0415
-
-    repository = str(settings.repo_id)
-    api = HfApi(token=os.environ[settings.token_env])
-    try:
-        url = api.create_repo(repository, repo_type="dataset", private=settings.private, exist_ok=True)
-        if settings.private and not api.repo_info(url.repo_id, repo_type="dataset").private:
-            raise NeuroglossError(
-                f"{url} is public already, but publish.private is true; write publish.private=false, or another "
-                "publish.repo_id."
-            )
-        api.upload_folder(
-            repo_id=url.repo_id, repo_type="dataset", folder_path=folder, commit_message=f"Add {folder.parent.name}"
-        )
-    except (httpx2.HTTPError, OSError, RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".: ")
-        raise NeuroglossError(
-            f"the hub did not take the dataset ({reason}); it is whole in {folder}: run the same command again."
-        ) from error
-    return str(url)
-
-
-def _target(settings: PublishSettings) -> Path:
-    return Path(str(settings.folder)).expanduser().resolve()
-
-
-def _is_ours(folder: Path) -> bool:
-    """Return whether a folder holds nothing but a dataset as we wrote it, or nothing: such a folder may be replaced."""
-    if not folder.is_dir():
-        return False
-    paths = [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
-    files = {path.relative_to(folder).as_posix(): path for path in paths}
-    if not files:
-        return not any(folder.iterdir())
-    if any(path.is_symlink() or not path.is_file() for path in paths) or MANIFEST not in files:
-        return False
-    digests = _manifest(files.pop(MANIFEST))
-    return bool(digests) and digests == {name: _digest(path) for name, path in files.items()}
-
-
-def _manifest(path: Path) -> dict[str, str]:
-    """Return the digest of each file that we have written beside a manifest; none if it is no manifest."""
-    try:
-        digests = read_json(path).get("files")
-    except NeuroglossError:
-        return {}
-    return digests if isinstance(digests, dict) else {}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

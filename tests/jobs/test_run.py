@@ -170,7 +170,7 @@ def test_what_runs_of_puzzles_could_not_do_before(neurogloss: Command, frozen: P
     assert events[-1]["event"] == "ended"
     assert len(events[-1]["rows"]) == len(results.rows)
     assert {"explain", "simulate by token_overlap", "score by truths"} <= {event.get("stage") for event in events}
-    published = pq.read_table(copy / "data" / "scores" / "results.parquet")
+    published = pq.read_table(copy / "data" / "scores" / "results-00000-of-00001.parquet")
     assert published.num_rows == pq.read_table(LATEST / "scores.parquet").num_rows
     status, out, err = neurogloss("board", "--by", "difference")
     assert status == 0, err

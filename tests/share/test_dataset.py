@@ -1,18 +1,10 @@
-"""The dataset: ``datasets`` reads back what was written, the card is safe, nothing leaves the machine unless asked."""
+"""The dataset: ``datasets`` reads back what was written, the card is safe, people have no names."""
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-import os
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,102 +12,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from harness.config.settings import PublishSettings
-from harness.results.run import Results, read_run, write_run
-from harness.results.vocabulary import ExplainerInfo, TaskInfo
-from harness.share import dataset
+from harness.results.run import Results, read_run
+from harness.results.vocabulary import ExplainerInfo
+from harness.share import dataset, dataset_card, dataset_tables
 from harness.share.dataset import SUBSETS
-from harness.types import (
-    Calibration,
-    Excerpt,
-    ExcerptKind,
-    Explanation,
-    Identity,
-    NeuroglossError,
-    Outcome,
-    Role,
-    RowKey,
-    ScoredExplanation,
-    ScorerInfo,
-    Scores,
-    SimulatedExcerpt,
-    Simulation,
-    SimulatorInfo,
-    Unit,
-)
+from harness.tasks.puzzles import records, source
+from harness.types import Identity, NeuroglossError, Record, Role, RowKey, ScorerInfo, SimulatorInfo
+from tests.share.conftest import RECORDS, SIMULATOR, TASK, TOKENS, Make, scored, written
 
-Make = Callable[..., Results]
-UNITS = (Unit("N", 0, 7), Unit("N", 29, 1535))
-SMALL = Identity("HuggingFaceTB/SmolLM2-135M-Instruct", "0123abcd", transport="prompt")
+OF_A_RUN = ("explanations", "simulations", "scores")
 LARGE = Identity("some/Model-70B", "ffff")
-SIMULATOR = SimulatorInfo("all_at_once", SMALL, "prompt", 11, "all-at-once-v1")
-TOKENS = (" tea", "\n", "\ufffd", "日本", "a|b", "\t\r", "", "\ud800")
-TOKEN = "a-token-that-must-not-appear"
-HUB = PublishSettings(to="hub", repo_id="someone/some-set")
-TASK = TaskInfo("tiny-v1", "feedface", 2, UNITS)
-
-
-def scored(text: str, annotator: str = "", unit: Unit = UNITS[0]) -> ScoredExplanation:
-    real = tuple(0.5 * i - 1 for i in range(len(TOKENS)))
-    expected = (math.nan, *(float(i) for i in range(1, len(TOKENS))))
-    excerpt = Excerpt(TOKENS, (), real, ExcerptKind.RANDOM, weight=2.5, source="doc 1:0", leading=1)
-    empty = Excerpt((), (), (), ExcerptKind.TOP)
-    explanation = Explanation(unit, text, prompt_version="pairs-v1" * bool(text), annotator=annotator)
-    simulated = (
-        SimulatedExcerpt("valid", excerpt, Simulation(expected, mass=(0.5,) * len(TOKENS)), (math.nan, *real[1:])),
-        SimulatedExcerpt("calibration", empty, Simulation((), outcome=Outcome.FAILED), ()),
-    )
-    scores = Scores(
-        {"correlation": 0.25, "abs_dev": -3.5}, degenerate=("correlation",), missing={"ablation": "no, 0/0"}
-    )
-    return ScoredExplanation(explanation, "", simulated, Calibration(1.5, -0.25), scores)
-
-
-def table(value: float | None = None) -> ScoredExplanation:
-    explanation = Explanation(UNITS[1], table={" tea": 1.5, "\ufffd": -0.5}, default=0.125)
-    scores = (
-        Scores({}, missing={"correlation": "nothing to score"}) if value is None else Scores({"correlation": value})
-    )
-    return ScoredExplanation(explanation, "", (), None, scores)
-
-
-@pytest.fixture
-def make(make_results: Make) -> Make:
-    """Makes results of two units: a method that asks a small model, and a lookup."""
-
-    def results(rows: Mapping[str | RowKey, Any] | None = None, **changes: Any) -> Results:
-        usual = {
-            "summary · smollm2": (Role.EXPLAINER, (scored(" words\nabout “tea” | \ufffd"),)),
-            RowKey("lookup", "lookup"): (Role.CEILING, (table(),)),
-        }
-        fields = {
-            "run_id": "tiny-v1-0123456789ab",
-            "task": TASK,
-            "subject": SMALL,
-            "simulators": (SIMULATOR,),
-            "explainers": (
-                ExplainerInfo("summary · smollm2", "summary", "smollm2", Role.EXPLAINER, SMALL, "pairs-v1"),
-                ExplainerInfo("lookup", "lookup", "", Role.CEILING),
-            ),
-            "config": {"seed": 0, "model": {"api_key_env": "OPENAI_API_KEY"}},
-            "provenance": {"neurogloss": "0.1.0", "git": {"commit": "c0ffee", "dirty": True}, "overrides": []},
-        }
-        return make_results(usual if rows is None else rows, **{**fields, **changes})
-
-    return results
-
-
-@pytest.fixture
-def results(make: Make) -> Results:
-    return make()
-
-
-def written(results: Results, root: Path, settings: PublishSettings | None = None) -> Path:
-    """The folder of a run with its dataset, as a run writes it."""
-    writer = partial(dataset.write_dataset, results, settings or PublishSettings())
-    return write_run(root, results, "board", [writer])
+Load = Callable[..., Any]
 
 
 def front_matter(folder: Path) -> dict[str, Any]:
@@ -128,27 +40,15 @@ def body(folder: Path) -> str:
     return (folder / "dataset" / "README.md").read_text(encoding="utf-8").split("---\n", 2)[2]
 
 
+def shards(folder: Path, subset: str) -> list[Path]:
+    return sorted((folder / "dataset" / "data" / subset).iterdir())
+
+
 # ---------------------------------------------------------------------------------------------------- the dataset
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """``datasets.load_dataset`` with a cache of its own, cut off from the hub."""
-    import datasets
-
-    cache = tmp_path_factory.mktemp("cache")
-
-    def load(folder: Path, subset: str | None = None) -> Any:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-            patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-            return datasets.load_dataset(str(folder), subset, cache_dir=str(cache))
-
-    return load
-
-
-@pytest.mark.parametrize("subset", SUBSETS)
-def test_datasets_reads_back_equal(subset: str, results: Results, tmp_path: Path, loaded: Any) -> None:
+@pytest.mark.parametrize("subset", OF_A_RUN)
+def test_datasets_reads_back_equal(subset: str, results: Results, tmp_path: Path, loaded: Load) -> None:
     folder = written(results, tmp_path)
     (split, back), *more = loaded(folder / "dataset", subset).items()
     table = pq.read_table(folder / f"{subset}.parquet")
@@ -156,6 +56,90 @@ def test_datasets_reads_back_equal(subset: str, results: Results, tmp_path: Path
     assert back.to_list() == table.to_pylist()
     assert back.data.table.schema.types == table.schema.types
     assert back.num_rows > 0
+
+
+def test_units_read_back_with_their_excerpts_splits_and_moments(results: Results, tmp_path: Path, loaded: Load) -> None:
+    folder = written(results, tmp_path)
+    back = loaded(folder / "dataset", "units")["results"].to_list()
+    assert [row["unit"] for row in back] == [str(record.unit) for record in RECORDS]
+    for row, record in zip(back, RECORDS, strict=True):
+        assert (row["unit_kind"], row["place"], row["index"]) == ("N", record.unit.place, record.unit.index)
+        assert (row["mean"], row["count"], row["fraction_active"], row["maximum"]) == (0.25, 1000, 0.125, 9.0)
+        assert (row["skewness"], row["positive_share"], row["category"]) == (None, None, None)
+        assert row["quantile_boundaries"] == [0.5, 0.9]
+        excerpts = [(split, item) for split in ("train", "calibration", "valid", "test")
+                    for item in getattr(record.splits, split)] + [(None, record.source.by_quantile[0][0])]  # fmt: skip
+        for (split, excerpt), told in zip(excerpts, row["excerpts"], strict=True):
+            assert (told["split"], told["kind"], told["source"]) == (split, excerpt.kind.value, excerpt.source)
+            assert (told["weight"], told["leading"]) == (excerpt.weight, excerpt.leading)
+            assert (told["tokens"], told["token_ids"]) == (list(excerpt.tokens), list(excerpt.token_ids))
+            assert told["activations"] == list(excerpt.activations), "float32 values, exactly"
+
+
+def test_the_board_reads_back_with_ranks_intervals_and_warnings(
+    make_results: Make, tmp_path: Path, loaded: Load
+) -> None:
+    results = make_results()
+    folder = written(results, tmp_path, records=[])
+    back = {row["explainer"]: row for row in loaded(folder / "dataset", "leaderboard")["results"].to_list()}
+    assert list(back) == ["good · large", "bad", "shuffled"]
+    (standing,) = results.standings
+    for summary in results.summaries:
+        row, interval = back[summary.explainer], summary.metrics["correlation"]
+        assert (row["mean"], row["low"], row["high"]) == (interval.mean, interval.low, interval.high)
+        assert row["metrics"] == [{"metric": "correlation", "mean": interval.mean, "low": interval.low,
+                                   "high": interval.high, "units": interval.units}]  # fmt: skip
+        assert (row["units"], row["scored"], row["role"]) == (24, 24, summary.role.value)
+    ranks = {name: (rank.best, rank.worst) for name, rank in standing.ranks.items()}
+    assert {name: (row["best_rank"], row["worst_rank"]) for name, row in back.items() if name in ranks} == ranks
+    assert back["shuffled"]["best_rank"] is None
+    assert [row["warnings"] for row in back.values()] == [[], [], []]
+
+
+def test_a_row_comes_with_what_must_be_known_before_it_is_quoted(make: Make, make_results: Make) -> None:
+    rows = {"same": (Role.EXPLAINER, 0.1), "worse": (Role.EXPLAINER, -0.5), "shuffled": (Role.FLOOR, 0.1)}
+    infos = tuple(ExplainerInfo(name, name, "", role, candidates=5 * (name == "same"))
+                  for name, (role, _) in rows.items())  # fmt: skip
+    results = make_results(rows, explainers=infos)
+    found = {row.explainer: list(dataset_tables.warnings(results, row)) for row in results.summaries}
+    assert found == {
+        "same": [
+            "Cannot be told from the floor (shuffled).",
+            "Chosen among up to 5 explanations of a unit by their score.",
+        ],
+        "worse": ["Below the floor (shuffled)."],
+        "shuffled": [],
+    }
+    alone = make()
+    method, lookup = alone.summaries
+    assert list(dataset_tables.warnings(alone, method)) == [
+        "Compared with no floor: nothing says what a meaningless explanation would score.",
+        "1 scores are 0 by convention, for an input was constant.",
+    ]
+    assert list(dataset_tables.warnings(alone, lookup)) == ["Only 0 of 1 units have a score."]
+
+
+@given(sizes=st.lists(st.integers(0, 40), max_size=12), most=st.integers(1, 400))
+def test_shards_are_bounded_and_hold_every_row_in_order(sizes: list[int], most: int) -> None:
+    schema = pa.schema({"text": pa.string()})
+    batches = [pa.RecordBatch.from_pydict({"text": [f"{number}" * size for size in sizes]}, schema)
+               for number in range(3)]  # fmt: skip
+    tables = list(dataset._shards(batches, schema, most))
+    assert [text for table in tables for text in table["text"].to_pylist()] == [
+        f"{number}" * size for number in range(3) for size in sizes
+    ]
+    assert tables
+    assert all(table.nbytes <= most or table.num_rows == 1 for table in tables if table.num_rows)
+
+
+def test_shards_are_named_by_their_number_and_read_as_one(results: Results, tmp_path: Path, loaded: Load) -> None:
+    folder = written(results, tmp_path)
+    dataset.write_dataset(results, RECORDS, PublishSettings(), folder, most=1)
+    names = [path.name for path in shards(folder, "scores")]
+    number = pq.read_table(folder / "scores.parquet").num_rows
+    assert names == [f"results-{place:05}-of-{number:05}.parquet" for place in range(number)]
+    back = loaded(folder / "dataset", "scores")["results"].to_list()
+    assert back == pq.read_table(folder / "scores.parquet").to_pylist()
 
 
 def test_what_is_missing_or_odd_survives(results: Results, tmp_path: Path, loaded: Any) -> None:
@@ -179,9 +163,11 @@ def test_the_card_says_what_datasets_would_infer(results: Results, tmp_path: Pat
     matter = front_matter(folder)
     assert [item["config_name"] for item in matter["configs"]] == list(SUBSETS)
     for info in matter["dataset_info"]:
-        table = pq.read_table(folder / f"{info['config_name']}.parquet")
+        table = pa.concat_tables(map(pq.read_table, shards(folder, info["config_name"])))
         assert info["features"] == Features.from_arrow_schema(table.schema)._to_yaml_list()
-        assert info["splits"] == [{"name": "results", "num_bytes": table.nbytes, "num_examples": table.num_rows}]
+        (split,) = info["splits"]
+        assert (split["name"], split["num_examples"]) == ("results", table.num_rows)
+        assert split["num_bytes"] == pytest.approx(table.nbytes, rel=0.1), "Arrow counts masks by the batch"
 
 
 def test_columns_of_all_kinds_that_we_write_are_named_as_datasets_names_them() -> None:
@@ -190,14 +176,14 @@ def test_columns_of_all_kinds_that_we_write_are_named_as_datasets_names_them() -
     kinds: list[pa.DataType] = [pa.string(), pa.int64(), pa.int32(), pa.float64(), pa.float32(), pa.bool_()]
     kinds += [pa.list_(kind) for kind in kinds] + [pa.list_(pa.list_(pa.float64()))]
     schema = pa.schema([(f"column {i}", kind) for i, kind in enumerate(kinds)])
-    assert dataset.features(schema) == Features.from_arrow_schema(schema)._to_yaml_list()
+    assert dataset_card.features(schema) == Features.from_arrow_schema(schema)._to_yaml_list()
 
 
 def test_a_run_that_was_read_back_gives_the_same_dataset(results: Results, tmp_path: Path) -> None:
     folder = written(results, tmp_path)
-    first = {path.name: path.read_bytes() for path in (folder / "dataset").rglob("*") if path.is_file()}
-    dataset.write_dataset(read_run(folder), PublishSettings(), folder)
-    assert {path.name: path.read_bytes() for path in (folder / "dataset").rglob("*") if path.is_file()} == first
+    first = {name: path.read_bytes() for name, path in dataset.files_of(folder / "dataset").items()}
+    dataset.write_dataset(read_run(folder), RECORDS, PublishSettings(), folder)
+    assert {name: path.read_bytes() for name, path in dataset.files_of(folder / "dataset").items()} == first
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
@@ -210,7 +196,7 @@ def test_a_failure_leaves_the_old_dataset(results: Results, tmp_path: Path, monk
 
     monkeypatch.setattr(dataset, "sync_tree", full)
     with pytest.raises(OSError, match="No space"):
-        dataset.write_dataset(results, PublishSettings(license="mit"), folder)
+        dataset.write_dataset(results, RECORDS, PublishSettings(license="mit"), folder)
     assert (folder / "dataset" / "README.md").read_bytes() == first
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
@@ -220,7 +206,7 @@ def test_a_failure_leaves_the_old_dataset(results: Results, tmp_path: Path, monk
 
 def test_the_card_has_the_board_and_how_it_was_made(make: Make, tmp_path: Path) -> None:
     results = make(scorers=(ScorerInfo("panel"), ScorerInfo("detection", LARGE, "detection-v1")))
-    folder = written(results, tmp_path, PublishSettings(license="apache-2.0"))
+    folder = written(results, tmp_path, PublishSettings(license="apache-2.0", subject_license="mit"))
     assert front_matter(folder)["license"] == "apache-2.0"
     text = body(folder)
     assert "| summary | smollm2 | explainer | all_at_once | 0.250 [–] | 1 of 1 |\n" in text
@@ -230,8 +216,25 @@ def test_the_card_has_the_board_and_how_it_was_made(make: Make, tmp_path: Path) 
     assert "| explainer summary · smollm2 | explainer, HuggingFaceTB/SmolLM2-135M-Instruct, revision 0123abcd" in text
     assert "| scorer detection | some/Model-70B, revision ffff, prompt detection-v1 |" in text
     assert "{{" not in text
-    assert "licence" not in text
+    assert "| licence of the texts | apache-2.0 |\n| licence of the subject | mit |\n" in text
+    assert "Nobody has said under which licence" not in text
     assert "puzzle" not in text
+
+
+def test_the_card_says_how_to_load_it_and_what_its_scores_are_worth(results: Results, tmp_path: Path) -> None:
+    text = body(written(results, tmp_path / "here"))
+    assert 'scores = load_dataset("FOLDER", "scores", split="results")  # the folder of this card\n' in text
+    warning = "* summary · smollm2 by all_at_once: Compared with no floor: nothing says what a meaningless explanation"
+    assert f"Before you quote a score:\n\n{warning} would score. 1 scores are 0 by convention" in text
+    for sentence in (
+        "Nobody has said under which licence the subject stands",
+        "Nobody has said under which licence the t",
+    ):
+        assert sentence in text
+    there = body(written(results, tmp_path / "there", PublishSettings(to="hub", repo_id="someone/some_set-2.0")))
+    revision = 'load_dataset("someone/some_set-2.0", "scores", split="results", revision="tiny-v1-feedfacefeed")'
+    assert revision in there
+    assert "| revision | tiny-v1-feedfacefeed |" in there
 
 
 def test_the_card_counts_methods_and_controls_apart(make: Make, tmp_path: Path) -> None:
@@ -244,8 +247,8 @@ def test_the_card_counts_methods_and_controls_apart(make: Make, tmp_path: Path) 
         RowKey("lookup", "lookup"): (Role.CEILING, 0.7),
     }
     results = make(rows, explainers=tuple(ExplainerInfo(str(name), "m", "", role) for name, (role, _) in rows.items()))
-    assert dataset.explainers_in_words(results) == "3 methods, 1 set of explanations by people and 2 controls"
-    assert dataset.explainers_in_words(make()) == "1 method and 1 control"
+    assert dataset_card.explainers_in_words(results) == "3 methods, 1 set of explanations by people and 2 controls"
+    assert dataset_card.explainers_in_words(make()) == "1 method and 1 control"
     text = body(written(make(), tmp_path))
     assert (
         "\n1 method and 1 control said what each of 2 units of HuggingFaceTB/SmolLM2-135M-Instruct responds to." in text
@@ -284,7 +287,9 @@ def test_the_card_says_that_small_models_are_weak_and_only_then(make: Make, resu
 )
 def test_small_models_are_known_by_their_names(name: str, small: bool, results: Results) -> None:
     simulators = (SimulatorInfo("chance", control=True), replace(SIMULATOR, identity=Identity(name, "r")))
-    assert dataset.small_models(replace(results, simulators=simulators, explainers=())) == ([name] if small else [])
+    assert dataset_card.small_models(replace(results, simulators=simulators, explainers=())) == (
+        [name] if small else []
+    )
 
 
 def test_people_are_counted_and_numbered_never_named(make: Make, results: Results, tmp_path: Path) -> None:
@@ -296,8 +301,8 @@ def test_people_are_counted_and_numbered_never_named(make: Make, results: Result
         provenance={**results.provenance, "overrides": ["human.annotator=Zoe Zander", "explainer.p.annotator=Else"]},
     )
     folder = written(people, tmp_path / "with")
-    for subset in SUBSETS:
-        rows = pq.read_table(folder / "dataset" / "data" / subset / "results.parquet").to_pylist()
+    for subset in OF_A_RUN:
+        rows = [row for path in shards(folder, subset) for row in pq.read_table(path).to_pylist()]
         assert {row["annotator"] for row in rows} == {"annotator 1", "annotator 2"}
     assert "Explanations by 2 people are included" in body(folder)
     content = b"".join(path.read_bytes() for path in (folder / "dataset").rglob("*") if path.is_file())
@@ -330,7 +335,9 @@ def test_nothing_from_outside_is_markup_in_the_card(make: Make, tmp_path: Path) 
     )
     folder = written(hostile, tmp_path)
     assert front_matter(folder)["license"] == "unknown"
-    page = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(body(folder))
+    text, snippet, more = body(folder).split("```")
+    assert snippet.count("\n") == 5, "nothing from outside is in the code"
+    page = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text + more)
     assert "&lt;script&gt;" in page
     assert not any(markup in page for markup in ("<script", "<a ", "<code", "<strong>c", "<h1>d", "<hr", " 49 "))
     row, truth = (line for line in page.split("<tr>") if "0.250" in line)
@@ -340,7 +347,27 @@ def test_nothing_from_outside_is_markup_in_the_card(make: Make, tmp_path: Path) 
 # -------------------------------------------------------------------------------------------------------- puzzles
 
 
-@pytest.mark.parametrize("subset", SUBSETS)
+@pytest.fixture
+def puzzle_records(puzzle_source: Path) -> list[Record]:
+    return [records.record(puzzle) for puzzle in source.read(puzzle_source / "puzzles.yaml")]
+
+
+def test_puzzles_are_units_without_moments(
+    puzzle_results: Make, puzzle_records: list[Record], tmp_path: Path, loaded: Load
+) -> None:
+    folder = written(puzzle_results(), tmp_path, records=puzzle_records)
+    back = loaded(folder / "dataset", "units")["results"].to_list()
+    assert [(row["unit"], row["category"], row["place"], row["mean"]) for row in back] == [
+        ("puzzle:pets", "lexical", None, None),
+        ("puzzle:ing", "morphological", None, None),
+    ]
+    levels = [list(excerpt.activations) for excerpt in puzzle_records[0].splits.valid]
+    assert [item["activations"] for item in back[0]["excerpts"] if item["split"] == "valid"] == levels
+    board = loaded(folder / "dataset", "leaderboard")["results"].to_list()
+    assert [row["role"] for row in board][-3:] == ["told"] * 3, "the explanations that came with units stand last"
+
+
+@pytest.mark.parametrize("subset", OF_A_RUN)
 def test_a_run_of_puzzles_reads_back_equal(subset: str, puzzle_results: Make, tmp_path: Path, loaded: Any) -> None:
     folder = written(puzzle_results(), tmp_path)
     back = loaded(folder / "dataset", subset)["results"]
@@ -384,233 +411,13 @@ def test_secrets_never_reach_the_dataset(results: Results, tmp_path: Path) -> No
     folder = written(results, tmp_path)
     leaky = replace(results, config={"model": {"name": "hf" + "_AbCdEfGhIjKlMnOpQr"}})
     with pytest.raises(NeuroglossError, match=r"model\.name"):
-        dataset.write_dataset(leaky, PublishSettings(), folder)
+        dataset.write_dataset(leaky, RECORDS, PublishSettings(), folder)
 
 
-# ------------------------------------------------------------------------------------------------------ elsewhere
-
-
-def test_by_default_nothing_leaves_the_runs_folder(results: Results, tmp_path: Path) -> None:
-    folder = written(results, tmp_path)
-    assert dataset.publish(folder, PublishSettings()) is None
-
-
-def test_a_copy_may_replace_an_older_dataset_and_nothing_else(results: Results, tmp_path: Path) -> None:
-    folder, target = written(results, tmp_path / "runs"), tmp_path / "far" / "copy"
-    settings = PublishSettings(to="folder", folder=str(target))
-    for _ in range(2):
-        assert dataset.publish(folder, settings) == str(target)
-        copied = {path.relative_to(target) for path in target.rglob("*")}
-        assert copied == {path.relative_to(folder / "dataset") for path in (folder / "dataset").rglob("*")}
-    (target / "run.json").unlink()
-    with pytest.raises(NeuroglossError, match="holds something else"):
-        dataset.check(settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        (PublishSettings(to="folder"), r"publish\.folder=FOLDER"),
-        (PublishSettings(to="hub"), r"publish\.repo_id=ACCOUNT/NAME"),
-        (PublishSettings(repo_id="someone/some-set"), "publish=hub as well"),
-        (PublishSettings(folder="somewhere"), "publish=local as well"),
-        (PublishSettings(to="hub", repo_id="a/b/c"), "ACCOUNT/NAME"),
-        (HUB, "HF_TOKEN is not set"),
-        (replace(HUB, token_env="MY_TOKEN"), "MY_TOKEN is not set"),
-    ],
-)
-def test_impossible_settings_are_refused_before_work(
-    settings: PublishSettings, sentence: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    with pytest.raises(NeuroglossError, match=sentence):
-        dataset.check(settings)
-
-
-def test_no_other_place_can_be_named() -> None:
-    with pytest.raises(NeuroglossError, match="publish=none, publish=local or publish=hub"):
-        PublishSettings(to="nowhere")
-
-
-def test_an_offline_hub_is_refused_before_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    dataset.check(HUB)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(NeuroglossError, match="HF_HUB_OFFLINE is set"):
-        dataset.check(HUB)
-
-
-# -------------------------------------------------------------------------------------------------------- the hub
-
-
-class Hub(ThreadingHTTPServer):
-    """As much of the hub as an upload needs, on loopback: it keeps what it was sent."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        self.calls: list[tuple[str, str]] = []
-        self.created: dict[str, Any] = {}
-        self.tokens: set[str] = set()
-        self.files: dict[str, bytes] = {}
-        self.private = True
-        self.refusal = 0
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.do_POST()
-
-    def do_POST(self) -> None:
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.calls.append((self.command, self.path))
-        self.server.tokens.add(self.headers.get("Authorization", ""))
-        if self.server.refusal:
-            return self.reply({"error": "not you"}, self.server.refusal)
-        return self.reply(self.answer(self.path.split("?")[0], content))
-
-    def answer(self, path: str, content: bytes) -> Any:
-        if path == "/api/repos/create":
-            self.server.created = json.loads(content)
-            return {"url": f"{self.server.url}/datasets/someone/some-set"}
-        if "/preupload/" in path:
-            files = json.loads(content)["files"]
-            uploads = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in files]
-            return {"files": uploads}
-        if "/commit/" in path:
-            for line in map(json.loads, content.decode().splitlines()):
-                if line["key"] == "file":
-                    self.server.files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
-            return {"commitUrl": f"{self.server.url}/datasets/someone/some-set/commit/1", "commitOid": "1"}
-        return {"id": "someone/some-set", "private": self.server.private, "sha": "1", "siblings": [], "tags": []}
-
-    def reply(self, answer: Any, status: int = 200) -> None:
-        content = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    with Hub() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def test_the_hub_gets_every_file_with_the_token_from_the_environment(
-    results: Results, tmp_path: Path, hub: Hub
-) -> None:
-    """In a process of its own, as a user's: ``huggingface_hub`` reads its environment once."""
-    folder = written(results, tmp_path / "runs")
-    code = (
-        "import sys; from pathlib import Path; from harness.share.dataset import *\n"
-        "print(publish(Path(sys.argv[1]), PublishSettings(to='hub', repo_id='someone/some-set', token_env='MINE')))"
-    )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-    variables = {
-        "HF_ENDPOINT": hub.url,
-        "MINE": TOKEN,
-        "HF_HOME": str(tmp_path),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
-    command = [sys.executable, "-c", code, str(folder)]
-    process = subprocess.run(
-        command, env=environment | variables, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.strip() == f"{hub.url}/datasets/someone/some-set"
-    assert (hub.created["name"], hub.created["type"]) == ("some-set", "dataset")
-    assert hub.created.get("private") is True or hub.created.get("visibility") == "private"
-    files = [path for path in (folder / "dataset").rglob("*") if path.is_file()]
-    assert hub.files == {path.relative_to(folder / "dataset").as_posix(): path.read_bytes() for path in files}
-    assert f"Bearer {TOKEN}" in hub.tokens
-    assert not any(TOKEN.encode() in content for content in hub.files.values())
-    assert TOKEN not in process.stdout + process.stderr
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Makes ``huggingface_hub`` in this process take an address for the hub's."""
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return lambda url: monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
-
-
-def test_a_private_dataset_never_goes_to_a_public_repository(
-    results: Results, tmp_path: Path, hub: Hub, at: Callable[[str], None]
-) -> None:
-    folder = written(results, tmp_path)
-    at(hub.url)
-    hub.private = False
-    with pytest.raises(NeuroglossError, match="is public already"):
-        dataset.publish(folder, HUB)
-    assert hub.files == {}
-    dataset.publish(folder, replace(HUB, private=False))
-    assert "README.md" in hub.files
-
-
-@pytest.mark.parametrize("refusal", [401, 403, None])
-def test_a_hub_that_refuses_or_is_out_of_reach_is_one_sentence(
-    refusal: int | None, results: Results, tmp_path: Path, hub: Hub, at: Callable[[str], None]
-) -> None:
-    folder = written(results, tmp_path)
-    at(hub.url if refusal else "http://127.0.0.1:9")
-    hub.refusal = refusal or 0
-    with pytest.raises(NeuroglossError, match="the hub did not take the dataset") as refused:
-        dataset.publish(folder, HUB)
-    assert str(folder / "dataset") in str(refused.value)
-    assert TOKEN not in str(refused.value)
-    assert "\n" not in str(refused.value)
-    assert (folder / "dataset" / "README.md").is_file()
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "data/scores/mine.parquet", "data/README.md"])
-def test_a_folder_that_holds_anything_else_is_left_as_it_is(results: Results, tmp_path: Path, name: str) -> None:
-    folder, target = written(results, tmp_path / "runs"), tmp_path / "copy"
-    settings = PublishSettings(to="folder", folder=str(target))
-    dataset.publish(folder, settings)
-    (target / name).write_text("mine")
-    for work in (lambda: dataset.check(settings), lambda: dataset.publish(folder, settings)):
-        with pytest.raises(NeuroglossError, match="holds something else"):
-            work()
-    assert (target / name).read_text() == "mine"
-
-
-def test_a_run_json_alone_gives_nobody_leave_to_replace_a_folder(results: Results, tmp_path: Path) -> None:
-    folder, target = written(results, tmp_path / "runs"), tmp_path / "thesis"
-    target.mkdir()
-    for name, text in {"run.json": "{}", "thesis.tex": "years of work"}.items():
-        (target / name).write_text(text)
-    settings = PublishSettings(to="folder", folder=str(target))
-    with pytest.raises(NeuroglossError, match="holds something else"):
-        dataset.publish(folder, settings)
-    (target / "thesis.tex").unlink()
-    with pytest.raises(NeuroglossError, match="holds something else"):
-        dataset.publish(folder, settings)
-    (target / "run.json").unlink()
-    (target / "link").symlink_to("/etc")
-    with pytest.raises(NeuroglossError, match="holds something else"):
-        dataset.publish(folder, settings)
-
-
-def test_a_file_of_ours_that_was_changed_is_not_replaced(results: Results, tmp_path: Path) -> None:
-    folder, target = written(results, tmp_path / "runs"), tmp_path / "copy"
-    settings = PublishSettings(to="folder", folder=str(target))
-    dataset.publish(folder, settings)
-    with (target / "README.md").open("a") as card:
-        card.write("my own words")
-    with pytest.raises(NeuroglossError, match="holds something else, or files that were changed"):
-        dataset.publish(folder, settings)
+def test_where_a_run_lay_is_not_published(make: Make, tmp_path: Path) -> None:
+    places = {"output": "/data/runs", "store": "/data/store.sqlite", "track": {"jsonl": {"file": "/a/b"}}}
+    overrides = ["output=/data/runs", "+publish.folder=/a/b", "publish=local", "track@x=/a/b", "seed=3", "tracks=2"]
+    results = make(config={"seed": 3, **places, "publish": {"folder": "/a/b"}}, provenance={"overrides": overrides})
+    about = json.loads((written(results, tmp_path) / "dataset" / "run.json").read_text(encoding="utf-8"))
+    assert about["config"] == {"seed": 3}
+    assert about["provenance"]["overrides"] == ["seed=3", "tracks=2"]

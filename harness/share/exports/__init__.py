@@ -1,0 +1,1 @@
+"""Explanations of a run in the formats of other tools, from which our importers read them back."""
