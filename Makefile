@@ -9,7 +9,7 @@ LOCAL_WEIGHTS = $(foreach size,0.5 1.5,\
 
 unexport PYTHONDONTWRITEBYTECODE # which some containers set: every process would compile everything again
 
-.PHONY: run test slow fuzz sweep check format install simulator dictionary clean
+.PHONY: run test slow fuzz sweep check docs format install simulator dictionary clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -36,6 +36,9 @@ check: install ## Lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: install ## Build the pages of docs/ into runs/docs; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 format: install ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -46,7 +49,7 @@ install: $(VENV)/.installed ## Make .venv with everything the other targets need
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,wandb,parallel,human,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embedded,wandb,parallel,human,docs,dev]'
 	$(BIN)/python -m pip install --quiet --no-deps $(EMBEDDED)
 	touch $@
 

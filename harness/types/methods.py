@@ -155,7 +155,7 @@ class Simulation:
 
     Attributes:
         expected: predicted activation of each token [tokens]; NaN where it is missing.
-        probabilities: probability of each level at each token, renormalised [tokens][levels]; None for a table.
+        probabilities: probability of each level at each token, renormalised [tokens, levels]; None for a table.
         mass: share of the model's probability that fell on levels, by token [tokens]: the coverage of the reading.
         units: ``levels`` (0..levels-1) or ``activations``.
         outcome: why the whole simulation is missing, where it is.

@@ -68,7 +68,7 @@ class LevelReading:
     """What a model gives at the slots of one prompt.
 
     Attributes:
-        probabilities: renormalised over the levels seen [slots][levels]; all NaN at a slot where none was seen.
+        probabilities: renormalised over the levels seen [slots, levels]; all NaN at a slot where none was seen.
         mass: the total probability of the levels before renormalising [slots].
         seen: how many levels were among the returned ones [slots]; 0 is a missing slot, never a zero.
     """

@@ -235,7 +235,7 @@ class Subject(Protocol):
         ...
 
     def activations(self, unit: Unit, sequences: Sequence[tuple[int, ...]]) -> list[FloatArray]:
-        """The unit's activation on each token of each sequence [sequences][tokens]."""
+        """The unit's activation on each token of each sequence [sequences, tokens]."""
         ...
 
     def effects(self, replacements: Sequence[Replacement]) -> Iterator[tuple[int, Effect]]:
