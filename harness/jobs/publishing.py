@@ -75,7 +75,7 @@ def _records(results: Results, task_folder: Path | None) -> list[Record]:
 
 
 def _show_plan(results: Results, records: list[Record], settings: PublishSettings, run: Path) -> None:
-    """Print the files that would be published, with their sizes, and the card."""
+    """Print the card, and the files that would be published, with their sizes."""
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / dataset.FOLDER
         dataset.write_dataset(results, records, settings, run.resolve(), draft)
@@ -83,11 +83,10 @@ def _show_plan(results: Results, records: list[Record], settings: PublishSetting
         card = (draft / "README.md").read_text(encoding="utf-8")
     width = max(len(name) for name, _ in files)
     show(
+        card,
         *(f"{name:{width}}  {size:>12,} bytes" for name, size in files),
         f"{'together':{width}}  {sum(size for _, size in files):>12,} bytes in {len(files)} files",
         *_destination(settings, dataset.tag_of(results)),
-        "",
-        card,
     )
 
 
@@ -107,5 +106,8 @@ def export(options: argparse.Namespace) -> None:
     """Write the explanations of a run in the format of another tool."""
     results = read_run(options.run)
     records = _records(results, options.task) if exporting.FORMATS[options.form].needs_records else []
-    number = exporting.write(results, records, options.run.resolve(), options.folder, options.form, options.source)
-    show(f"written: {number} files in {options.folder}")
+    written = exporting.write(results, records, options.run.resolve(), options.folder, options.form, options.source)
+    show(f"written: {written.files} files in {options.folder}")
+    if written.left_out:
+        units = ", ".join(map(str, written.left_out[:8])) + ", ..." * (len(written.left_out) > 8)
+        show(f"left out: {len(written.left_out)} negative sides, for which the format has no name ({units})")

@@ -66,6 +66,14 @@ class Unit:
         return self.kind[len(self.kind.rstrip("+-")) :]
 
     @property
+    def as_released(self) -> Unit:
+        """The unit by whose name others explain this one: the positive side of a neuron is what they explain of it.
+
+        The negative side is itself, which nobody else names.
+        """
+        return Unit("N", self.place, self.index) if self.kind == "N+" else self
+
+    @property
     def is_puzzle(self) -> bool:
         """Whether it stands in the place of a unit, and is of no subject."""
         return self.kind == "puzzle"

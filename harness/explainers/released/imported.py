@@ -35,9 +35,12 @@ class Imported(ABC):
         """Return the first released explanation of each of ``neurons`` that has one."""
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
-        """Return one explanation for each neuron, in order, without the white space around it."""
-        texts = self.texts({item.unit for item in evidence})
-        return [_explanation(item.unit, texts.get(item.unit)) for item in evidence]
+        """Return one explanation for each neuron, in order, without the white space around it.
+
+        That of a neuron is taken for its positive side; its negative side has none.
+        """
+        texts = self.texts({item.unit.as_released for item in evidence})
+        return [_explanation(item.unit, texts.get(item.unit.as_released)) for item in evidence]
 
 
 def _explanation(neuron: Unit, text: str | None) -> Explanation:

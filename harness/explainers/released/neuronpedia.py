@@ -1,5 +1,5 @@
 """Explanations in the layouts of Neuronpedia: of its exports (``.jsonl`` or ``.jsonl.gz``, one explanation a line, or a
-JSON list), and of what it takes as an upload (``.json``)."""
+JSON list), and of what it takes as an upload (``.json``, one upload a line)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.explainers.released.imported import MOST_BYTES, Imported, lines, required, whole_number
-from harness.guards import reading
+from harness.explainers.released.imported import Imported, lines, required, whole_number
 from harness.types import NeuroglossError, Unit
 
 
@@ -54,7 +53,7 @@ class Neuronpedia(Imported):
     def _rows(self) -> Iterator[tuple[tuple[int, int] | None, str, str]]:
         """Yield (layer and index, kind, text) of each explanation; the first is None if the kind does not match."""
         for path in files(Path(self.path)):
-            for where, row in _uploaded(path) if path.suffix == ".json" else lines(path, may_be_list=True):
+            for where, row in _entries(path):
                 layer, text = str(required(row, ("layer",), where)), required(row, ("description",), where)
                 is_of_source = isinstance(layer, str) and layer.endswith(self.source)
                 number = layer.removesuffix(self.source) if is_of_source else ""
@@ -69,23 +68,31 @@ class Neuronpedia(Imported):
         return self.method in (None, method) and self.model_name in (None, model)
 
 
-def _uploaded(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each explanation of an upload, under the keys of an export, and its place in words.
+def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each explanation of a file and its place in words; a line may be a whole upload.
 
     Raises:
         NeuroglossError: the file cannot be read, or lacks a key.
     """
-    body = reading.json_of(path, MOST_BYTES)
-    for number, feature in enumerate(_items(body, "features", str(path)), start=1):
-        where = f"{path}, feature {number}"
-        index = required(feature, ("index",), where)
-        for explanation in _items(feature, "explanations", where) if feature.get("explanations") else ():
+    for where, row in lines(path, may_be_list=True):
+        if "features" in row:
+            yield from _uploaded(row, where)
+        else:
+            yield where, row
+
+
+def _uploaded(body: Mapping[str, Any], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each explanation of an upload, under the keys of an export, and its place in words."""
+    for number, feature in enumerate(_items(body, "features", where), start=1):
+        place = f"{where}, feature {number}"
+        index = required(feature, ("index",), place)
+        for explanation in _items(feature, "explanations", place) if feature.get("explanations") else ():
             yield (
-                where,
+                place,
                 {
                     "layer": required(body, ("source",), where),
                     "index": index,
-                    "description": required(explanation, ("text",), where),
+                    "description": required(explanation, ("text",), place),
                     "typeName": explanation.get("methodName"),
                     "explanationModelName": explanation.get("modelName"),
                 },

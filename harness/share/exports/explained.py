@@ -23,7 +23,7 @@ class Explained:
     """An explanation of a unit in words.
 
     Attributes:
-        unit: which.
+        unit: by the name that other tools have for it; that of the neuron for its positive side.
         text: the explanation.
         scores: metric -> value, of those that it has.
         simulations: its simulated excerpts of the valid split, as ``simulations.parquet`` has them.
@@ -62,7 +62,7 @@ class Exporting:
 
 
 def explained_rows(results: Results, folder: Path, kinds: Sequence[str], noun: str) -> Iterator[ExplainedRow]:
-    """Yield each row by a method or by people, one at a time in memory; controls are left out.
+    """Yield each row by a method or by people, one at a time in memory; controls and negative sides are left out.
 
     Args:
         results: of the run.
@@ -73,7 +73,7 @@ def explained_rows(results: Results, folder: Path, kinds: Sequence[str], noun: s
     Raises:
         NeuroglossError: a unit is of another kind, no row has an explanation in words, or a table cannot be read.
     """
-    strangers = [unit for unit in results.task.units if unit.kind not in kinds]
+    strangers = [unit for unit in results.task.units if unit.as_released.kind.rstrip("-") not in kinds]
     if strangers:
         raise NeuroglossError(f"{strangers[0]} is none of the {noun} that the format holds; export another run.")
     infos = {info.name: info for info in results.explainers}
@@ -85,7 +85,9 @@ def explained_rows(results: Results, folder: Path, kinds: Sequence[str], noun: s
             is_empty = False
             yield ExplainedRow(infos[key.explainer], key.simulator, explanations)
     if is_empty:
-        raise NeuroglossError(f"{folder} has no explanation in words by a method or by people to export.")
+        raise NeuroglossError(
+            f"{folder} has no explanation in words by a method or by people that the format can hold."
+        )
 
 
 def _explanations(folder: Path, key: RowKey) -> Iterator[Explained]:
@@ -99,7 +101,9 @@ def _explanations(folder: Path, key: RowKey) -> Iterator[Explained]:
             simulations[_of(row)].append(row)
     for row in _rows(folder, "explanations", key):
         if row["outcome"] == Outcome.OK.value and row["table_tokens"] is None and row["text"].strip():
-            yield Explained(Unit.parse(row["unit"]), row["text"], scores[_of(row)], tuple(simulations[_of(row)]))
+            unit = Unit.parse(row["unit"]).as_released
+            if unit.side != "-":
+                yield Explained(unit, row["text"], scores[_of(row)], tuple(simulations[_of(row)]))
 
 
 def _of(row: Row) -> tuple[str, str]:

@@ -21,7 +21,7 @@ from harness.results.vocabulary import ExplainerInfo
 from harness.share.exports.explained import Exporting
 from harness.types import Excerpt, Record, Unit
 
-KINDS, NOUN = ("N", "S"), "neurons and latents"
+KINDS, NOUN = ("N", "S"), "neurons and latents of a dictionary"
 METHODS = {"token_activation_pairs": "oai_token-act-pair", "people": "human"}
 """Methods of ours that are an explanation type of Neuronpedia, and its name."""
 AUTHOR = "neurogloss"
@@ -62,7 +62,11 @@ def uploads(export: Exporting) -> Iterator[tuple[str, bytes]]:
         for explained in row.explanations:
             texts.setdefault(explained.unit, []).append(_of_upload(explained.text, row.info))
     for layer, layer_records in _by_layer(export.records, export.source).items():
-        features = [_feature(record, texts[record.unit]) for record in layer_records if record.unit in texts]
+        features = [
+            _feature(record, texts[record.unit.as_released])
+            for record in layer_records
+            if record.unit.as_released in texts
+        ]
         for number, batch in enumerate(_parts(features, FEATURES_OF_A_BATCH)):
             body = {"modelId": _model_id(export.results), "source": layer, "features": batch}
             yield f"{layer}/batch-{number}.json", f"{json.dumps(body, allow_nan=False)}\n".encode()
@@ -79,8 +83,9 @@ def _layer(unit: Unit, source: str) -> str:
 
 
 def _by_layer(records: Iterable[Record], source: str) -> dict[str, list[Record]]:
+    """Return the units of each layer, but for negative sides."""
     layers: dict[str, list[Record]] = {}
-    for record in records:
+    for record in (record for record in records if record.unit.side != "-"):
         layers.setdefault(_layer(record.unit, source), []).append(record)
     return layers
 

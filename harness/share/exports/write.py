@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.files import sync_tree, unfinished
+from harness.guards import secrets
 from harness.results.run import Results
 from harness.share.exports import neuronpedia, openai
 from harness.share.exports.explained import Exporting, explained_rows
-from harness.types import NeuroglossError, Record
+from harness.types import NeuroglossError, Record, Unit
 
 Files = Callable[[Exporting], Iterator[tuple[str, bytes]]]
 """Makes the files of an export: their paths and contents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An export that was written: how many files it has, and the units that the format has no name for."""
+
+    files: int
+    left_out: tuple[Unit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +52,10 @@ FORMATS = {
 
 def write(  # noqa: PLR0913, PLR0917  # what is exported, from where, to where, and how
     results: Results, records: Sequence[Record], run: Path, folder: Path, form: str, source: str = ""
-) -> int:
-    """Write the explanations of a run, by methods and by people, in the format of another tool; return the files.
+) -> Written:
+    """Write the explanations of a run, by methods and by people, in the format of another tool.
+
+    The positive side of a neuron is written as the neuron; negative sides are left out.
 
     Args:
         results: of the run.
@@ -68,10 +80,16 @@ def write(  # noqa: PLR0913, PLR0917  # what is exported, from where, to where, 
             draft.rename(folder)
     except OSError as error:
         raise NeuroglossError(f"{folder} cannot be written ({error.strerror or error}); give a new folder.") from error
-    return number
+    return Written(number, tuple(unit for unit in results.task.units if unit.side == "-"))
 
 
 def _write(path: Path, content: bytes) -> int:
+    text = gzip.decompress(content) if path.suffix == ".gz" else content
+    variable = secrets.variable_in(text.decode())
+    if variable is not None:
+        raise NeuroglossError(
+            f"{path.name} would hold the value of the environment variable {variable}, a secret; nothing was written."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,34 @@ def test_one_method_model_or_source_can_be_chosen(export: Path, evidence, choice
 def test_a_choice_that_leaves_nothing_says_what_there_is(export: Path, evidence) -> None:
     with pytest.raises(NeuroglossError, match=r"no explanation of these neurons.*typeName oai_token-act-pair"):
         Neuronpedia(str(export), method="human").explain([evidence(9)])
+
+
+def test_uploads_are_read_too_and_what_they_lack_is_named(tmp_path: Path, evidence) -> None:
+    explanations = [{"text": " lakes", "methodName": "np_max-act"}, {"text": "seas", "modelName": "m1"}]
+    upload = {"modelId": "x", "source": "0", "features": [{"index": 3, "explanations": explanations}, {"index": 4}]}
+    for folder in ("", "activations"):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "batch-0.json").write_text(json.dumps(upload).replace("lakes", folder or "lakes"))
+    assert told(Neuronpedia(str(tmp_path)), evidence, 3, 4) == [("lakes", Outcome.OK), ("", Outcome.NOT_COLLECTED)]
+    assert told(Neuronpedia(str(tmp_path), model_name="m1"), evidence, 3) == [("seas", Outcome.OK)]
+    for changes, message in (
+        ({"features": [{}]}, "feature 1: the key index is missing"),
+        ({"features": 3}, "features is no list"),
+        ({"features": [{"index": 3, "explanations": [{}]}]}, "feature 1: the key text is missing"),
+        ({"features": [{"index": 3, "explanations": 3}]}, "feature 1: explanations is no list"),
+    ):
+        (tmp_path / "batch-0.json").write_text(json.dumps({**upload, **changes}))
+        with pytest.raises(NeuroglossError, match=message):
+            Neuronpedia(str(tmp_path)).explain([evidence(3)])
+
+
+def test_a_neuron_that_was_explained_is_the_positive_side_and_not_the_negative_one(tmp_path: Path, evidence) -> None:
+    (tmp_path / "x.jsonl").write_text(openai_line(0, 3, " lakes"))
+    (tmp_path / "y.jsonl").write_text(neuronpedia_line("0", "3", "lakes"))
+    sides = [replace(evidence(3), unit=Unit(kind, 0, 3)) for kind in ("N+", "N-", "N")]
+    for importer in (OpenAIFile(str(tmp_path / "x.jsonl")), Neuronpedia(str(tmp_path / "y.jsonl"))):
+        explanations = importer.explain(sides)
+        assert [(item.unit.kind, item.text) for item in explanations] == [("N+", "lakes"), ("N-", ""), ("N", "lakes")]
 
 
 def test_what_is_no_export_is_named(tmp_path: Path, evidence) -> None:
