@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.jobs import boards
 from harness.report import notebook
 from harness.report.notebook import BoardOutput, UnitOutput
+from harness.report.site.data import board_data
 from harness.results import unit_view
 from harness.results.run import Results as RunResults
 from harness.results.run import read_run
@@ -79,7 +80,7 @@ class Results:
         """Return a unit: what each row said of it, and heat maps of real and simulated activations.
 
         Args:
-            name: of the unit, such as ``L12N345``; None for the one that is explained best.
+            name: of the unit, such as ``L12N345``; None for the one that is explained best, controls left out.
             excerpts: at most so many of each kind (top, random, hard).
 
         Raises:
@@ -87,7 +88,12 @@ class Results:
         """
         if excerpts < 1:
             raise NeuroglossError(f"excerpts is {excerpts}; write 1 or more.")
-        return UnitOutput(unit_view.read(self.folder, name), excerpts)
+        return UnitOutput(unit_view.read(self.folder, name or self._best_unit()), excerpts)
+
+    def _best_unit(self) -> str | None:
+        """Return the unit with the highest score that is not a control's; None where no unit has one."""
+        lines = [line for line in board_data(self.values).units if line.best]
+        return max(lines, key=lambda line: line.score).unit if lines else None
 
     def to_pandas(self) -> DataFrame:
         """Return one line for each row of the board and unit: what was said, what it cost, and a column for each score.

@@ -131,3 +131,5 @@ def test_the_reference_has_what_it_names(site: Path) -> None:
     assert len(names) > 20
     assert [name for name in names if f'id="{name}"' not in reference] == []
     assert "Explain, simulate and score the units of a task" in reference
+    assert re.search(r'<a [^>]*href="#harness.types.Explainer"[^>]*><code>types.Explainer</code></a>', reference)
+    assert ":class:" not in reference
