@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import harness
+import harness.api  # what it registers stays registered after each test
 from harness import cli
 from harness.config import plugins, registry
 from harness.config.compose import composed, jobs
