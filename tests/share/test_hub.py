@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from harness.results.run import Results
 from harness.share import dataset, publishing
+from harness.share.dataset_tables import LEADERBOARD, UNITS, leaderboard_rows, unit_rows
 from harness.types import NeuroglossError
 from tests.share.conftest import HUB, RECORDS, Make, written
 from tests.share.hub import TOKEN, Fault, Hub
@@ -61,15 +63,12 @@ def test_load_dataset_reads_from_the_hub_what_the_run_holds(
 
     for subset in ("explanations", "simulations", "scores"):
         assert load(subset) == pq.read_table(folder / f"{subset}.parquet").to_pylist()
-    units = load("units")
-    assert [row["unit"] for row in units] == [str(record.unit) for record in RECORDS]
-    activations = [list(excerpt.activations) for excerpt in RECORDS[1].splits.valid]
-    assert [item["activations"] for item in units[1]["excerpts"] if item["split"] == "valid"] == activations
-    board = load("leaderboard")
-    assert [(row["explainer"], row["mean"]) for row in board] == [
-        (summary.explainer, summary.metrics["correlation"].mean if summary.metrics else None)
-        for summary in results.summaries
-    ]
+    made = {"units": (unit_rows(RECORDS), UNITS), "leaderboard": (leaderboard_rows(results), LEADERBOARD)}
+    for subset, (rows, schema) in made.items():
+        assert load(subset) == pa.Table.from_pylist(list(rows), schema).to_pylist()
+    assert [row["unit"] for row in load("units")] == [str(record.unit) for record in RECORDS]
+    means = [summary.metrics["correlation"].mean if summary.metrics else None for summary in results.summaries]
+    assert [row["mean"] for row in load("leaderboard")] == means
 
 
 # ----------------------------------------------------------------------------------------------- failures in the middle
