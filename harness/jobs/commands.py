@@ -11,6 +11,7 @@ from harness.types import NeuroglossError
 
 if TYPE_CHECKING:
     from harness.leaderboard.entries import KnownTask
+    from harness.types import Task
 
 # ruff: noqa: PLC0415  # a command imports what it works with, so that no other waits for it
 
@@ -156,5 +157,20 @@ def export_leaderboard(options: argparse.Namespace) -> None:
 def build_leaderboard(options: argparse.Namespace) -> None:
     """Render all entries."""
     from harness.leaderboard import pages
+    from harness.report.site import leaderboard
 
-    show(*(f"page: {path}" for path in pages.build(options.root, _known_task)))
+    entries = pages.read(options.root, _known_task)
+    show(*(f"page: {path}" for path in pages.build(options.root, entries)))
+    first, *_ = leaderboard.write(options.root / "site", entries, _task_here)
+    show(f"site: {first}")
+
+
+def _task_here(name: str, digest: str) -> Task | None:
+    """Return the frozen task of units that an entry is on; None if it is not here, or is another one."""
+    from harness.tasks import catalog
+    from harness.types import PuzzleTask
+
+    if name not in catalog.list_tasks():
+        return None
+    task = catalog.read(catalog.find_task(name))
+    return None if task.digest != digest or isinstance(task, PuzzleTask) else task

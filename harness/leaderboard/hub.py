@@ -18,7 +18,7 @@ from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from harness.files import safe_name
 from harness.leaderboard.entries import Known, validate, write
-from harness.leaderboard.tables import Ranked, trusted_rankings
+from harness.leaderboard.tables import Explained, trusted_rankings
 from harness.text import figure
 from harness.types import Identity, NeuroglossError
 
@@ -82,12 +82,12 @@ def repository(model: Identity, publishers: Mapping[str, str]) -> str | None:
 class _Result:
     """A ranked row, the model that its method asked, and the repository of that model, if it has one."""
 
-    row: Ranked
+    row: Explained
     model: Identity
     repository: str | None
 
 
-def _asked(ranking: Sequence[Ranked]) -> Iterator[tuple[Ranked, Identity]]:
+def _asked(ranking: Sequence[Explained]) -> Iterator[tuple[Explained, Identity]]:
     """Yield the rows whose method asked a model."""
     for row in ranking:
         if row.explainer.identity is not None:
@@ -97,7 +97,10 @@ def _asked(ranking: Sequence[Ranked]) -> Iterator[tuple[Ranked, Identity]]:
 def _files(results: Sequence[_Result], owner: str) -> Iterator[tuple[Path, Any]]:
     """Yield the path and the content of each file of one task."""
     first = results[0].row
-    dataset, methods = f"{owner}/{safe_name(first.task.name)}", sorted({item.row.explainer.method for item in results})
+    dataset, methods = (
+        f"{owner}/{safe_name(first.entry.task.name)}",
+        sorted({item.row.explainer.method for item in results}),
+    )
     yield Path("datasets", dataset, "eval.yaml"), _benchmark(first, methods)
     newest: dict[str, dict[str, _Result]] = {}
     for item in sorted(results, key=lambda item: item.row.entry.created):
@@ -105,13 +108,13 @@ def _files(results: Sequence[_Result], owner: str) -> Iterator[tuple[Path, Any]]
             newest.setdefault(item.repository, {})[item.row.explainer.method] = item
     for name, by_method in sorted(newest.items()):
         entries = [_entry(by_method[method], dataset) for method in methods if method in by_method]
-        path = Path("models", name, ".eval_results", f"{safe_name(first.task.name)}.yaml")
+        path = Path("models", name, ".eval_results", f"{safe_name(first.entry.task.name)}.yaml")
         yield path, eval_result_entries_to_yaml(entries)
 
 
-def _benchmark(row: Ranked, methods: Sequence[str]) -> dict[str, Any]:
+def _benchmark(row: Explained, methods: Sequence[str]) -> dict[str, Any]:
     return {
-        "name": row.task.name,
+        "name": row.entry.task.name,
         "description": (
             "How well a language model explains the units of another: the correlation, from -1 to 1, of real "
             f"activations and those that the simulator {row.simulator.name} predicts from the explanation, averaged "
@@ -132,6 +135,6 @@ def _entry(item: _Result, dataset: str) -> EvalResultEntry:
         notes=(
             f"95 % interval {figure(interval.low)} to {figure(interval.high)}, {interval.units} units; simulator "
             f"{row.simulator.name}; weights {model.name} {model.revision[:12]} ({model.dtype}); task digest "
-            f"{row.task.digest[:12]}; run {row.entry.run_id}"
+            f"{row.entry.task.digest[:12]}; run {row.entry.run_id}"
         ),
     )

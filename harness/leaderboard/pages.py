@@ -1,12 +1,10 @@
-"""Pages of the leaderboard: Markdown, one static page of HTML, and the form of an entry as JSON Schema."""
+"""Pages of the leaderboard: its tables in Markdown, and the form of an entry as JSON Schema."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from harness.leaderboard import checks
 from harness.leaderboard.entries import MINIMUM_SHARE, Known, validate, write
@@ -15,7 +13,6 @@ from harness.results.run import SCHEMA_VERSION, Results
 from harness.text import markdown, plain
 from harness.typed_json import dump, json_schema
 
-_TEMPLATE = Path(__file__).with_name("leaderboard.html.j2")
 INTRODUCTION = (
     "A table of simulators says which can be trusted, by puzzles whose true explanation is known. Every other table "
     "compares explainers under one task, subject, simulator, transport and scale of levels; scores of different tables "
@@ -28,24 +25,23 @@ INTRODUCTION = (
 )
 
 
-def build(root: Path, known: Known = lambda _: None) -> list[Path]:
-    """Check every entry and write ``README.md``, ``index.html`` and ``schema.json``; same entries, same bytes.
+def read(root: Path, known: Known = lambda _: None) -> dict[Path, Results]:
+    """Return every entry of a leaderboard by its file, checked.
 
     Args:
         root: the leaderboard's folder.
         known: what is known here of a task.
 
-    Returns:
-        The files written.
-
     Raises:
-        NeuroglossError: an entry is wrong; nothing is written then.
+        NeuroglossError: an entry is wrong.
     """
-    entries = {path: validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))}
-    rankings = [*tables(list(entries.values())), *([_table_of(entries)] if entries else [])]
+    return {path: validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))}
+
+
+def build(root: Path, entries: Mapping[Path, Results]) -> list[Path]:
+    """Write ``README.md`` and ``schema.json`` of a leaderboard, and return them; same entries, same bytes."""
     pages = {
-        root / "README.md": _markdown_page(rankings).encode(),
-        root / "index.html": _html_page(rankings).encode(),
+        root / "README.md": _markdown_page(tables_of(entries)).encode(),
         root / "schema.json": dump(schema(), sort_keys=True),
     }
     for path, content in pages.items():
@@ -53,7 +49,12 @@ def build(root: Path, known: Known = lambda _: None) -> list[Path]:
     return list(pages)
 
 
-def _table_of(entries: Mapping[Path, Results]) -> Table:
+def tables_of(entries: Mapping[Path, Results]) -> list[Table]:
+    """Return every table of a leaderboard, that of its entries last."""
+    return [*tables(list(entries.values())), *([table_of(entries)] if entries else [])]
+
+
+def table_of(entries: Mapping[Path, Results]) -> Table:
     """Return the entries themselves: how each stands, and the code that made it."""
     return Table(
         title="Entries",
@@ -98,9 +99,3 @@ def _markdown_page(rankings: Sequence[Table]) -> str:
 def _markdown_table(table: Table) -> str:
     lines = [tuple(map(markdown, row)) for row in (*table.ranked, *table.unranked)]
     return "\n".join(f"| {' | '.join(row)} |" for row in (table.columns, ("---",) * len(table.columns), *lines))
-
-
-def _html_page(rankings: Sequence[Table]) -> str:
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(tables=rankings, introduction=INTRODUCTION)

@@ -88,6 +88,15 @@ def check(path: Path, entry: Results) -> None:
         raise NeuroglossError(f"{file} holds other simulations than {path.name} names by their digest; restore both.")
 
 
+def table(path: Path) -> pa.Table:
+    """Return the table of the simulations of an entry, with :data:`COLUMNS`.
+
+    Raises:
+        NeuroglossError: the file cannot be read, or is too large.
+    """
+    return table_of(path_of(path), COLUMNS)
+
+
 def read(path: Path) -> Iterator[Simulated]:
     """Yield the simulations of an entry, in order.
 
@@ -95,7 +104,7 @@ def read(path: Path) -> Iterator[Simulated]:
         NeuroglossError: the file cannot be read, is too large, or holds an outcome that there is not.
     """
     file = path_of(path)
-    for row in table_of(file, COLUMNS).to_pylist():
+    for row in table(path).to_pylist():
         if row["outcome"] not in set(Outcome):
             raise NeuroglossError(f"{file} has a simulation whose outcome is none of ours; restore it.")
         expected = tuple(math.nan if value is None else value for value in row["simulated"] or ())

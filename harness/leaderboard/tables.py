@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import median, variance
 
 from harness import stats
 from harness.leaderboard import trust
@@ -16,7 +18,7 @@ from harness.leaderboard.entries import MINIMUM_SHARE
 from harness.leaderboard.trust import Measurement
 from harness.results import merge, rows, truths
 from harness.results.run import Results
-from harness.results.vocabulary import ExplainerInfo, ResultRow, TaskInfo, TruthSummary
+from harness.results.vocabulary import ExplainerInfo, ResultRow, TruthSummary
 from harness.stats import HEADLINE
 from harness.text import figure, percent, plain, span
 from harness.types import Identity, Interval, Role, SimulatorInfo, Unit
@@ -64,9 +66,7 @@ class Table:
 
 def tables(entries: Sequence[Results]) -> list[Table]:
     """Return every table: those of simulators first, then those of explainers, by trusted simulators first."""
-    measurements = _measurements(entries)
-    groups = _explainer_groups(entries, measurements)
-    return [*_simulator_tables(entries), *(_explainer_table(members, measurements) for members in groups)]
+    return [*simulator_tables(entries), *(ranking.table() for ranking in rankings(entries))]
 
 
 # ---------------------------------------------------------------------------------------------------------- simulators
@@ -91,7 +91,7 @@ class _Measured:
         return {str(truth.unit): truth.correlation for truth in units if not math.isnan(truth.correlation)}
 
 
-def _simulator_tables(entries: Sequence[Results]) -> list[Table]:
+def simulator_tables(entries: Sequence[Results]) -> list[Table]:
     """Return a table of simulators for each task whose explanations are known."""
     groups: dict[tuple[str, str], list[_Measured]] = {}
     for entry in sorted(entries, key=lambda entry: (entry.task.name, entry.task.digest, entry.created)):
@@ -161,11 +161,11 @@ def _simulator_cells(rank: str, item: _Measured) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Explained:
-    """A row of an entry, and the simulator whose table it stands in.
+class Explained:
+    """A row of an entry, and the simulator whose ranking it stands in.
 
     ``scores`` are what it is ranked by: a unit that its method gave no explanation of has the score of the floors that
-    stand in the same table, as on the board of a run (:func:`harness.results.rows.charged`).
+    stand in the same ranking, as on the board of a run (:func:`harness.results.rows.charged`).
     """
 
     entry: Results
@@ -205,6 +205,7 @@ class _Explained:
 
     @property
     def why_unranked(self) -> str | None:
+        """What stands in place of a rank; None for a row that has one."""
         summary = self.row.summary
         if summary.role not in rows.COMPARED:
             return summary.role.value
@@ -214,47 +215,71 @@ class _Explained:
 
     @property
     def is_whole(self) -> bool:
+        """Whether enough units have a score."""
         return rows.is_whole(self.row.summary, MINIMUM_SHARE)
 
 
 _SUBJECT = 4  # of what makes a group, so many are of the task and its subject
 
 
-def _explained(entries: Sequence[Results]) -> Iterator[_Explained]:
+def _explained(entries: Sequence[Results]) -> Iterator[Explained]:
     """Yield the rows of all entries; a table, which is looked up, stands beside those of its run's own simulator."""
     for entry in entries:
         by_name = {info.name: info for info in entry.simulators}
         for row in entry.rows:
             if row.summary.role is not Role.TOLD:
                 simulator = by_name.get(row.summary.simulator, entry.simulator)
-                yield _Explained(entry, simulator, row, rows.by_unit(row.scored))
+                yield Explained(entry, simulator, row, rows.by_unit(row.scored))
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
-    """A row with a rank in a table of explainers: its task, its simulator, the method and the model that it asked, the
-    mean that it is ranked by, and the entry that has it."""
+class Ranking:
+    """Rows of all entries that may be compared, best first: those with a rank, and those without one.
 
-    task: TaskInfo
-    simulator: SimulatorInfo
-    explainer: ExplainerInfo
-    headline: Interval
-    entry: Results
+    Attributes:
+        ranked: each with its rank.
+        unranked: controls, and rows with too few scores, each with what stands in place of a rank.
+        facts: (name, value) that they share.
+    """
 
+    ranked: tuple[tuple[str, Explained], ...]
+    unranked: tuple[tuple[str, Explained], ...]
+    facts: tuple[tuple[str, str], ...]
 
-def trusted_rankings(entries: Sequence[Results]) -> list[list[Ranked]]:
-    """Return the rows of the first table of explainers of each task, best first: by the simulator that can be trusted
-    most."""
-    first: dict[tuple[str, ...], list[Ranked]] = {}
-    for members in _explainer_groups(entries, _measurements(entries)):
-        first.setdefault(
-            members[0].group[:_SUBJECT],
-            [
-                Ranked(item.entry.task, item.simulator, item.explainer, item.headline, item.entry)
-                for item in _ordered(members)
-                if item.why_unranked is None
-            ],
+    @property
+    def first(self) -> Explained:
+        """A row of it, for all that they share."""
+        return (*self.ranked, *self.unranked)[0][1]
+
+    @property
+    def title(self) -> str:
+        """The task and the simulator."""
+        model = self.first.simulator.identity
+        name = f"{self.first.entry.task.name}, simulated by {self.first.simulator.name}"
+        return plain(name + (f" on {model.name}" if model else ""))
+
+    def table(self) -> Table:
+        """Return it as cells."""
+        return Table(
+            title=self.title,
+            facts=self.facts,
+            columns=EXPLAINERS,
+            ranked=tuple(_explainer_cells(rank, item) for rank, item in self.ranked),
+            unranked=tuple(_explainer_cells(why, item) for why, item in self.unranked),
         )
+
+
+def rankings(entries: Sequence[Results]) -> list[Ranking]:
+    """Return the rankings of explainers: those by simulators that can be trusted more stand first."""
+    measurements = _measurements(entries)
+    return [_ranking(members, measurements) for members in _explainer_groups(entries, measurements)]
+
+
+def trusted_rankings(entries: Sequence[Results]) -> list[list[Explained]]:
+    """Return the ranked rows of each task, best first, by the simulator that can be trusted most."""
+    first: dict[tuple[str, ...], list[Explained]] = {}
+    for ranking in rankings(entries):
+        first.setdefault(ranking.first.group[:_SUBJECT], [row for _, row in ranking.ranked])
     return list(first.values())
 
 
@@ -262,9 +287,9 @@ def _measurements(entries: Sequence[Results]) -> list[Measurement]:
     return [Measurement(entry.created, entry.task, entry.simulators, entry.truths) for entry in entries]
 
 
-def _explainer_groups(entries: Sequence[Results], measurements: Sequence[Measurement]) -> list[list[_Explained]]:
+def _explainer_groups(entries: Sequence[Results], measurements: Sequence[Measurement]) -> list[list[Explained]]:
     """Return the rows of each table of explainers, in the order of the tables."""
-    groups: dict[tuple[str, ...], list[_Explained]] = {}
+    groups: dict[tuple[str, ...], list[Explained]] = {}
     for item in sorted(_explained(entries), key=lambda item: (item.group, item.entry.run_id)):
         groups.setdefault(item.group, []).append(item)
 
@@ -276,7 +301,7 @@ def _explainer_groups(entries: Sequence[Results], measurements: Sequence[Measure
     return [groups[group] for group in sorted(groups, key=place)]
 
 
-def _ordered(members: Sequence[_Explained]) -> list[_Explained]:
+def _ordered(members: Sequence[Explained]) -> list[Explained]:
     """Return the rows of a table, best first, each charged for the units that it has no explanation of."""
     floors = rows.floors_of([item.row for item in members], MINIMUM_SHARE)
     return sorted(
@@ -285,26 +310,33 @@ def _ordered(members: Sequence[_Explained]) -> list[_Explained]:
     )
 
 
-def _explainer_table(members: Sequence[_Explained], measurements: Sequence[Measurement]) -> Table:
+def _ranking(members: Sequence[Explained], measurements: Sequence[Measurement]) -> Ranking:
     ordered = _ordered(members)
     ranked = [item for item in ordered if item.why_unranked is None]
     ranks = stats.rank_intervals([{str(unit): score for unit, score in item.scores.items()} for item in ranked], seed=0)
-    first = members[0]
-    return Table(
-        title=plain(_title(first)),
-        facts=tuple((name, plain(value)) for name, value in _facts(first, measurements)),
-        columns=EXPLAINERS,
-        ranked=tuple(_explainer_cells(stats.rank(rank), item) for rank, item in zip(ranks, ranked, strict=True)),
-        unranked=tuple(_explainer_cells(item.why_unranked, item) for item in ordered if item.why_unranked is not None),
+    return Ranking(
+        ranked=tuple((stats.rank(rank), item) for rank, item in zip(ranks, ranked, strict=True)),
+        unranked=tuple((item.why_unranked, item) for item in ordered if item.why_unranked is not None),
+        facts=tuple((name, plain(value)) for name, value in (*_facts(members[0], measurements), *_resolution(ranked))),
     )
 
 
-def _title(item: _Explained) -> str:
-    model = item.simulator.identity
-    return f"{item.entry.task.name}, simulated by {item.simulator.name}" + (f" on {model.name}" if model else "")
+def _resolution(ranked: Sequence[Explained]) -> Iterator[tuple[str, str]]:
+    """Yield the smallest difference that rows side by side show, where there are two: a fact of their ranking."""
+    smallest = []
+    for better, worse in pairwise(ranked):
+        differences = [better.scores[unit] - worse.scores[unit] for unit in better.scores.keys() & worse.scores.keys()]
+        if len(differences) > 1:
+            smallest.append(stats.smallest_difference(variance(differences), len(differences)))
+    if smallest:
+        yield (
+            "resolution",
+            f"two neighbours are told apart with a chance of 80 % where they differ by {figure(median(smallest))} (the "
+            "median over neighbours; before any correction for their number)",
+        )
 
 
-def _explainer_cells(rank: str, item: _Explained) -> tuple[str, ...]:
+def _explainer_cells(rank: str, item: Explained) -> tuple[str, ...]:
     summary, info = item.row.summary, item.explainer
     averages = _averages(item) if item.is_whole else ("–",) * 4
     cells = (
@@ -319,7 +351,7 @@ def _explainer_cells(rank: str, item: _Explained) -> tuple[str, ...]:
     return tuple(map(plain, cells))
 
 
-def _averages(item: _Explained) -> tuple[str, ...]:
+def _averages(item: Explained) -> tuple[str, ...]:
     """Return the mean, its interval, random-only and ablation."""
     metrics = item.row.summary.metrics
     means = [figure(metrics.get(name, _NOTHING).mean) for name in ("correlation_random", "ablation")]
@@ -340,7 +372,7 @@ def code_of(entry: Results) -> str:
     return f"neurogloss {entry.provenance['neurogloss']}, {code}"
 
 
-def _facts(item: _Explained, measurements: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
+def _facts(item: Explained, measurements: Sequence[Measurement]) -> Iterator[tuple[str, str]]:
     entry, simulator = item.entry, item.simulator
     model = simulator.identity
     yield "task digest", entry.task.digest

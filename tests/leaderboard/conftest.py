@@ -40,7 +40,7 @@ def page(board: Path) -> Callable[[], str]:
     """Builds the leaderboard, and returns its page of Markdown, unescaped."""
 
     def build() -> str:
-        pages.build(board)
+        pages.build(board, pages.read(board))
         return (board / "README.md").read_text().replace("\\", "")
 
     return build

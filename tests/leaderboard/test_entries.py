@@ -233,7 +233,7 @@ def test_a_wrong_entry_is_refused_and_nothing_is_built(
     with pytest.raises(NeuroglossError, match=message):
         entries.validate(path)
     with pytest.raises(NeuroglossError, match=message):
-        pages.build(board)
+        pages.build(board, pages.read(board))
     assert not (board / "README.md").exists()
 
 

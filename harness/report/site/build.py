@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from markupsafe import Markup
 from harness.guards.printing import harmless
 from harness.report.page import Page
 from harness.report.site import charts
-from harness.report.site.data import UNITS_PER_SHARD, BoardData, board_data, unit_data
+from harness.report.site.data import CHARACTERS_PER_SHARD, UNITS_PER_SHARD, BoardData, board_data, unit_data
 from harness.results import unit_view
 from harness.results.run import Results
 
@@ -37,17 +37,27 @@ def write(results: Results, board: Page, run: Path, folder: Path) -> None:
         run: the folder that holds the tables of the run.
         folder: a new folder for the site.
     """
-    data = board_data(results)
-    units = [unit_data(view) for view in unit_view.read_all(run)]
-    shards = list(map(list, _batched(units, UNITS_PER_SHARD)))
-    places = {unit["unit"]: number for number, shard in enumerate(shards) for unit in shard}
-    folder.mkdir()
-    (folder / "index.html").write_text(_index(data, board), encoding="utf-8")
-    (folder / "unit.html").write_text(_unit_page(data, places), encoding="utf-8")
-    (folder / "data").mkdir()
-    for number, shard in enumerate(shards):
-        text = f"loaded({number}, {_json({unit['unit']: unit for unit in shard})});\n"
+    write_board(board_data(results), board, map(unit_data, unit_view.read_all(run)), folder)
+
+
+def write_board(data: BoardData, page: Page, units: Iterable[Mapping[str, Any]], folder: Path, home: str = "") -> None:
+    """Write a board to sort and filter, and a page that shows any of its units.
+
+    Args:
+        data: the board.
+        page: whose facts, further tables and sentences stand on it.
+        units: as :func:`harness.report.site.data.unit_data` makes them.
+        folder: a new folder for the pages.
+        home: the address of the page that leads here; empty if there is none.
+    """
+    (folder / "data").mkdir(parents=True)
+    places: dict[str, int] = {}
+    for number, shard in enumerate(_shards(units)):
+        text = f"loaded({number}, {{{','.join(shard.values())}}});\n"
         (folder / "data" / shard_name(number)).write_text(text, encoding="utf-8")
+        places |= dict.fromkeys(shard, number)
+    (folder / "index.html").write_text(_index(data, page, places, home), encoding="utf-8")
+    (folder / "unit.html").write_text(_unit_page(data, places), encoding="utf-8")
 
 
 def shard_name(number: int) -> str:
@@ -55,21 +65,31 @@ def shard_name(number: int) -> str:
     return f"units-{number:03d}.js"
 
 
-def _batched(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def _shards(units: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
+    """Yield units by their name, each as a member of a JSON object, as many together as a shard has room for."""
+    shard: dict[str, str] = {}
+    for unit in units:
+        shard[unit["unit"]] = f"{json_of(unit['unit'])}:{json_of(unit)}"
+        if len(shard) == UNITS_PER_SHARD or sum(map(len, shard.values())) > CHARACTERS_PER_SHARD:
+            yield shard
+            shard = {}
+    if shard:
+        yield shard
 
 
-def _index(data: BoardData, board: Page) -> str:
+def _index(data: BoardData, page: Page, places: Container[str], home: str) -> str:
     figures = (
         ("Score by layer", charts.by_group(data)),
         ("Scores of all units", charts.spread(data)),
         ("Score and tokens", charts.against_cost(data)),
     )
-    return _render(
+    return rendered(
         "index.html.j2",
         _asset("board.js"),
         data=data,
-        page=board,
+        page=page,
+        places=places,
+        home=home,
         figures=[(title, Markup(svg)) for title, svg in figures if svg],
     )
 
@@ -81,10 +101,10 @@ def _unit_page(data: BoardData, places: Mapping[str, int]) -> str:
         "metric": data.metric,
         "task": data.task,
     }
-    return _render("unit.html.j2", f"const known = {_json(known)};\n{_asset('unit.js')}", data=data)
+    return rendered("unit.html.j2", f"const known = {json_of(known)};\n{_asset('unit.js')}", data=data)
 
 
-def _render(template: str, script: str, **values: Any) -> str:
+def rendered(template: str, script: str, **values: Any) -> str:
     """Return a page with its style, its script, and the policy that allows these two alone."""
     style = _asset("site.css")
     policy = (
@@ -118,7 +138,7 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _json(value: object) -> str:
+def json_of(value: object) -> str:
     """Return JSON that can stand in a script: it holds nothing that could end one."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("&", "\\u0026")

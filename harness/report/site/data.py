@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from harness.guards.printing import harmless
 from harness.results.run import Results
 from harness.results.unit_view import UnitView
 from harness.results.vocabulary import ResultRow
-from harness.stats import HEADLINE
+from harness.stats import HEADLINE, rank
 from harness.text import figure, span
-from harness.types import HIGHEST_LEVEL, Interval, Role, RowKey, Standing
+from harness.types import HIGHEST_LEVEL, Interval, Role, Standing, Unit
 
 RANKED = (Role.EXPLAINER, Role.HUMAN)
-UNITS_PER_SHARD = 20
+UNITS_PER_SHARD, CHARACTERS_PER_SHARD = 20, 1_000_000
+"""A shard of the data ends where it holds so much."""
 DIGITS = "0123456789a"
 """A level as one character."""
 
@@ -91,45 +93,61 @@ def board_data(results: Results) -> BoardData:
     """Return what the board of a run shows; explanations that came with units are rows of it too."""
     standings = {standing.simulator: standing for standing in results.standings}
     metric = next((standing.metric for standing in results.standings), HEADLINE)
-    rows = tuple(_row(row, standings, metric) for row in results.rows)
+    rows = tuple(_row(row, standings.get(row.key.simulator), metric) for row in results.rows)
+    return board_of(results.task.name, metric, rows, results.task.units)
+
+
+def board_of(task: str, metric: str, rows: tuple[RowData, ...], units: Sequence[Unit]) -> BoardData:
+    """Return a board of rows, and of which of them explains each unit best."""
     metrics = dict.fromkeys(name for row in rows for name in row.metrics)
-    return BoardData(results.task.name, metric, tuple(metrics), rows, _units(results, rows))
+    return BoardData(task, metric, tuple(metrics), rows, tuple(_line(unit, rows) for unit in units))
 
 
-def _row(row: ResultRow, standings: Mapping[str, Standing], metric: str) -> RowData:
-    summary, scored = row.summary, row.scored
-    values = {str(item.unit): item.scores.values[metric] for item in scored if metric in item.scores.values}
-    words = [len(item.explanation.text.split()) for item in scored if item.explanation.in_words]
-    ranks = standings[row.key.simulator].ranks if row.key.simulator in standings else {}
+def _row(row: ResultRow, standing: Standing | None, metric: str) -> RowData:
+    """Return a row of a run; what it is ranked by has the floor's score where it gave no explanation."""
+    values = {str(item.unit): item.scores.values[metric] for item in row.scored if metric in item.scores.values}
+    if standing is None:
+        return row_of(row, "", values)
+    ranks, means = standing.ranks.get(row.key.explainer), standing.means.get(row.key.explainer)
+    return row_of(row, "" if ranks is None else rank(ranks), values, {} if means is None else {metric: means})
+
+
+def row_of(
+    row: ResultRow,
+    ranks: str,
+    scores: Mapping[str, float],
+    means: Mapping[str, Interval] = MappingProxyType({}),
+    name: str = "",
+) -> RowData:
+    """Return a row of a board.
+
+    Args:
+        row: of results.
+        ranks: as they are printed; empty if it has none.
+        scores: of each unit, by its name.
+        means: of metrics, in place of the row's own.
+        name: on the board; that of its explainer where it is empty.
+    """
+    summary = row.summary
+    words = [len(item.explanation.text.split()) for item in row.scored if item.explanation.in_words]
     return RowData(
-        name=summary.explainer,
+        name=name or summary.explainer,
         simulator=summary.simulator,
         control=summary.role not in RANKED,
-        rank=_rank(ranks, row.key),
-        metrics=summary.metrics,
-        scores={unit: value for unit, value in values.items() if math.isfinite(value)},
-        groups={str(item.unit): item.unit.group for item in scored},
+        rank=ranks,
+        metrics={**summary.metrics, **means},
+        scores={unit: value for unit, value in scores.items() if math.isfinite(value)},
+        groups={str(item.unit): item.unit.group for item in row.scored},
         tokens=summary.usage.prompt_tokens + summary.usage.completion_tokens,
         usd=summary.usage.usd,
         words=sum(words) / len(words) if words else math.nan,
     )
 
 
-def _rank(ranks: Mapping[str, Any], key: RowKey) -> str:
-    if key.explainer not in ranks:
-        return ""
-    best, worst = ranks[key.explainer].best, ranks[key.explainer].worst
-    return str(best) if best == worst else f"{best}–{worst}"
-
-
-def _units(results: Results, rows: Sequence[RowData]) -> tuple[UnitLine, ...]:
-    lines = []
-    for unit in results.task.units:
-        name = str(unit)
-        scores = {row.name: row.scores[name] for row in rows if name in row.scores and not row.control}
-        best = max(scores, key=lambda explainer: scores[explainer], default="")
-        lines.append(UnitLine(name, unit.group, best, scores.get(best, math.nan)))
-    return tuple(lines)
+def _line(unit: Unit, rows: Sequence[RowData]) -> UnitLine:
+    scores = {row.name: row.scores[str(unit)] for row in rows if str(unit) in row.scores and not row.control}
+    best = max(scores, key=lambda explainer: scores[explainer], default="")
+    return UnitLine(str(unit), unit.group, best, scores.get(best, math.nan))
 
 
 # --------------------------------------------------------------------------------------------------------------- units
@@ -153,9 +171,9 @@ def unit_data(view: UnitView) -> dict[str, Any]:
                 "kind": excerpt.kind,
                 "source": excerpt.source,
                 "tokens": [harmless(token) for token in excerpt.tokens],
-                "real": _levels(excerpt.real),
+                "real": digits(excerpt.real),
                 "simulated": [
-                    _levels(excerpt.simulated[row.key]) if row.key in excerpt.simulated else "" for row in view.rows
+                    digits(excerpt.simulated[row.key]) if row.key in excerpt.simulated else "" for row in view.rows
                 ],
             }
             for excerpt in view.excerpts
@@ -163,5 +181,6 @@ def unit_data(view: UnitView) -> dict[str, Any]:
     }
 
 
-def _levels(shares: Sequence[float]) -> str:
+def digits(shares: Sequence[float]) -> str:
+    """Return a level for each share of the largest value, from 0 to 1."""
     return "".join(DIGITS[round(share * HIGHEST_LEVEL)] for share in shares)

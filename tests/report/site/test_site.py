@@ -7,41 +7,18 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import cli
 from harness.guards.printing import harmless
 from harness.report.page import Page
 from harness.report.site import build, charts
 from harness.results import unit_view
 from harness.results.run import read_run
-
-HOSTILE = '</script><script>document.title="owned"</script><img src=x onerror=document.title="owned">'
-
-
-@pytest.fixture(scope="module")
-def run_folder(tiny_task: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of six units, whose fake explainer writes something hostile."""
-    folder = tmp_path_factory.mktemp("site")
-    chosen = [
-        *(
-            f"task.path={tiny_task}",
-            f"task.name={tiny_task.name}",
-            "subject=transformers",
-            f"subject.name={tiny_llama}",
-        ),
-        *("explainer=[max_activation,token_activation,shuffled,token_lookup]", "explainer_model=[fake]"),
-        *("explainer_model.fake.replies={neuron:'" + HOSTILE + "'}", "simulator=token_overlap"),
-        *("scores=panel", "units.limit=6", "board.resamples=200", f"output={folder}"),
-    ]
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["run", *chosen])
-    assert not ended.value.code
-    return (folder / "latest").resolve()
+from tests.report.site.conftest import HOSTILE
 
 
 def pages(run_folder: Path) -> dict[str, str]:
@@ -103,17 +80,9 @@ def test_a_front_holds_what_no_cheaper_row_equals() -> None:
 
 
 @pytest.fixture
-def page(browser: Any, run_folder: Path) -> Iterator[Any]:
-    """The board in a browser; a complaint of the console, or a request beyond the disk, fails the test."""
-    context = browser.new_context(viewport={"width": 400, "height": 800})
-    opened, complaints = context.new_page(), []
-    opened.on("console", lambda message: complaints.append(message.text))
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda request: request.url.startswith("file:") or complaints.append(request.url))
-    opened.goto((run_folder / "site" / "index.html").as_uri())
-    yield opened
-    assert complaints == []
-    context.close()
+def page(opened: Callable[[Path], Any], run_folder: Path) -> Any:
+    """The board in a browser."""
+    return opened(run_folder / "site" / "index.html")
 
 
 def names(page: Any) -> list[str]:
