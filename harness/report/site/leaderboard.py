@@ -117,8 +117,8 @@ def _folder_name(ranking: Ranking) -> str:
 def _home(entries: Mapping[Path, Results], boards: Sequence[Section]) -> str:
     """Return the first page: rankings of explainers, simulators, entries."""
     simulators = [Section(table) for table in simulator_tables(list(entries.values()))]
-    listed = [Section(pages.table_of(entries))] if entries else []
-    return rendered("home.html.j2", "", introduction=pages.INTRODUCTION, sections=[*boards, *simulators, *listed])
+    entries_table = [Section(pages.table_of(entries))] if entries else []
+    return rendered("home.html.j2", "", introduction=pages.INTRODUCTION, sections=[*boards, *simulators, *entries_table])
 
 
 # -------------------------------------------------------------------------------------------------------------- boards
@@ -222,12 +222,12 @@ def _levels_of(entry: Path, largest: Mapping[str, float]) -> dict[_Place, dict[s
         shares = np.nan_to_num(np.clip(flat / np.repeat(wholes, counts), 0.0, 1.0))
     text = _digits_of(shares)
     starts = (ends - ends[0]).tolist()
-    found: dict[_Place, dict[str, str]] = {}
+    by_place: dict[_Place, dict[str, str]] = {}
     places = zip(*(table[name].to_pylist() for name in ("explainer", "simulator", "unit", "source")), strict=True)
     for number, (explainer, simulator, unit, source) in enumerate(places):
         levels = text[starts[number] : starts[number + 1]]
-        found.setdefault((explainer, simulator, unit), {}).setdefault(source, levels)
-    return found
+        by_place.setdefault((explainer, simulator, unit), {}).setdefault(source, levels)
+    return by_place
 
 
 def _digits_of(shares: np.ndarray[Any, np.dtype[np.float64]]) -> str:
