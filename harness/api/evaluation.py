@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from harness.api.parts import ChosenParts, Parts
 from harness.api.progress import NotebookBars, beside_event_loop, in_notebook, silent
 from harness.api.results import Results
 from harness.config import compose, sentences
+from harness.guards.printing import shortened
 from harness.jobs import run
 from harness.tasks import catalog
 from harness.types import NeuroglossError, Progress
@@ -67,7 +69,7 @@ def evaluate(  # noqa: PLR0913  # what a run is made of
     """
     groups = _groups(explainers=explainers, models=models, simulator=simulator)
     words = [
-        *([] if task is None else [_override("task", task)]),
+        *([] if task is None else [_task(task)]),
         *(group.override for group in groups),
         *([] if scores is None else [parts.options("scores", scores, "scores")]),
         *_units(units),
@@ -99,6 +101,16 @@ def _composed(words: Sequence[str], groups: Sequence[ChosenParts], config_dir: s
     return config
 
 
+def _task(name: str) -> str:
+    """Return the override that chooses a task."""
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
+        raise NeuroglossError(
+            f"task is {shortened(repr(name))}, which can be no name; write one that `neurogloss tasks ls` lists, or "
+            'overrides=["task.path=FOLDER"] for a folder elsewhere.'
+        )
+    return _override("task", name)
+
+
 def _limit(config: DictConfig, count: int) -> str:
     """Limit the units of a composed config, and return the override that does; puzzles have a limit of their own."""
     place = catalog.find_task(config.task.name, config.task.path)
@@ -109,6 +121,8 @@ def _limit(config: DictConfig, count: int) -> str:
 
 def _units(units: str | int | Sequence[str] | None) -> list[str]:
     """Return the override that chooses units of the task by an option or by their names."""
+    if isinstance(units, bool) or not isinstance(units, str | int | Sequence | None):
+        raise NeuroglossError(f"units is {shortened(repr(units))}; write a number, a list of names, or units='all'.")
     if units is None or isinstance(units, int):
         return []
     if isinstance(units, str):

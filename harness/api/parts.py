@@ -86,7 +86,7 @@ def options(group: str, names: str | Sequence[str], argument: str) -> str:
     Raises:
         NeuroglossError: a name can be none of an option.
     """
-    choices = [names] if isinstance(names, str) else list(names)
+    choices: list[Any] = list(names) if isinstance(names, list | tuple) else [names]
     for name in choices:
         _check_name(name, argument, is_option=True)
     return f"{group}=[{','.join(choices)}]"

@@ -208,12 +208,21 @@ def test_functions_differ_by_what_they_enclose_and_by_their_defaults() -> None:
         ({"explainers": {"mine": {"use": "explainer/constant", "text": Silent()}}}, "is not of plain values"),
         ({"explainers": {"mine": {"use": "explainer/constant", "txt": ""}}}, "no config key explainer.mine.txt; did"),
         ({"explainers": {"mine": lambda _: 3}}, "returned 3 for puzzle:.*; return the text of an explanation, or None"),
+        ({"units": True}, "units is True; write a number, a list of names, or units='all'"),
+        ({"units": 1.5}, "units is 1.5; write a number"),
+        ({"scores": 3}, "scores names 3, which can be no name"),
         ({"config_dir": "nowhere"}, "there is no folder .*nowhere of configs"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(place: Path, call: dict[str, Any], sentence: str) -> None:
     with pytest.raises(NeuroglossError, match=sentence):
         quick(**{"explainers": ["max_activation"], **call})
+
+
+@pytest.mark.parametrize("task", ["tasks/pets-v1", Path("pets-v1"), 3, ""])
+def test_a_task_is_named(task: Any) -> None:
+    with pytest.raises(NeuroglossError, match=r'which can be no name; .* or overrides=\["task.path=FOLDER"\]'):
+        evaluate(task, [quoting])
 
 
 # ----------------------------------------------------------------------------------------- within an event loop
