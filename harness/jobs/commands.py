@@ -156,11 +156,15 @@ def export_leaderboard(options: argparse.Namespace) -> None:
 
 def build_leaderboard(options: argparse.Namespace) -> None:
     """Render all entries."""
+    from harness.files import write_whole
     from harness.leaderboard import pages
     from harness.report.site import leaderboard
 
     entries = pages.read(options.root, _known_task)
     show(*(f"page: {path}" for path in pages.build(options.root, entries)))
+    picture = options.root / "board.svg"
+    write_whole(picture, leaderboard.picture(entries).encode())
+    show(f"picture: {picture}")
     first, *_ = leaderboard.write(options.root / "site", entries, _task_here)
     show(f"site: {first}")
 

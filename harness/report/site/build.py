@@ -60,6 +60,12 @@ def write_board(data: BoardData, page: Page, units: Iterable[Mapping[str, Any]],
     (folder / "unit.html").write_text(_unit_page(data, places), encoding="utf-8")
 
 
+def picture(data: BoardData) -> str:
+    """Return the means of a board as a picture that stands alone; empty for a board without scores."""
+    svg = charts.means(data)
+    return harmless(svg.replace(">", f"><style>{_asset('picture.css')}</style>", 1)) if svg else ""
+
+
 def shard_name(number: int) -> str:
     """Return the name of a shard's file."""
     return f"units-{number:03d}.js"
@@ -79,6 +85,7 @@ def _shards(units: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
 
 def _index(data: BoardData, page: Page, places: Container[str], home: str) -> str:
     figures = (
+        ("Scores with their intervals", charts.means(data)),
         ("Score by layer", charts.by_group(data)),
         ("Scores of all units", charts.spread(data)),
         ("Score and tokens", charts.against_cost(data)),

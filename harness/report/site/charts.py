@@ -36,6 +36,28 @@ def by_group(data: BoardData) -> str:
     return _svg(title, [*_axis(low, high), *ends, *marks, *_legend(rows)])
 
 
+def means(data: BoardData) -> str:
+    """Return a line for each row, best first, with the mean score and its interval; controls stand below, dim."""
+    rows = [row for row in data.rows if math.isfinite(row.sort_value(data.metric))]
+    if not rows:
+        return ""
+    rows.sort(key=lambda row: (row.control, -row.sort_value(data.metric)))
+    intervals = [row.metrics[data.metric] for row in rows]
+    low, high = _range([end for interval in intervals for end in (interval.low, interval.high) if math.isfinite(end)])
+    height = TOP + BOTTOM + 26 * len(rows)
+    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in (low, 0.0, high)]
+    zero = _across(0.0, low, high)
+    marks.append(f'<line class="grid" x1="{zero:.1f}" x2="{zero:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
+    for number, (row, interval) in enumerate(zip(rows, intervals, strict=True)):
+        y = TOP + 26 * number + 13
+        start, mean, end = (_across(value, low, high) for value in (interval.low, interval.mean, interval.high))
+        kind = "control" if row.control else "mean"
+        marks.append(_label(0, y + 4, row.name[:26]))
+        marks.append(f'<line class="{kind}" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
+        marks.append(f'<circle class="{kind}" cx="{mean:.1f}" cy="{y}" r="5"/>')
+    return _svg(f"Mean {data.metric} of each row with its 95 % interval, controls last", marks, height)
+
+
 def spread(data: BoardData) -> str:
     """Return a strip for each row with a tick for each unit's score, and a dot at the mean."""
     rows = [row for row in data.rows if row.scores][: 2 * SERIES]
@@ -141,5 +163,6 @@ def _names(rows: Sequence[RowData]) -> str:
 
 
 def _svg(title: str, marks: Sequence[str], height: int = HEIGHT + 12) -> str:
-    head = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+    space = "http://www.w3.org/2000/svg"
+    head = f'<svg xmlns="{space}" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
     return f"{head}<title>{escape(title)}</title>{''.join(marks)}</svg>"

@@ -23,6 +23,7 @@ from harness.guards.printing import harmless
 from harness.leaderboard import pages, simulations
 from harness.leaderboard.tables import Explained, Ranking, Table, rankings, simulator_tables
 from harness.report.page import Page
+from harness.report.site import build
 from harness.report.site.build import rendered, write_board
 from harness.report.site.data import DIGITS, BoardData, RowData, board_of, digits, row_of
 from harness.results.run import Results
@@ -90,6 +91,12 @@ def write(folder: Path, entries: Mapping[Path, Results], task_of: TaskOf) -> lis
     return [folder / "index.html", *(folder / section.folder / "index.html" for section in boards)]
 
 
+def picture(entries: Mapping[Path, Results]) -> str:
+    """Return a picture of the first ranking of explainers; empty if there is none."""
+    first = next(iter(rankings(list(entries.values()))), None)
+    return "" if first is None else build.picture(_board(first.first.entry.task.name, _rows(first)))
+
+
 def _write_boards(folder: Path, entries: Mapping[Path, Results], task_of: TaskOf) -> list[Section]:
     files = {_key(entry): path for path, entry in entries.items()}
     sections = []
@@ -118,7 +125,9 @@ def _home(entries: Mapping[Path, Results], boards: Sequence[Section]) -> str:
     """Return the first page: rankings of explainers, simulators, entries."""
     simulators = [Section(table) for table in simulator_tables(list(entries.values()))]
     entries_table = [Section(pages.table_of(entries))] if entries else []
-    return rendered("home.html.j2", "", introduction=pages.INTRODUCTION, sections=[*boards, *simulators, *entries_table])
+    return rendered(
+        "home.html.j2", "", introduction=pages.INTRODUCTION, sections=[*boards, *simulators, *entries_table]
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- boards

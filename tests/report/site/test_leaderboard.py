@@ -119,6 +119,12 @@ def test_the_site_is_replaced_whole(tmp_path: Path, make_results: Make) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
+def test_the_picture_is_of_the_first_ranking(root: Path) -> None:
+    svg = leaderboard.picture(pages.read(root))
+    assert "max_activation" in svg
+    assert leaderboard.picture({}) == ""
+
+
 def test_a_site_without_entries_says_so(tmp_path: Path) -> None:
     (page,) = leaderboard.write(tmp_path / "site", {}, lambda name, digest: None)
     assert "No entries yet." in page.read_text()

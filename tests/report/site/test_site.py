@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html
 import json
@@ -10,12 +11,14 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from harness.guards.printing import harmless
 from harness.report.page import Page
 from harness.report.site import build, charts
+from harness.report.site.data import board_data
 from harness.results import unit_view
 from harness.results.run import read_run
 from tests.report.site.conftest import HOSTILE
@@ -74,6 +77,17 @@ def test_a_page_allows_its_own_script_and_style_alone(run_folder: Path, name: st
 def test_a_front_holds_what_no_cheaper_row_equals() -> None:
     assert charts.pareto([10, 20, 30, 40], [0.2, 0.1, 0.4, 0.4]) == [0, 2]
     assert charts.pareto([10, 10], [0.1, 0.3]) == [1]
+
+
+def test_a_picture_of_a_board_stands_alone_and_has_a_line_for_each_row(run_folder: Path) -> None:
+    data = board_data(read_run(run_folder))
+    svg = ElementTree.fromstring(build.picture(data))
+    space = "{http://www.w3.org/2000/svg}"
+    labels = [element.text or "" for element in svg.iter(f"{space}text")]
+    assert next(row.name[:26] for row in data.rows if not row.control) in labels
+    dots = [element.get("class") for element in svg.iter(f"{space}circle")]
+    assert dots == ["mean"] * len(data.ranked) + ["control"] * (len(data.rows) - len(data.ranked))
+    assert build.picture(dataclasses.replace(data, rows=())) == ""
 
 
 # ------------------------------------------------------------------------------------------------------------ a browser
