@@ -15,6 +15,7 @@ FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 DESCRIPTION = "How well does one language model explain the units of another?"
 LATEST = Path("runs/latest")
+LATEST_SWEEP = Path("runs/sweeps/latest")
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ GROUPS = {
     "circuit": "find groups of neurons, and random ones to compare with",
     "dictionary": "convert dictionaries of latents",
     "human": "ask people to explain units and to rate explanations",
+    "sweep": "look at the jobs of a sweep (neurogloss run -m)",
     "tasks": "list, show, verify, rebuild, import or export frozen tasks",
     "leaderboard": "keep the leaderboard",
 }
@@ -67,7 +69,11 @@ GROUPS = {
 
 _VIEWS, _TASKS = "harness.jobs.commands", "harness.jobs.commands_tasks"
 _HUMANS, _PUBLISHING = "harness.jobs.commands_humans", "harness.jobs.publishing"
+_SWEEPS = "harness.jobs.commands_sweeps"
 _RUN = argument("run", nargs="?", type=Path, default=LATEST, help=f"a run's folder ({LATEST})")
+_SWEEP = argument(
+    "sweep", nargs="?", type=Path, default=LATEST_SWEEP, metavar="DIR", help=f"a sweep's folder ({LATEST_SWEEP})"
+)
 _TASK = argument("task", help="a task's name, or its folder")
 _FOLDER_OF_TASK = argument(
     "--task", type=Path, metavar="FOLDER", help="the run's task, where it is not found by its name"
@@ -280,6 +286,18 @@ COMMANDS = (
             argument("--key", type=Path, metavar="FILE", help="the key.json of what Label Studio was sent"),
             argument("--skip-bad", action="store_true", help="leave out rows that cannot be read, and name them"),
         ),
+    ),
+    Command(
+        "sweep status",
+        "print which jobs of a sweep are done, have failed, run, were killed or wait",
+        f"{_SWEEPS}:show_status",
+        (_SWEEP,),
+    ),
+    Command(
+        "sweep board",
+        "print one board over the rows of all jobs of a sweep that are done",
+        f"{_SWEEPS}:show_board",
+        (_SWEEP, argument("--by", default=METRIC, metavar="METRIC", help=f"what to rank by ({METRIC})")),
     ),
     Command("tasks ls", "list the tasks that are here", f"{_TASKS}:list_tasks"),
     Command("tasks show", "print what a task holds", f"{_TASKS}:show_task", (_TASK,)),

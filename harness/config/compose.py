@@ -63,12 +63,17 @@ def composed(name: str, overrides: Sequence[str], folders: Sequence[Path] = ()) 
     with searching(folders), initialize_config_dir(str(shipped("conf")), version_base="1.3"):
         sentences.check_lists(name, parsed)
         try:
-            config = compose(name, [*overrides, *_units_of_a_folder(parsed)])
+            config = compose(name, complete(overrides))
         except sentences.REFUSALS as error:
             sentences.check_choices(name, parsed)
             raise NeuroglossError(sentences.refusal(name, overrides, error)) from error
     plugins.load(config.get("plugins") or ())
     return config
+
+
+def complete(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides of one job with those that its task brings; what hands over to Hydra itself needs these."""
+    return [*overrides, *_units_of_a_folder([sentences.parsed(text) for text in overrides])]
 
 
 def jobs(overrides: Sequence[str]) -> list[list[str]]:

@@ -32,15 +32,20 @@ def board(folders: Sequence[Path], by: str = HEADLINE) -> Page:
     return _board(folders, [read_run(folder) for folder in folders], by)
 
 
-def boards_by_task(folders: Sequence[Path]) -> Iterator[Page | str]:
-    """Yield a board over the rows of the runs of each task; or a sentence if they cannot be put on one board."""
+def boards_by_task(folders: Sequence[Path], by: str = HEADLINE) -> Iterator[Page | str]:
+    """Yield a board over the rows of the runs of each task; or a sentence if they cannot be put on one board.
+
+    Args:
+        folders: of the runs.
+        by: the metric to rank by.
+    """
     runs_by_task: dict[str, dict[Path, Results]] = {}
     for folder in dict.fromkeys(folders):
         results = read_run(folder)
         runs_by_task.setdefault(results.task.digest, {})[folder] = results
     for runs in runs_by_task.values():
         try:
-            yield _board(list(runs), list(runs.values()), HEADLINE)
+            yield _board(list(runs), list(runs.values()), by)
         except NeuroglossError as error:
             yield f"no board over all {len(runs)} runs: {error}"
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a job imports what it works with when it is prepared
     from harness.jobs.audit import AuditPlan
     from harness.jobs.collection import CollectionPlan
     from harness.jobs.run import RunOutcome, RunPlan
+    from harness.jobs.sweeps import Place
     from harness.report.page import Page
     from harness.results.audit import Audit
 
@@ -72,11 +73,23 @@ class ClosingJob(Protocol[Outcome_contra]):
 
 
 @runtime_checkable
-class RecordingJob(Protocol):
-    """A job that leaves a record of a failure in a sweep."""
+class SweepingJob(Protocol):
+    """A job whose sweeps are kept a record of: which jobs they have, and what has become of each."""
 
-    def record_failure(self, plan: Any, sentence: str) -> Path:
-        """Write it, and return its file."""
+    def place(self, plan: Any) -> Place:
+        """Return where it leaves what it leaves."""
+        ...
+
+    def grouped(self, plan: Any, sweep: str) -> Any:
+        """Return the plan of a job of a sweep, whose name trackers group its runs by."""
+        ...
+
+    def outcome(self, folder: Path) -> Any:
+        """Return the outcome of a job that is done already."""
+        ...
+
+    def record_failure(self, plan: Any, sentence: str, traceback: str) -> Path:
+        """Write why it failed, with the traceback of an error that nobody foresaw, and return the file."""
         ...
 
 
@@ -120,11 +133,29 @@ class RunJob:
         for board in boards_by_task([outcome.folder for outcome in outcomes]):
             yield board if isinstance(board, str) else page.render(board)
 
-    def record_failure(self, plan: RunPlan, sentence: str) -> Path:
+    def place(self, plan: RunPlan) -> Place:
+        """Return the folder of runs, and the hash of the run's config."""
+        from harness.jobs.sweeps import Place
+
+        return Place(Path(plan.settings.output), plan.run_id)
+
+    def grouped(self, plan: RunPlan, sweep: str) -> RunPlan:
+        """Return the plan with the sweep's name as the group of each tracker that has groups and was told none."""
+        from harness.jobs import run
+
+        return run.grouped(plan, sweep)
+
+    def outcome(self, folder: Path) -> RunOutcome:
+        """Return the outcome of a run that is done."""
+        from harness.jobs.run import RunOutcome
+
+        return RunOutcome(folder, {})
+
+    def record_failure(self, plan: RunPlan, sentence: str, traceback: str) -> Path:
         """Write what went wrong in a run, and its config, into the folder of runs."""
         from harness.results.run import write_failure
 
-        return write_failure(Path(plan.settings.output), plan.run_id, sentence, plan.config)
+        return write_failure(Path(plan.settings.output), plan.run_id, sentence, plan.config, traceback)
 
 
 class PlanJob:

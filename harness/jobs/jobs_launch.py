@@ -1,36 +1,42 @@
 """From the words of a command line to jobs: one, or those of a sweep, in this process or by a launcher of Hydra.
 
 Every job is composed and prepared before any of them begins. A launcher of Hydra (``hydra/launcher=joblib``) starts
-processes of its own, and each composes and prepares its job once more.
+processes of its own, and each composes and prepares its job once more. A job of a sweep that is done is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, NoReturn
 
 import hydra
 from hydra import initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import plugins, sentences
-from harness.config.compose import composed, jobs, register, schema, searching
+from harness.config.compose import complete, composed, jobs, register, schema, searching
 from harness.files import shipped
-from harness.jobs.jobs import JOBS, ClosingJob, Job, Outcome, Plan, RecordingJob
+from harness.jobs import sweeps
+from harness.jobs.jobs import JOBS, ClosingJob, Job, Outcome, Plan, SweepingJob
 from harness.progress import ProgressReporter, complain, relayed, show, terminal
 from harness.types import NeuroglossError
 
@@ -79,7 +85,7 @@ def launch(name: str, words: Sequence[str]) -> int:
     if options.multirun:
         return _sweep(job, members, options)
     if _hydra_overrides(options):
-        ((end,),) = [_by_hydra(job, options)]
+        end = _alone_by_hydra(job, options)
         if end.problem:
             raise NeuroglossError(end.problem)
         outcome = end.outcome
@@ -158,47 +164,66 @@ def _run(job: Job[Plan, Outcome], member: Member[Plan]) -> Outcome:
 def _attempt(job: Job[Plan, Outcome], member: Member[Plan]) -> End[Outcome]:
     """Run a job of a sweep; one that fails leaves its record, and the others go on."""
     try:
-        return End(member.overrides, _run(job, member))
+        if not isinstance(job, SweepingJob):
+            return End(member.overrides, _run(job, member))
+        with sweeps.running(job.place(member.plan)):
+            return End(member.overrides, _run(job, member))
     except Exception as error:  # noqa: BLE001  # whatever ends a job of a sweep, the others go on
-        problem = str(error) or repr(error)
+        problem, trace = str(error) or repr(error), ""
         if not isinstance(error, NeuroglossError):
-            complain(traceback.format_exc())
-        if isinstance(job, RecordingJob):
-            job.record_failure(member.plan, problem)
+            trace = traceback.format_exc()
+            complain(trace)
+        if isinstance(job, SweepingJob):
+            job.record_failure(member.plan, problem, trace)
         return End(member.overrides, problem=problem)
 
 
 def _sweep(job: Job[Plan, Outcome], members: Sequence[Member[Plan]], options: argparse.Namespace) -> int:
-    """Run all jobs, and show what came out of them."""
-    ends = _by_hydra(job, options) if _hydra_overrides(options) else _in_turn(job, members)
-    show(*(f"job {number}: {_line(end, ends)}" for number, end in enumerate(ends, start=1)))
+    """Run all jobs that are not done, and show what came out of all."""
+    labels = [_label(member.overrides, [other.overrides for other in members]) for member in members]
+    folder = None
+    if isinstance(job, SweepingJob):
+        places = [job.place(member.plan) for member in members]
+        folder = sweeps.begin(options.overrides, labels, places)
+        members = [replace(member, plan=job.grouped(member.plan, folder.name)) for member in members]
+        done = sum(place.folder is not None for place in places)
+        show(*([f"{done} of {len(members)} jobs are done, and are not run again."] if done else []))
+    ends = _by_hydra(job, members, options) if _hydra_overrides(options) else _in_turn(job, members, labels)
+    lines = (_line(label, end) for label, end in zip(labels, ends, strict=True))
+    show(*(f"job {number}: {line}" for number, line in enumerate(lines, start=1)))
     outcomes = [end.outcome for end in ends if end.outcome is not None]
     if isinstance(job, ClosingJob) and outcomes:
         show("", *job.close(outcomes))
+    if folder is not None:
+        show("", f"sweep: {folder}")
     return FAILED if any(end.problem for end in ends) else 0
 
 
-def _in_turn(job: Job[Plan, Outcome], members: Sequence[Member[Plan]]) -> list[End[Outcome]]:
+def _in_turn(job: Job[Plan, Outcome], members: Sequence[Member[Plan]], labels: Sequence[str]) -> list[End[Outcome]]:
     """Run jobs in this process, one after another."""
     ends = []
-    for number, member in enumerate(members, start=1):
-        label = _label(member.overrides, [other.overrides for other in members])
-        show(f"job {number} of {len(members)}: {label}")
-        end = _attempt(job, member)
-        if end.problem:
-            complain(f"{label}: {end.problem}")
-        elif not isinstance(job, ClosingJob) and end.outcome is not None:
-            show(*job.show(end.outcome), "")
+    for number, (member, label) in enumerate(zip(members, labels, strict=True), start=1):
+        end = _done(job, member)
+        if end is None:
+            show(f"job {number} of {len(members)}: {label}")
+            end = _attempt(job, member)
+            if end.problem:
+                complain(f"{label}: {end.problem}")
+            elif not isinstance(job, ClosingJob) and end.outcome is not None:
+                show(*job.show(end.outcome), "")
         ends.append(end)
     return ends
 
 
-def _line(end: End[Any], ends: Sequence[End[Any]]) -> str:
+def _done(job: Job[Plan, Outcome], member: Member[Plan]) -> End[Outcome] | None:
+    """Return the end of a job that is done, None of another."""
+    folder = job.place(member.plan).folder if isinstance(job, SweepingJob) else None
+    return None if folder is None else End(member.overrides, job.outcome(folder))  # type: ignore[attr-defined]
+
+
+def _line(label: str, end: End[Any]) -> str:
     """Return a line on the end of a job: its overrides, and its folder or its failure."""
-    label = _label(end.overrides, [other.overrides for other in ends])
-    if end.problem:
-        return f"{label}: failed: {end.problem}"
-    return f"{label}: {getattr(end.outcome, 'folder', 'done')}"
+    return f"{label}: failed: {end.problem}" if end.problem else f"{label}: {getattr(end.outcome, 'folder', 'done')}"
 
 
 def _label(overrides: Sequence[str], of_all: Sequence[Sequence[str]]) -> str:
@@ -211,45 +236,115 @@ def _label(overrides: Sequence[str], of_all: Sequence[Sequence[str]]) -> str:
 
 
 _LAUNCHER = "hydra/launcher"
+_EXTRAS = {
+    "processes": ("hydra_plugins.hydra_joblib_launcher", "parallel"),
+    "slurm": ("hydra_plugins.hydra_submitit_launcher", "slurm"),
+}
+"""Launchers of ``conf/``: the package that each builds on, and the extra that brings it."""
 
 
-def _by_hydra(job: Job[Plan, Outcome], options: argparse.Namespace) -> list[End[Outcome]]:
-    """Hand over to Hydra, whose launcher may run jobs in processes of their own, and return their ends."""
+def _alone_by_hydra(job: Job[Plan, Outcome], options: argparse.Namespace) -> End[Outcome]:
+    """Hand a single job over to Hydra, and return its end."""
+    (overrides,) = _overrides_of_jobs(options)
+    words = [*_hydra_overrides(options), *complete(overrides)]
+    with _hydra(job, options) as main:
+        end: End[Outcome] = main.run(job.config, partial(_launched, job.name, ""), words).return_value
+    return end
+
+
+def _by_hydra(job: Job[Plan, Outcome], members: Sequence[Member[Plan]], options: argparse.Namespace) -> list[End[Any]]:
+    """Have Hydra's launcher run the jobs that are not done, in processes of their own; return the ends of all."""
+    ends = [_done(job, member) for member in members]
+    to_run = [member for member, end in zip(members, ends, strict=True) if end is None]
+    group = ""
+    if isinstance(job, SweepingJob):
+        group = sweeps.name_of([job.place(member.plan) for member in members])
+    launched = iter(_launch(job, to_run, options, group) if to_run else [])
+    return [end or next(launched) for end in ends]
+
+
+def _launch(
+    job: Job[Plan, Outcome], members: Sequence[Member[Plan]], options: argparse.Namespace, group: str
+) -> list[End[Any]]:
+    """Have Hydra's launcher run jobs. Where it breaks off, what it has not handed back is looked for on the disk."""
+    with _hydra(job, options) as main:
+        overrides_by_job = [complete(member.overrides) for member in members]
+        overrides = [*_hydra_overrides(options), *overrides_by_job[0]]
+        config = main.compose_config(job.config, overrides, with_log_configuration=True, run_mode=RunMode.MULTIRUN)
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=HydraContext(config_loader=main.config_loader, callbacks=Callbacks(config)),
+            task_function=partial(_launched, job.name, group),
+            config=config,
+        )
+        try:
+            returned = launcher.launch(overrides_by_job, initial_job_idx=0)
+            return [_returned(item) for item in returned]
+        except (HydraException, OmegaConfBaseException):
+            raise
+        except Exception as error:  # noqa: BLE001  # each launcher has errors of its own for processes that were killed
+            complain(f"the launcher broke off: {sentences.first_line(str(error) or repr(error))}")
+            return [_end_on_disk(job, member) for member in members]
+
+
+@contextmanager
+def _hydra(job: Job[Any, Any], options: argparse.Namespace) -> Iterator[Any]:
+    """Yield a Hydra that composes as we do; what it refuses is one sentence."""
     folders = _folders(options)
     register(folders)
-    work = partial(_launched, job.name)
     with searching(folders), initialize_config_dir(str(shipped("conf")), version_base="1.3", job_name=job.name):
         _check_launcher(options)
         main = GlobalHydra.instance().hydra
         assert main is not None
         try:
-            if not options.multirun:
-                return [main.run(job.config, work, options.overrides).return_value]
-            batches = main.multirun(job.config, work, options.overrides)
+            yield main
         except (HydraException, OmegaConfBaseException) as error:
             raise NeuroglossError(f"Hydra: {sentences.first_line(str(error)).rstrip('.')}.") from error
         finally:
             schema.cache_clear()  # joblib sends the schemas to its processes, and damages ours when they come back
-    return [end for batch in batches or () for end in _ends(batch)]
 
 
-def _ends(batch: Sequence[JobReturn]) -> list[End[Any]]:
-    return [returned.return_value for returned in batch]
+def _returned(item: JobReturn) -> End[Any]:
+    end: End[Any] = item.return_value
+    return end
+
+
+def _end_on_disk(job: Job[Plan, Outcome], member: Member[Plan]) -> End[Any]:
+    """Return the end of a job by what it has left."""
+    end = _done(job, member)
+    if end is not None or not isinstance(job, SweepingJob):
+        return end or End(member.overrides, problem="it did not come back")
+    place = job.place(member.plan)
+    standing = sweeps.standing(sweeps.SweptJob("", place.run_id, ""), place)
+    return End(member.overrides, problem=standing.sentence or _UNFINISHED[standing.state])
+
+
+_UNFINISHED = {
+    sweeps.State.FAILED: "it left no reason",
+    sweeps.State.RUNNING: "it goes on",
+    sweeps.State.KILLED: "it was killed; the same command runs it again",
+    sweeps.State.WAITING: "it has not begun; the same command runs it",
+}
 
 
 def _check_launcher(options: argparse.Namespace) -> None:
-    """Refuse a launcher that is not installed."""
+    """Refuse a launcher that is not installed, and a sweeper: a sweep takes every combination of the values."""
+    for text in _hydra_overrides(options):
+        if re.match(r"[+~]*hydra[./]sweeper\b", text):
+            raise NeuroglossError(f"{text} is not taken: a sweep takes every combination of the values; leave it out.")
     launchers = GlobalHydra.instance().config_loader().get_group_options(_LAUNCHER, ObjectType.CONFIG)
     for text in options.overrides:
         group, _, name = text.lstrip("+").partition("=")
+        package, extra = _EXTRAS.get(name, ("", ""))
+        if group == _LAUNCHER and package and importlib.util.find_spec(package) is None:
+            raise NeuroglossError(f"{group}={name} needs what pip install 'neurogloss[{extra}]' brings.")
         if group == _LAUNCHER and name not in launchers:
             raise NeuroglossError(
                 f"there is no {group} called {name}; there are: {', '.join(sorted(launchers))}. "
-                "joblib comes with pip install 'neurogloss[parallel]'."
+                "joblib comes with pip install 'neurogloss[parallel]', submitit with 'neurogloss[slurm]'."
             )
 
 
-def _launched(name: str, config: DictConfig) -> End[Any]:
+def _launched(name: str, group: str, config: DictConfig) -> End[Any]:
     """Prepare and run the job that Hydra has composed, in whichever process its launcher has chosen."""
     job, overrides = JOBS[name], tuple(HydraConfig.get().overrides.task)
     try:
@@ -257,4 +352,6 @@ def _launched(name: str, config: DictConfig) -> End[Any]:
         member = Member(overrides, job.prepare(config))
     except NeuroglossError as error:
         return End(overrides, problem=str(error))
-    return _attempt(job, member)
+    if group and isinstance(job, SweepingJob):
+        member = replace(member, plan=job.grouped(member.plan, group))
+    return (_done(job, member) if group else None) or _attempt(job, member)

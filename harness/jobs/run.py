@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -170,6 +170,15 @@ def fitting_of(calibration: CalibrationSettings, task: Task | PuzzleTask) -> Fit
     if isinstance(task, PuzzleTask):
         return Fitting(top=0, random=0)
     return Fitting(CalibrationMethod(calibration.method), calibration.top, calibration.random)
+
+
+def grouped(plan: RunPlan, group: str) -> RunPlan:
+    """Return a plan whose trackers that have groups, and were told none, file the run under ``group``."""
+    track = {
+        name: {**node, "group": group} if node.get("group", "") is None else node
+        for name, node in plan.settings.track.items()
+    }
+    return replace(plan, settings=replace(plan.settings, track=track))
 
 
 def trackers_of(settings: RunSettings) -> dict[str, Tracker]:

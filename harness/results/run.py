@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.files import point, put, safe_name, set_aside, sync_tree, unfinished, write_whole
+from harness.guards.secrets import scrubbed
 from harness.results.tables import TABLES, tables, write_tables
 from harness.results.vocabulary import ExplainerInfo, ResultRow, StageUsage, TaskInfo, TruthSummary
 from harness.typed_json import MOST_BYTES, dump, from_json, read_json, to_json
@@ -200,7 +201,7 @@ def _present(folder: Path) -> Path:
     return set_aside(folder) if not folder.exists() and set_aside(folder).exists() else folder
 
 
-def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, object]) -> Path:
+def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, object], traceback: str = "") -> Path:
     """Leave a record of a run that failed, so that one of many is not lost; a later success removes it.
 
     Args:
@@ -208,6 +209,7 @@ def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, o
         run_id: the hash of its config.
         sentence: what went wrong.
         config: the resolved config.
+        traceback: of an error that nobody foresaw.
 
     Raises:
         NeuroglossError: it cannot be written.
@@ -217,7 +219,8 @@ def write_failure(root: Path, run_id: str, sentence: str, config: Mapping[str, o
         "schema_version": SCHEMA_VERSION,
         "run_id": run_id,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sentence": sentence,
+        "sentence": scrubbed(sentence),
+        "traceback": scrubbed(traceback),
         "config": to_json(config),
     }
     with _one_sentence(root):

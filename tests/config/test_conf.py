@@ -54,7 +54,7 @@ GROUP_OF_CLASSES = {"explainer_model": "model", "scores": "scorer", "track": "tr
 
 def test_every_group_is_tried() -> None:
     folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-    assert folders == {group for groups in GROUPS.values() for group in groups} | {"model", "unit", "writer"}
+    assert folders == {group for groups in GROUPS.values() for group in groups} | {"hydra", "model", "unit", "writer"}
 
 
 @pytest.mark.parametrize(("name", "choice"), CHOICES)

@@ -167,10 +167,30 @@ def test_jobs_of_a_launcher_run_in_processes_of_their_own(
     assert (status, "failed: shuffled explanations need at least two" in out) == (cli.FAILED, True)
 
 
-def test_a_launcher_that_is_not_installed_is_refused(neurogloss: Command, small: list[str]) -> None:
-    status, _, err = neurogloss("run", "-m", *small, "hydra/launcher=submitit_slurm")
+def test_a_launcher_that_is_not_installed_is_refused(
+    neurogloss: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status, _, err = neurogloss("run", "-m", *small, "hydra/launcher=nowhere")
     assert (status, err.count("\n")) == (cli.USER_ERROR, 1)
-    assert "there is no hydra/launcher called submitit_slurm; there are: basic" in err
+    assert "there is no hydra/launcher called nowhere; there are: basic" in err
+    status, _, err = neurogloss("run", "-m", *small, "hydra/sweeper=basic")
+    assert (status, "hydra/sweeper=basic is not taken: a sweep takes every combination" in err) == (
+        cli.USER_ERROR,
+        True,
+    )
+    monkeypatch.setattr(jobs_launch.importlib.util, "find_spec", lambda name: None)
+    for launcher, extra in (("processes", "parallel"), ("slurm", "slurm")):
+        status, _, err = neurogloss("run", "-m", *small, f"hydra/launcher={launcher}")
+        assert (status, f"needs what pip install 'neurogloss[{extra}]' brings" in err) == (cli.USER_ERROR, True)
+
+
+def test_where_there_is_no_slurm_its_jobs_wait(neurogloss: Command, small: list[str]) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    if shutil.which("srun"):
+        pytest.skip("this machine has Slurm")
+    status, out, err = neurogloss("run", "-m", *small, "hydra/launcher=slurm", "hydra.launcher.partition=gpu")
+    assert (status, "neurogloss: the launcher broke off: " in err, "srun" in err) == (cli.FAILED, True, True)
+    assert "failed: it has not begun; the same command runs it" in out
 
 
 # ------------------------------------------------------------------------------------------------------- of one's own
