@@ -8,12 +8,15 @@ an object can be carried out again only by the program that has it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from harness.config.build import USE
 from harness.config.registry import register
@@ -113,6 +116,8 @@ def node_of(group: str, value: object, where: str) -> dict[str, str]:
 
 def name_of(value: object) -> str:
     """Return the name that an object has by itself: that of a function, or of its class."""
+    if isinstance(value, functools.partial):
+        return name_of(value.func)
     return str(getattr(value, "__name__", type(value).__name__))
 
 
@@ -146,14 +151,22 @@ def _source(value: object) -> str:
 
 def _settings(value: object) -> dict[str, Any]:
     """Return what can differ between two objects of one source: attributes, defaults, and what a function encloses."""
-    if not inspect.isfunction(value):
-        return {str(key): item for key, item in getattr(value, "__dict__", {}).items()}
-    enclosed = inspect.getclosurevars(value).nonlocals
-    return {"defaults": value.__defaults__, "keywords": value.__kwdefaults__, "enclosed": {**enclosed}}
+    if isinstance(value, functools.partial):
+        return {"function": value.func, "arguments": value.args, "keywords": value.keywords}
+    if inspect.ismethod(value):
+        return {"of": _settings(value.__self__), **_settings(value.__func__)}
+    if inspect.isfunction(value):
+        enclosed = inspect.getclosurevars(value).nonlocals
+        return {"defaults": value.__defaults__, "keywords": value.__kwdefaults__, "enclosed": {**enclosed}}
+    return {str(key): item for key, item in getattr(value, "__dict__", {}).items()}
 
 
 def _described(value: object) -> Any:
     """Return what stands for a value that JSON does not have."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return [kind_of(value), {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}]
-    return _source(value) if inspect.isfunction(value) else kind_of(value)
+    if isinstance(value, functools.partial) or inspect.isroutine(value):
+        return [kind_of(value), _source(value), _settings(value)]
+    if isinstance(value, np.ndarray | bytes):
+        return hashlib.sha256(value if isinstance(value, bytes) else value.tobytes()).hexdigest()
+    return sorted(map(repr, value)) if isinstance(value, set | frozenset) else kind_of(value)

@@ -6,9 +6,11 @@ import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,14 +171,28 @@ def test_objects_are_the_same_to_a_run_if_their_settings_are(first: str, second:
     assert (objects.digest_of(Saying(first)) == objects.digest_of(Saying(second))) == (first == second)
 
 
-def test_functions_differ_by_what_they_enclose_and_by_their_defaults() -> None:
+def test_functions_differ_by_all_that_they_were_made_of() -> None:
     def enclosing(words: str) -> Any:
         return lambda _: words
 
     def defaulting(words: str) -> Any:
         return lambda _, said=words: said
 
-    for make in (enclosing, defaulting):
+    def of_an_object(words: str) -> Any:
+        return Saying(words).explain
+
+    def with_an_argument(words: str) -> Any:
+        return partial(lambda said, _: said, words)
+
+    def enclosing_a_function(words: str) -> Any:
+        inner = enclosing(words)
+        return lambda evidence: f"{inner(evidence)}."
+
+    def enclosing_numbers(words: str) -> Any:
+        numbers, names = np.array([len(words), ord(words[0])]), {words}
+        return lambda _: f"{numbers} {names}"
+
+    for make in (enclosing, defaulting, of_an_object, with_an_argument, enclosing_a_function, enclosing_numbers):
         assert objects.digest_of(make("cats")) == objects.digest_of(make("cats"))
         assert objects.digest_of(make("cats")) != objects.digest_of(make("dogs"))
     assert objects.digest_of(quoting) != objects.digest_of(MaxActivation())
