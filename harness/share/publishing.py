@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.config.settings import PublishSettings
 from harness.files import put, sync_tree, unfinished
+from harness.guards import secrets
 from harness.share import hub, leaks
 from harness.share.dataset import FOLDER, MANIFEST, Manifest, file_digest, files_of, published_config, read_manifest
 from harness.types import NeuroglossError
@@ -39,11 +40,12 @@ def check(settings: PublishSettings, run_id: str = "", config: Mapping[str, obje
 
 
 def check_place(settings: PublishSettings) -> None:
-    """Refuse settings that name no place, or one that is not asked for.
+    """Refuse settings that name no place, or one that is not asked for; their token is a secret from now on.
 
     Raises:
         NeuroglossError: they do, with what to write instead.
     """
+    secrets.watch(settings.token_env)
     if settings.to != "hub" and settings.repo_id:
         raise NeuroglossError("publish.repo_id is given, but nothing goes to the hub; write publish=hub as well.")
     if settings.to != "folder" and settings.folder:

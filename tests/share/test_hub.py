@@ -229,13 +229,16 @@ def test_a_hub_that_refuses_or_is_out_of_reach_is_one_sentence(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("variable", ["HF_TOKEN", "MINE"])
 def test_a_token_in_the_dataset_stops_it_before_anything_is_sent(
-    results: Results, hub: Hub, at: At, tmp_path: Path
+    variable: str, results: Results, hub: Hub, at: At, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(hub.url)
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setenv(variable, TOKEN)
     leaky = written(results, tmp_path, HUB)
     with (leaky / "dataset" / "README.md").open("a") as card:
         card.write(f"made with {TOKEN}\n")
-    with pytest.raises(NeuroglossError, match=r"README\.md, line \d+ holds the value of .* variable HF_TOKEN"):
-        publishing.publish(leaky, HUB)
+    with pytest.raises(NeuroglossError, match=rf"README\.md, line \d+ holds the value of .* variable {variable}, a"):
+        publishing.publish(leaky, replace(HUB, token_env=variable))
     assert hub.calls == []

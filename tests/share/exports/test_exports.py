@@ -115,6 +115,8 @@ def test_scores_of_a_sequence_that_are_undefined_are_null() -> None:
     assert uncalibrated["simulation"]["activation_scale"] == "simulated_normalized_activations"
     assert uncalibrated["simulation"]["uncalibrated_simulation"] is None
     assert openai._sequence({**silent, "simulated": [None, None]})["ev_correlation_score"] is None
+    sink = {**silent, "leading": 1, "real": [99.0, 0.0, 1.0, 2.0], "simulated": [0.0, 0.0, 1.0, 2.0]}
+    assert openai._sequence({**sink, "calibrated": sink["simulated"]})["ev_correlation_score"] == pytest.approx(1.0)
 
 
 # ------------------------------------------------------------------------------------------------------- Neuronpedia's
