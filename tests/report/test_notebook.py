@@ -40,8 +40,8 @@ class Elements(HTMLParser):
         self.texts.append(data)
 
 
-def unit(text: str = "cats", tokens: tuple[str, ...] = (" a", " cat", " sat")) -> UnitOutput:
-    key = RowKey("method", "simulator")
+def unit(text: str = "cats", tokens: tuple[str, ...] = (" a", " cat", " sat"), name: str = "method") -> UnitOutput:
+    key = RowKey(name, "simulator")
     shares = tuple(index / max(len(tokens) - 1, 1) for index in range(len(tokens)))
     excerpts = tuple(ExcerptView("top", f"document:{n}", tokens, shares, {key: shares}) for n in range(3))
     return UnitOutput(UnitView("L1N2", "correlation", (RowView(key, text, 0.5),), excerpts), excerpts=2)
@@ -85,8 +85,7 @@ def test_the_name_of_a_row_is_no_markup(make_results: Callable[..., Results]) ->
 
 
 def test_what_drives_a_terminal_is_shown_as_none() -> None:
-    shown = unit("a\x1b[2Jb", ("\u202ecat", "x", "y"))
-    for text in (shown._repr_html_(), str(shown)):
-        assert "\x1b" not in text
-        assert "\u202e" not in text
-        assert "\ufffd" in text
+    for shown in (unit("a\x1b[2Jb"), unit(tokens=("\u202ecat", "x", "y")), unit(name="meth\x9bod")):
+        for text in (shown._repr_html_(), str(shown)):
+            assert not {"\x1b", "\u202e", "\x9b"} & set(text)
+            assert "\ufffd" in text
