@@ -11,7 +11,7 @@ from harness.types import NeuroglossError
 
 if TYPE_CHECKING:
     from harness.leaderboard.entries import KnownTask
-    from harness.types import Task
+    from harness.types import Excerpt, Unit
 
 # ruff: noqa: PLC0415  # a command imports what it works with, so that no other waits for it
 
@@ -165,16 +165,19 @@ def build_leaderboard(options: argparse.Namespace) -> None:
     picture = options.root / "board.svg"
     write_whole(picture, leaderboard.picture(entries).encode())
     show(f"picture: {picture}")
-    first, *_ = leaderboard.write(options.root / "site", entries, _task_here)
+    first, *_ = leaderboard.write(options.root / "site", entries, _valid_excerpts)
     show(f"site: {first}")
 
 
-def _task_here(name: str, digest: str) -> Task | None:
-    """Return the frozen task of units that an entry is on; None if it is not here, or is another one."""
+def _valid_excerpts(name: str, digest: str) -> dict[Unit, tuple[Excerpt, ...]] | None:
+    """Return the valid excerpts of each unit of a frozen task; None if it is not here, is another one, or has none."""
     from harness.tasks import catalog
+    from harness.tasks.splits import split_record
     from harness.types import PuzzleTask
 
     if name not in catalog.list_tasks():
         return None
     task = catalog.read(catalog.find_task(name))
-    return None if task.digest != digest or isinstance(task, PuzzleTask) else task
+    if task.digest != digest or isinstance(task, PuzzleTask):
+        return None
+    return {record.unit: tuple(split_record(record).valid) for record in task.records}

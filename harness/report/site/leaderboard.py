@@ -28,11 +28,12 @@ from harness.report.site.build import rendered, write_board
 from harness.report.site.data import DIGITS, BoardData, RowData, board_of, digits, row_of
 from harness.results.run import Results
 from harness.stats import HEADLINE
-from harness.tasks.splits import split_record
-from harness.types import HIGHEST_LEVEL, Excerpt, Explanation, Outcome, ScoredExplanation, Task, Unit
+from harness.types import HIGHEST_LEVEL, Excerpt, Explanation, Outcome, ScoredExplanation, Unit
 
-TaskOf = Callable[[str, str], Task | None]
-"""Returns the frozen task of a name and a digest; None if it is not here."""
+Valid = Mapping[Unit, Sequence[Excerpt]]
+"""The valid excerpts of each unit of a task."""
+ValidOf = Callable[[str, str], Valid | None]
+"""Returns the valid excerpts of the frozen task of a name and a digest; None if it is not here."""
 _Place = tuple[str, str, str]
 """An explainer, a simulator and a unit, by their names."""
 SENTENCES = (
@@ -65,13 +66,13 @@ class _Row:
         return (self.item.row.summary.explainer, self.item.row.summary.simulator, str(unit))
 
 
-def write(folder: Path, entries: Mapping[Path, Results], task_of: TaskOf) -> list[Path]:
+def write(folder: Path, entries: Mapping[Path, Results], valid_of: ValidOf) -> list[Path]:
     """Write the site, in place of the one that is there.
 
     Args:
         folder: of the site.
         entries: of the leaderboard, by their files.
-        task_of: finds their tasks.
+        valid_of: finds the excerpts of their tasks.
 
     Returns:
         The page of each board, that of all tables first.
@@ -83,7 +84,7 @@ def write(folder: Path, entries: Mapping[Path, Results], task_of: TaskOf) -> lis
     with tempfile.TemporaryDirectory(prefix=".site-", dir=folder.parent) as scratch:
         draft = Path(scratch) / folder.name
         draft.mkdir()
-        boards = _write_boards(draft, entries, task_of)
+        boards = _write_boards(draft, entries, valid_of)
         (draft / "index.html").write_text(_home(entries, boards), encoding="utf-8")
         if folder.exists():
             folder.rename(Path(scratch) / "before")
@@ -97,15 +98,15 @@ def picture(entries: Mapping[Path, Results]) -> str:
     return "" if first is None else build.picture(_board(first.first.entry.task.name, _rows(first)))
 
 
-def _write_boards(folder: Path, entries: Mapping[Path, Results], task_of: TaskOf) -> list[Section]:
+def _write_boards(folder: Path, entries: Mapping[Path, Results], valid_of: ValidOf) -> list[Section]:
     files = {_key(entry): path for path, entry in entries.items()}
     sections = []
     for ranking in rankings(list(entries.values())):
         info, rows = ranking.first.entry.task, _rows(ranking)
-        task = task_of(info.name, info.digest)
+        valid = valid_of(info.name, info.digest)
         section = Section(ranking.table(), _folder_name(ranking))
         page = Page(ranking.title, ranking.facts, (), SENTENCES)
-        units = () if task is None else _units(rows, task, files)
+        units = () if valid is None else _units(rows, valid, files)
         write_board(_board(info.name, rows), page, units, folder / section.folder, home="../index.html")
         sections.append(section)
     return sections
@@ -159,9 +160,8 @@ def _row_data(row: _Row) -> RowData:
 # --------------------------------------------------------------------------------------------------------------- units
 
 
-def _units(rows: Sequence[_Row], task: Task, files: Mapping[tuple[str, str], Path]) -> Iterator[dict[str, Any]]:
+def _units(rows: Sequence[_Row], valid: Valid, files: Mapping[tuple[str, str], Path]) -> Iterator[dict[str, Any]]:
     """Yield each unit of a task that a row explains, as its shard holds it."""
-    valid = {record.unit: split_record(record).valid for record in task.records}
     largest = {unit: max((excerpt.maximum for excerpt in excerpts), default=0.0) for unit, excerpts in valid.items()}
     entries = {_key(row.item.entry) for row in rows}
     simulated = {key: _levels_of(files[key], {str(unit): value for unit, value in largest.items()}) for key in entries}

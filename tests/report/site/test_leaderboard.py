@@ -16,6 +16,7 @@ from harness.leaderboard import entries, pages
 from harness.report.site import leaderboard
 from harness.results.run import Results, read_run
 from harness.tasks import catalog
+from harness.tasks.splits import split_record
 from harness.types import Identity, Role, Task
 from tests.report.site.conftest import HOSTILE
 
@@ -36,7 +37,8 @@ def boards(root: Path, tiny_task: Path) -> list[Path]:
     """The pages of its site: the first page, and a board for each simulator."""
     task = catalog.read(tiny_task)
     assert isinstance(task, Task)
-    return leaderboard.write(root / "site", pages.read(root), lambda name, digest: task)
+    valid = {record.unit: split_record(record).valid for record in task.records}
+    return leaderboard.write(root / "site", pages.read(root), lambda name, digest: valid)
 
 
 def _file(folder: Path, name: str) -> Path:
