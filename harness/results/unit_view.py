@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.results.run import read_results
+from harness.results.rows import COMPARED
+from harness.results.run import Results, read_results
 from harness.stats import HEADLINE
 from harness.types import HIGHEST_LEVEL, NeuroglossError, RowKey
 
@@ -57,14 +58,15 @@ class UnitView:
 
 
 def read(folder: Path, unit: str | None = None) -> UnitView:
-    """Return one unit of a run; without a name the one whose best score is highest.
+    """Return one unit of a run; without a name the one that is explained best, controls left out.
 
     Raises:
         NeuroglossError: the folder is no run, or the run has no such unit.
     """
-    metric = _metric(folder)
+    results = read_results(folder / "results.json")
+    metric = _metric(results)
     units = list(dict.fromkeys(row["unit"] for row in _rows(folder, "explanations")))
-    name = unit or _best(_rows(folder, "scores", [("metric", "=", metric)]), units)
+    name = unit or _best(results, _rows(folder, "scores", [("metric", "=", metric)]), units)
     if name not in units:
         raise NeuroglossError(f"the run has no unit {name}; it has {', '.join(units[:8])}{', ...' * (len(units) > 8)}.")
     return _view(name, metric, *(_rows(folder, table, [("unit", "=", name)]) for table in TABLES_SHOWN))
@@ -76,19 +78,22 @@ def read_all(folder: Path) -> Iterator[UnitView]:
     Raises:
         NeuroglossError: the folder is no run.
     """
-    metric = _metric(folder)
+    metric = _metric(read_results(folder / "results.json"))
     by_unit = [_by_unit(_rows(folder, table)) for table in TABLES_SHOWN]
     for name in by_unit[0]:
         yield _view(name, metric, *(rows.get(name, []) for rows in by_unit))
 
 
-def _metric(folder: Path) -> str:
+def _metric(results: Results) -> str:
     """Return what the rows of a run are ranked by."""
-    return next((standing.metric for standing in read_results(folder / "results.json").standings), HEADLINE)
+    return next((standing.metric for standing in results.standings), HEADLINE)
 
 
-def _best(scores: Sequence[Row], units: Sequence[str]) -> str:
-    best = {name: max(map(_value, (row for row in scores if row["unit"] == name)), default=-1.0) for name in units}
+def _best(results: Results, scores: Sequence[Row], units: Sequence[str]) -> str:
+    """Return the unit with the highest score by a method; by any row where there is no method."""
+    methods = {row.explainer for row in results.summaries if row.role in COMPARED}
+    by_methods = [row for row in scores if row["explainer"] in methods] or scores
+    best = {name: max(map(_value, (row for row in by_methods if row["unit"] == name)), default=-1.0) for name in units}
     return max(units, key=lambda name: best[name])
 
 
