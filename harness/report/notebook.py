@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from rich.console import Console, RenderableType
 
 from harness.guards.printing import harmless
 from harness.report import page as pages
 from harness.report import unit_page
+from harness.report.html import environment
 from harness.report.page import Page
-from harness.report.site.build import harmless_value
 from harness.report.site.data import unit_data
 from harness.results.unit_view import ExcerptView, UnitView
 
@@ -86,12 +85,4 @@ def _text(content: RenderableType) -> str:
 
 
 def _render(board: Page | None = None, unit: dict[str, Any] | None = None) -> str:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=harmless_value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FileSystemLoader(_HERE),
-    )
-    return environment.get_template("notebook.html.j2").render(board=board, unit=unit)
+    return environment(_HERE).get_template("notebook.html.j2").render(board=board, unit=unit)

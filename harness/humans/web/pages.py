@@ -30,6 +30,7 @@ from harness.humans.answers import (
 )
 from harness.humans.design import Study
 from harness.humans.web.forms import LONGEST
+from harness.report import html as html_templates
 from harness.report import site
 from harness.types import Excerpt, Unit
 
@@ -148,14 +149,7 @@ def render(template: str, **values: Any) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-        loader=jinja2.FileSystemLoader(HERE),
-    )
+    environment = html_templates.environment(HERE)
     environment.globals["heat"] = heat_map
     return environment
 

@@ -13,10 +13,10 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from harness.guards.printing import harmless
+from harness.report.html import environment
 from harness.report.page import Page
 from harness.report.site import charts
 from harness.report.site.data import CHARACTERS_PER_SHARD, UNITS_PER_SHARD, BoardData, board_data, unit_data
@@ -118,23 +118,8 @@ def rendered(template: str, script: str, **values: Any) -> str:
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}' 'strict-dynamic'; "
         "base-uri 'none'; form-action 'none'"
     )
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=harmless_value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=jinja2.FileSystemLoader(_HERE),
-    )
     code = {"style": Markup(style), "script": Markup(script)}
-    return environment.get_template(template).render(policy=policy, **code, **values)
-
-
-def harmless_value(value: object) -> object:
-    """Return what a template puts into a page; none of it drives a terminal, turns its lines, or is no UTF-8."""
-    if isinstance(value, Markup):
-        return Markup(harmless(value))
-    return harmless(value) if isinstance(value, str) else value
+    return environment(_HERE).get_template(template).render(policy=policy, **code, **values)
 
 
 def _asset(name: str) -> str:
