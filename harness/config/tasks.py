@@ -15,7 +15,7 @@ DESCRIPTION = "task.yaml"
 PUZZLES = "puzzles"
 """A kind of task, and the file of ``conf/task`` with what its runs need."""
 
-_UNITS = {None: "neuron", "unit/neuron": "neuron", "unit/neuron_side": "neuron_side", "unit/head": "head"}
+UNITS = {None: "neuron", "unit/neuron": "neuron", "unit/neuron_side": "neuron_side", "unit/head": "head"}
 """Options of the config group ``unit`` by the kind that a task says, where no file or setting defines the units."""
 _NAME = re.compile(r"[^\W_][\w.-]*")
 """The name of a folder that can be that of a task: nothing in it means anything to a config."""
@@ -53,7 +53,7 @@ def unit_option(folder: Path) -> str | None:
         return None
     for key in ("made", "config", "subject", "unit", "use"):
         unit = unit.get(key) if isinstance(unit, dict) else None
-    return _UNITS.get(unit) if unit is None or isinstance(unit, str) else None
+    return UNITS.get(unit) if unit is None or isinstance(unit, str) else None
 
 
 def _option(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from harness.config import build, compose, outside, plugins, sentences
 from harness.config.settings import OPEN, CollectSettings
+from harness.config.tasks import UNITS
 from harness.files import shipped
 from harness.guards.printing import shortened
 from harness.results import provenance
@@ -176,15 +177,20 @@ def _task_words(folder: Path) -> list[str]:
 
 
 def _subject_words(node: Mapping[str, Any]) -> list[str]:
-    """Return the overrides of a run that make a subject: none if it is the run's own, else of the nearest option."""
-    usual = _subject([])
+    """Return the overrides of a run that make a subject: none if it is the run's own, else of the nearest option.
+
+    The kind of units need not be named where the task says it.
+    """
+    use = (node.get("unit") or {}).get("use")
+    option = UNITS.get(use)
+    said = [f"unit={option}"] if option else []
+    usual = _subject(said)
     if usual == node:
         return []
-    use = (node.get("unit") or {}).get("use", "")
-    kind = use.removeprefix("unit/")
-    unit = [f"unit={kind}"] if kind in _options("unit") and use != usual["unit"]["use"] else []
+    kind = str(use).removeprefix("unit/")
+    unit = [f"unit={kind}"] if not said and kind in _options("unit") else []
     choices = [unit, *([f"subject={name}", *unit] for name in _options("subject"))]
-    return min(filter(None, (_completed(words, node) for words in choices)), key=len, default=[])
+    return min(filter(None, (_completed(words, said, node) for words in choices)), key=len, default=[])
 
 
 def _options(group: str) -> list[str]:
@@ -193,9 +199,12 @@ def _options(group: str) -> list[str]:
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
-def _completed(overrides: Sequence[str], node: Mapping[str, Any]) -> list[str]:
-    """Return overrides with those that are lacking to make a subject; none if they choose another class."""
-    option = _subject(overrides)
+def _completed(overrides: Sequence[str], said: Sequence[str], node: Mapping[str, Any]) -> list[str]:
+    """Return overrides with those that are lacking to make a subject; none if they choose another class.
+
+    ``said`` are those that need not be named.
+    """
+    option = _subject([*overrides, *said])
     return [*overrides, *_changes(option, node, "subject")] if option.get("use") == node.get("use") else []
 
 

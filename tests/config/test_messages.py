@@ -30,6 +30,7 @@ NO_KEYS = {
     "html",
     "js",
     "css",
+    "svg",
     "parquet",
     "csv",
     "txt",

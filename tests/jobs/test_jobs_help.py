@@ -46,7 +46,7 @@ def examples() -> list[tuple[str, list[str]]]:
     """The overrides of each example that needs no file of one's own."""
     commands = [(name, shlex.split(command)) for name, job in jobs_help.HELP.items() for command, _ in job.examples]
     return [
-        (name, [word for word in words if "=" in word and not word.startswith("hydra/")])
+        (name, [word for word in words if "=" in word and not word.startswith(("hydra/", "hydra."))])
         for name, words in commands
         if not any(word.startswith(("plugins=", "--config-dir")) for word in words)
     ]

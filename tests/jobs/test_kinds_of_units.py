@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from harness.config import build
 from harness.config.compose import composed
+from harness.config.tasks import UNITS
 from harness.jobs import collection
 from harness.results.run import read_run
 from tests.conftest import TEXT
@@ -69,7 +70,7 @@ def test_a_kind_is_collected_and_run(
     assert status == 0, err
     (line,) = [line for line in (out + err).splitlines() if line.startswith("next: neurogloss ")]
     words = shlex.split(line)[2:]
-    assert f"unit={kind}" in words
+    assert (f"unit={kind}" in words) == (f"unit/{kind}" not in UNITS)  # a task says what the model alone defines
     words += ["explainer=[max_activation,shuffled]", "simulator=token_overlap", "board.resamples=200"]
     status, out, err = neurogloss(*words)
     assert status == 0, err
