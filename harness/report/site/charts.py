@@ -13,6 +13,8 @@ from harness.text import figure
 
 WIDTH, HEIGHT = 640, 260
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 40
+NAMES, LETTERS = 250, 38
+"""The width of names beside a chart, and how many letters of one it holds."""
 SERIES = 6
 """How many rows have a colour of their own (classes s0 to s5 of the style)."""
 
@@ -45,14 +47,14 @@ def means(data: BoardData) -> str:
     intervals = [row.metrics[data.metric] for row in rows]
     low, high = _range([end for interval in intervals for end in (interval.low, interval.high) if math.isfinite(end)])
     height = TOP + BOTTOM + 26 * len(rows)
-    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in (low, 0.0, high)]
+    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in _ticks(low, high)]
     zero = _across(0.0, low, high)
     marks.append(f'<line class="grid" x1="{zero:.1f}" x2="{zero:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
     for number, (row, interval) in enumerate(zip(rows, intervals, strict=True)):
         y = TOP + 26 * number + 13
         start, mean, end = (_across(value, low, high) for value in (interval.low, interval.mean, interval.high))
         kind = "control" if row.control else "mean"
-        marks.append(_label(0, y + 4, row.name[:26]))
+        marks.append(_label(0, y + 4, row.name[:LETTERS]))
         marks.append(f'<line class="{kind}" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
         marks.append(f'<circle class="{kind}" cx="{mean:.1f}" cy="{y}" r="5"/>')
     return _svg(f"Mean {data.metric} of each row with its 95 % interval, controls last", marks, height)
@@ -65,10 +67,10 @@ def spread(data: BoardData) -> str:
         return ""
     low, high = _range([value for row in rows for value in row.scores.values()])
     height = TOP + BOTTOM + 26 * len(rows)
-    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in (low, 0.0, high)]
+    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in _ticks(low, high)]
     for number, row in enumerate(rows):
         y = TOP + 26 * number + 13
-        marks.append(_label(0, y + 4, row.name[:24]))
+        marks.append(_label(0, y + 4, row.name[:LETTERS]))
         for value in row.scores.values():
             x = _across(value, low, high)
             marks.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8}" y2="{y + 8}"/>')
@@ -127,6 +129,12 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
+def _ticks(low: float, high: float) -> list[float]:
+    """Return the ends of an axis and 0, but for an end that is too near to 0 for its figure."""
+    room = (high - low) / 8
+    return [value for value in dict.fromkeys((low, 0.0, high)) if value == 0.0 or abs(value) > room]
+
+
 def _x(at: int, most: int) -> float:
     return LEFT + at / max(most, 1) * (WIDTH - LEFT - RIGHT)
 
@@ -136,8 +144,7 @@ def _y(value: float, low: float, high: float) -> float:
 
 
 def _across(value: float, low: float, high: float) -> float:
-    left = 180
-    return left + (value - low) / (high - low) * (WIDTH - left - RIGHT - 10)
+    return NAMES + (value - low) / (high - low) * (WIDTH - NAMES - RIGHT - 10)
 
 
 def _axis(low: float, high: float) -> Iterator[str]:

@@ -84,7 +84,7 @@ def test_a_picture_of_a_board_stands_alone_and_has_a_line_for_each_row(run_folde
     svg = ElementTree.fromstring(build.picture(data))
     space = "{http://www.w3.org/2000/svg}"
     labels = [element.text or "" for element in svg.iter(f"{space}text")]
-    assert next(row.name[:26] for row in data.rows if not row.control) in labels
+    assert next(row.name[: charts.LETTERS] for row in data.rows if not row.control) in labels
     dots = [element.get("class") for element in svg.iter(f"{space}circle")]
     assert dots == ["mean"] * len(data.ranked) + ["control"] * (len(data.rows) - len(data.ranked))
     assert build.picture(dataclasses.replace(data, rows=())) == ""
