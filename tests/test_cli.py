@@ -65,6 +65,7 @@ def test_running_again_asks_nothing_and_gives_the_same(neurogloss: Command, smal
     assert usage["simulate by all_at_once"].saved.requests > 0
 
 
+@pytest.mark.slow
 def test_each_method_has_a_row_for_each_model_that_it_asks(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_each_method_has_a_row_for_each_model_that_it_asks(
     assert "summary · other" in out
 
 
+@pytest.mark.slow
 def test_judges_are_asked_if_they_are_chosen(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     judges = [
         "scores=[panel,detection,fuzzing]",
@@ -109,6 +111,7 @@ def test_judges_are_asked_if_they_are_chosen(neurogloss: Command, small: list[st
     assert neurogloss("board", str(folder), "--by", "loss_change")[0] == cli.USER_ERROR
 
 
+@pytest.mark.slow
 def test_several_simulators_have_a_row_each(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     simulators = ["simulator=[token_overlap,one_at_a_time]", "model@simulator.one_at_a_time.model=fake"]
     status, out, err = neurogloss("run", *small, *simulators, "explainer=[max_activation,shuffled]", "units.limit=2")
@@ -119,6 +122,7 @@ def test_several_simulators_have_a_row_each(neurogloss: Command, small: list[str
     assert len(results.rows) == 4
 
 
+@pytest.mark.slow
 def test_people_are_scored_by_the_same_code(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     status, out, _ = neurogloss("tasks", "show", small[1].partition("=")[2])
     unit = next(word for word in out.split() if word.startswith("L0N"))
@@ -132,6 +136,7 @@ def test_people_are_scored_by_the_same_code(neurogloss: Command, small: list[str
     assert (people.scored, people.outcomes["not collected"]) == (1, people.units - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "answer"),
     [
@@ -201,6 +206,7 @@ def test_an_edited_task_is_refused(neurogloss: Command, small: list[str], tiny_t
 # ---------------------------------------------------------------------------------------------------- boards of runs
 
 
+@pytest.mark.slow
 def test_the_board_of_an_older_run_is_printed_again(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     _, first, _ = neurogloss("run", *small)
     status, board, _ = neurogloss("board", str(tmp_path / "runs" / "latest"))
@@ -208,6 +214,7 @@ def test_the_board_of_an_older_run_is_printed_again(neurogloss: Command, small: 
     assert board.strip() in first
 
 
+@pytest.mark.slow
 def test_several_runs_have_one_board_with_tests_between_all_rows(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:
@@ -224,6 +231,7 @@ def test_several_runs_have_one_board_with_tests_between_all_rows(
     assert neurogloss("board", folders[0], folders[0], "--by", "spearman")[0] == 0
 
 
+@pytest.mark.slow
 def test_runs_of_two_tasks_have_no_board(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     folders = []
     puzzles = ["task=puzzles-v1", "task.limit=1", "simulator=chance", "explainer=[]", f"output={tmp_path / 'runs'}"]
@@ -294,6 +302,7 @@ def test_a_task_whose_files_changed_is_not_listed_as_whole(
     assert (status, "tiny-v1" in out, "is not as it was published" in err) == (cli.USER_ERROR, False, True)
 
 
+@pytest.mark.slow
 def test_ones_own_leaderboard_takes_the_tasks_that_are_here_and_no_others(
     neurogloss: Command, small: list[str], tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +356,7 @@ def test_help_imports_nothing_heavy(words: str) -> None:
     assert not imported(*words.split()) & HEAVY
 
 
+@pytest.mark.slow
 def test_listing_tasks_imports_no_more_than_it_needs() -> None:
     assert imported("tasks", "ls") & HEAVY == {"numpy", "rich", "yaml"}
 
@@ -385,6 +395,7 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 4.0])
 def test_an_interrupt_is_one_sentence(seconds: float, small: list[str]) -> None:
     words = ["run", *small, "explainer=summary", "explainer_model.fake.delay=30"]

@@ -244,6 +244,7 @@ ASKING = (
 """The methods that ask a model and need no subject."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "moved"),
     [
@@ -327,6 +328,7 @@ def test_a_run_publishes_where_it_is_told_to(run: Callable[..., Path], small: li
     assert Path("copy/README.md").read_bytes() == (folder / "dataset" / "README.md").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untracked")
 def test_a_run_is_tracked_where_it_is_told_to(neurogloss: Command, run: Callable[..., Path], small: list[str]) -> None:
     """wandb tracks: track=wandb logs a run, offline below the folder of runs."""
@@ -341,6 +343,7 @@ def test_a_run_is_tracked_where_it_is_told_to(neurogloss: Command, run: Callable
     assert list(folder.parent.glob("wandb/offline-run-*/*.wandb")) == [log]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untracked")
 def test_a_key_is_sent_to_its_server_and_written_nowhere(
     run: Callable[..., Path],
@@ -478,6 +481,7 @@ def test_a_run_that_is_interrupted_goes_on_and_asks_nothing_twice(
     assert tables == {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
 
 
+@pytest.mark.slow
 def test_the_same_settings_give_the_same_results_wherever_they_are_run(
     run: Callable[..., Path], small: list[str]
 ) -> None:
@@ -554,6 +558,7 @@ def test_no_job_of_a_sweep_begins_where_one_is_wrong(
     assert not list(Path("runs-words-v1").glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limit", "each"), [("budget.tokens=3000", 0.0), ("budget.usd=0.5", 0.2)])
 def test_a_budget_stops_a_run_before_it_is_passed(
     neurogloss: Command, task: Callable[..., list[str]], tmp_path: Path, limit: str, each: float

@@ -531,6 +531,7 @@ def test_a_simulator_that_knows_scores_1_and_wins_and_chance_does_not(
     assert all(abs(truth.correlation) < 0.9 for truth in truths_of(scored, "chance"))
 
 
+@pytest.mark.slow
 def test_chance_is_near_0_over_many_puzzles(puzzles: tuple[Puzzle, ...]) -> None:
     many = [
         dataclasses.replace(

@@ -103,6 +103,7 @@ def _same(first: Any, second: Any) -> bool:
     return type(first) is type(second) and bool(first == second)
 
 
+@pytest.mark.slow
 @given(trees)
 def test_a_value_is_read_back_as_it_was_written(tree: Tree) -> None:
     content = dump(to_json(tree))
@@ -112,6 +113,7 @@ def test_a_value_is_read_back_as_it_was_written(tree: Tree) -> None:
     assert dump(to_json(again)) == content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "values",
     [st.builds(Explanation, units), st.builds(Standing), st.builds(Summary), st.builds(TruthSummary)],
@@ -351,6 +353,7 @@ def test_the_schema_says_what_is_read() -> None:
     assert properties["notes"].get("additionalProperties", True) is True
 
 
+@pytest.mark.slow
 @given(trees)
 def test_the_schema_accepts_what_is_written(tree: Tree) -> None:
     schema = json_schema(Tree)

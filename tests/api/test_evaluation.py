@@ -64,6 +64,7 @@ def quick(explainers: Any = None, models: Any = None, simulator: Any = "token_ov
 # ----------------------------------------------------------------------------------------------------- as the command
 
 
+@pytest.mark.slow
 def test_it_is_what_the_command_does_and_prints_nothing(
     place: Path, neurogloss: Command, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +79,7 @@ def test_it_is_what_the_command_does_and_prints_nothing(
     assert of_command.values.provenance["overrides"] == of_python.values.provenance["overrides"]
 
 
+@pytest.mark.slow
 def test_replies_are_kept_and_not_asked_for_again(place: Path, tmp_path: Path) -> None:
     log = tmp_path / "asked"
     call = {"models": {"mine": FakeModel("mine", log=str(log))}, "output": tmp_path / "runs"}
@@ -92,6 +94,7 @@ def test_replies_are_kept_and_not_asked_for_again(place: Path, tmp_path: Path) -
     assert (tmp_path / "runs" / "store.sqlite").is_file()
 
 
+@pytest.mark.slow
 def test_progress_is_told_of_every_stage(place: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     models = {"mine": FakeModel("told")}
@@ -99,6 +102,7 @@ def test_progress_is_told_of_every_stage(place: Path, tmp_path: Path) -> None:
     assert ("explain, completions", 2, 2) in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("units", "names"),
     [(1, ["puzzle:ing"]), (["puzzle:pets"], ["puzzle:pets"]), ("all", ["puzzle:ing", "puzzle:pets"])],
@@ -117,6 +121,7 @@ def test_names_of_neurogloss_are_those_of_the_api() -> None:
 # ---------------------------------------------------------------------------------------------- objects of the program
 
 
+@pytest.mark.slow
 def test_a_function_an_object_and_an_option_are_rows_in_their_order(place: Path) -> None:
     results = quick([quoting, "max_activation", Saying("dogs")])
     assert [info.name for info in results.values.explainers][:3] == ["quoting", "max_activation", "Saying"]
@@ -129,6 +134,7 @@ def test_a_function_an_object_and_an_option_are_rows_in_their_order(place: Path)
     assert all(text.startswith('the word "') for text in texts["quoting"])
 
 
+@pytest.mark.slow
 def test_a_mapping_names_rows(place: Path) -> None:
     results = quick({"cats": Saying("cats"), "dogs": Saying("dogs"), "shuffled": "shuffled"})
     assert [info.name for info in results.values.explainers][:3] == ["cats", "dogs", "shuffled"]
@@ -136,6 +142,7 @@ def test_a_mapping_names_rows(place: Path) -> None:
     assert scores["cats"] != scores["dogs"]
 
 
+@pytest.mark.slow
 def test_the_first_simulator_is_the_runs_own(place: Path) -> None:
     results = quick([quoting], simulator=[Silent(), "token_overlap"])
     assert [info.name for info in results.values.simulators][:2] == ["Silent", "token_overlap"]
@@ -150,11 +157,13 @@ def test_a_node_names_a_class_by_its_short_name(place: Path) -> None:
     assert {item.explanation.text for item in row.scored} == {"the word dog"}
 
 
+@pytest.mark.slow
 def test_a_function_without_words_has_no_explanation(place: Path) -> None:
     (row,) = [row for row in quick({"none": lambda _: None}).values.rows if row.key.explainer == "none"]
     assert {item.explanation.outcome for item in row.scored} == {Outcome.EMPTY}
 
 
+@pytest.mark.slow
 def test_a_config_that_names_an_object_says_whose_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = quick([Saying("birds")]).values.config["explainer"]["Saying"]  # type: ignore[index]
     assert node["use"] == "explainer/python_object"
@@ -165,6 +174,7 @@ def test_a_config_that_names_an_object_says_whose_it_is(place: Path, monkeypatch
         quick({"Saying": node})
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.text(), st.text())
 def test_objects_are_the_same_to_a_run_if_their_settings_are(first: str, second: str) -> None:
@@ -244,6 +254,7 @@ def test_a_task_is_named(task: Any) -> None:
 # ----------------------------------------------------------------------------------------- within an event loop
 
 
+@pytest.mark.slow
 def test_it_works_where_an_event_loop_runs(place: Path, tmp_path: Path) -> None:
     """A notebook runs one, and a model on a server needs one of its own."""
 

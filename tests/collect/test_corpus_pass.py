@@ -83,6 +83,7 @@ def test_the_planted_neuron_is_read_from_its_tokens(planted: TransformersSubject
     assert record.moments.fraction_active == pytest.approx(0.03, abs=0.02)
 
 
+@pytest.mark.slow
 def test_top_and_random_are_what_they_say(planted: TransformersSubject) -> None:
     found = collected(planted, Documents())
     (record,) = found.records

@@ -66,6 +66,7 @@ def content(of: Sketch) -> dict[str, bytes]:
 # -------------------------------------------------------------------------------------------------- order and parts
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples // 2)
 @given(st.integers(0, 5), st.integers(1, 5), st.randoms(use_true_random=False))
 def test_any_split_over_any_workers_gives_the_same_bytes(seed: int, workers: int, random: randoms.Random) -> None:
@@ -248,6 +249,7 @@ def test_activations_of_another_shape_are_refused() -> None:
 # ---------------------------------------------------------------------------------------------------------- memory
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus() -> None:
     sizes = []
     for size in (2000, 4000):

@@ -195,6 +195,7 @@ def config_dir(tmp_path: Path) -> Path:
     return tmp_path / "mine"
 
 
+@pytest.mark.slow
 def test_a_folder_of_configs_is_searched_for_one_composition(config_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(config_dir.parent)
     for folder in (config_dir, Path("mine")):
@@ -223,6 +224,7 @@ def test_a_folder_of_configs_that_is_missing_is_told(tmp_path: Path) -> None:
     composed("run", [])
 
 
+@pytest.mark.slow
 def test_hydra_launches_what_was_checked(config_dir: Path, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A command hands over to Hydra, which composes again by itself."""
     (package / "conf" / "explainer" / "own.yaml").write_text("own: {use: explainer/one_excerpt}\n")
@@ -244,6 +246,7 @@ def _name(*overrides: str) -> str:
     return config_hash(plain(composed("run", list(overrides))))
 
 
+@pytest.mark.slow
 def test_a_run_is_named_by_what_can_change_it_and_by_nothing_else() -> None:
     name = _name()
     assert name == _name("output=elsewhere", "track=wandb", "publish=none")

@@ -95,6 +95,7 @@ def test_an_unfinished_task_is_none(folder: Path) -> None:
     assert not {".half-v1.draft", "empty-v1"} & set(task_options([]))
 
 
+@pytest.mark.slow
 def test_a_name_that_ships_means_what_ships(folder: Path) -> None:
     _freeze(folder, "smollm2-v2", "kind: puzzles\n")
     _freeze(folder, "puzzles-v1", "name: puzzles-v1\n")

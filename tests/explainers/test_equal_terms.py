@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from harness.config.compose import composed
 from harness.explainers.shared.cleaning import VERSION
@@ -16,6 +17,7 @@ from harness.tasks.units import read_task
 METHODS = ["highlight", "token_space", "clusters", "joined", "revision"]
 
 
+@pytest.mark.slow
 def test_results_say_on_which_terms_each_explainer_worked(tiny_task: Path, small: list[str]) -> None:
     chosen = [*small, f"explainer=[{','.join(METHODS)},max_activation,oracle]", "units.limit=2"]
     chosen += ["asking.candidates=3", "asking.temperature=0.7"]

@@ -61,6 +61,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return package.name
 
 
+@pytest.mark.slow
 def test_a_method_with_its_own_prompt_runs_from_a_plugin(
     plugin: str, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

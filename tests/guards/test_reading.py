@@ -183,6 +183,7 @@ def test_other_columns_are_refused(table: pa.Table, tmp_path: Path) -> None:
         parquet.table_of(tmp_path / "x.parquet", WANTED)
 
 
+@pytest.mark.slow
 def test_a_small_file_that_decodes_to_much_is_refused_before_it_is(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     word = pa.DictionaryArray.from_arrays(pa.array([0] * 5000, pa.int32()), ["x" * 1_000_000])

@@ -132,6 +132,7 @@ def test_label_tests_ask_no_model_at_all(neurogloss: Command, tmp_path: Path) ->
     assert "its scorer asks about words, and labels are none" in judged.sentence
 
 
+@pytest.mark.slow
 def test_the_subject_is_left_alone_where_it_is_not_to_be_asked_and_groups_are_drawn(neurogloss: Command) -> None:
     assert neurogloss("run", FAKE, "board.by_group=true")[0] == 0
     result, _ = _audited(neurogloss, "tests=[missing_labels,shuffled]", "ablation=false", *QUICK)
@@ -153,6 +154,7 @@ def test_a_seeded_simulator_fails_the_retest(neurogloss: Command) -> None:
     assert not math.isnan(verdict.figures["spread"])
 
 
+@pytest.mark.slow
 def test_each_repeat_asks_simulator_and_judge_past_the_store(neurogloss: Command, tmp_path: Path) -> None:
     """A run's own explanations are in the store; what is asked of a model in a retest is asked by repeats alone."""
     logs = {"simulator.tuned": tmp_path / "simulator", "scores.detection": tmp_path / "judge"}
@@ -168,6 +170,7 @@ def test_each_repeat_asks_simulator_and_judge_past_the_store(neurogloss: Command
     assert _verdict(result, "correlation", Test.RETEST).figures["repeats"] == 3.0
 
 
+@pytest.mark.slow
 def test_of_several_simulators_the_run_s_own_is_audited(neurogloss: Command) -> None:
     assert neurogloss("run", "simulator=[token_overlap,chance]", "scores=panel")[0] == 0
     result, _ = _audited(neurogloss, "tests=[shuffled]", *QUICK)
@@ -178,6 +181,7 @@ def test_of_several_simulators_the_run_s_own_is_audited(neurogloss: Command) -> 
     assert _verdict(result, "correlation", Test.SHUFFLED).figures["own"] == pytest.approx(mean, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
@@ -202,6 +206,7 @@ def test_an_audit_that_cannot_be_made_is_refused_in_one_sentence(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_people_are_not_asked_about_a_subject_that_they_never_saw(neurogloss: Command, tmp_path: Path) -> None:
     assert neurogloss("run", "simulator=token_overlap", "scores=panel")[0] == 0
     units = read_run(Path("runs/latest")).task.units
@@ -216,6 +221,7 @@ def test_people_are_not_asked_about_a_subject_that_they_never_saw(neurogloss: Co
     assert result.explainer == "people"
 
 
+@pytest.mark.slow
 def test_another_task_of_the_same_name_is_refused(neurogloss: Command) -> None:
     assert neurogloss("run", "simulator=token_overlap", "scores=panel")[0] == 0
     path = Path("runs/latest/results.json")
@@ -233,6 +239,7 @@ def test_puzzles_are_not_audited(neurogloss: Command) -> None:
     assert (status, "is a run of puzzles, which come from no corpus" in err) == (2, True), err
 
 
+@pytest.mark.slow
 def test_agreement_reports_two_simulators_and_refuses_one(neurogloss: Command) -> None:
     folders = []
     for simulator in ("token_overlap", "chance"):

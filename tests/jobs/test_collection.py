@@ -72,6 +72,7 @@ def test_several_workers_freeze_the_same_task_as_one(
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["tiny-v1"]
 
 
+@pytest.mark.slow
 def test_workers_that_end_together_freeze_one_task(
     tiny_llama: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_workers_that_end_together_freeze_one_task(
     assert first_digest == second_digest
 
 
+@pytest.mark.slow
 def test_another_task_that_was_frozen_meanwhile_is_no_success(tiny_llama: Path, text: Path, tmp_path: Path) -> None:
     plan = collection.prepare(composed("collect", collecting(tiny_llama, text, tmp_path, "seed=1")))
     assert collect(tiny_llama, text, tmp_path) == 0
@@ -147,6 +149,7 @@ def test_what_cannot_be_collected_is_refused_with_a_sentence(
     assert sentence in printed(capsys)
 
 
+@pytest.mark.slow
 def test_the_advice_of_an_error_can_be_followed(
     tiny_llama: Path, text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,6 +167,7 @@ def test_an_empty_corpus_is_refused(tiny_llama: Path, tmp_path: Path, capsys: py
     assert catalog.list_tasks(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_collection_ends_with_the_next_command_which_runs(
     tiny_llama: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,6 +184,7 @@ def test_a_collection_ends_with_the_next_command_which_runs(
     assert read_run(tmp_path / "runs" / "latest").task.name == "tiny-v1"
 
 
+@pytest.mark.slow
 def test_a_task_elsewhere_is_run_by_its_path(tiny_llama: Path, text: Path, tmp_path: Path) -> None:
     plan = collection.prepare(composed("collect", collecting(tiny_llama, text, tmp_path / "my tasks")))
     assert f"'task.path={tmp_path / 'my tasks' / 'tiny-v1'}'" in collection.next_command(plan)
@@ -228,6 +233,7 @@ def test_a_task_whose_corpus_has_changed_is_not_rebuilt(
     assert "tiny-v1 collects to " in printed(capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "model", "sample"),
     [

@@ -34,6 +34,7 @@ def published(folder: Path) -> Path:
     return folder / "ae.pt"
 
 
+@pytest.mark.slow
 def test_a_pickle_is_converted_with_its_settings_and_its_digest(tmp_path: Path, neurogloss: Command) -> None:
     source, folder = published(tmp_path / "trainer_0"), tmp_path / "converted"
     status, out, err = neurogloss("dictionary", "convert", str(source), str(folder))
@@ -65,6 +66,7 @@ class Evil:
         self.mark = str(mark)
 
 
+@pytest.mark.slow
 def test_a_pickle_that_would_run_code_is_refused_and_leaves_nothing(tmp_path: Path, neurogloss: Command) -> None:
     mark = tmp_path / "called"
     (tmp_path / "ae.pt").write_bytes(pickle.dumps(Evil(mark)))
@@ -79,6 +81,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_leaves_nothing(tmp_path: Pa
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_what_is_no_dictionary_is_not_kept(tmp_path: Path, neurogloss: Command) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "model.pt")
     status, _, err = neurogloss("dictionary", "convert", str(tmp_path / "model.pt"), str(tmp_path / "converted"))

@@ -40,6 +40,7 @@ def without(overrides: list[str], *groups: str) -> list[str]:
     return [text for text in overrides if text.partition("=")[0] not in groups]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("simulator", ["all_at_once", "one_at_a_time"])
 def test_a_run_on_servers_is_planned_by_stage_and_model(
     neurogloss: Command, small: list[str], tmp_path: Path, simulator: str
@@ -61,6 +62,7 @@ def test_a_run_on_servers_is_planned_by_stage_and_model(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_judges_are_planned_as_they_are_asked(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     judged = [
         *without(small, "scores"),
@@ -75,6 +77,7 @@ def test_judges_are_planned_as_they_are_asked(neurogloss: Command, small: list[s
     assert int(row[0]) == len((tmp_path / "log").read_text().split())
 
 
+@pytest.mark.slow
 def test_what_a_run_has_stored_is_not_planned_again(neurogloss: Command, small: list[str]) -> None:
     arguments = [*without(small, "simulator"), *METHODS, *FAKE]
     rows = rows_of(plan(neurogloss, arguments))
@@ -85,6 +88,7 @@ def test_what_a_run_has_stored_is_not_planned_again(neurogloss: Command, small: 
     assert resumed["all"][:2] == ["0", rows["all"][0]]
 
 
+@pytest.mark.slow
 def test_all_that_choosing_among_candidates_asks_is_planned(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:

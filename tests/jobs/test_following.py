@@ -90,6 +90,7 @@ def finish(words: list[str]) -> Path:
     return runs.run(runs.prepare(composed("run", words)), words, quiet).folder
 
 
+@pytest.mark.slow
 def test_the_mean_so_far_grows_to_that_of_the_board_and_changes_nothing(
     asking: list[str], track: Track, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_the_mean_so_far_grows_to_that_of_the_board_and_changes_nothing(
     assert first.means[row].mean == pytest.approx(unit.scores.values["correlation"], abs=1e-12)
 
 
+@pytest.mark.slow
 def test_stages_are_told_in_order_and_what_is_stored_counts_as_saved(asking: list[str], track: Track) -> None:
     finish(asking)
     recorder = Recorder()

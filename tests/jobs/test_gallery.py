@@ -86,6 +86,7 @@ def test_what_cannot_be_shown_says_why(overrides: list[str]) -> None:
     assert "values by place, no text" in text
 
 
+@pytest.mark.slow
 def test_unknown_names_and_units_are_refused(overrides: list[str]) -> None:
     with pytest.raises(NeuroglossError, match=r"did you mean explainer\.highlight\?"):
         page(overrides, "highlihgt")
@@ -105,6 +106,7 @@ def test_a_fence_is_longer_than_any_in_what_it_holds(text: str) -> None:
     assert len(closing) >= 3
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page(neurogloss: Command, overrides: list[str], tmp_path: Path) -> None:
     target = tmp_path / "pages" / "explainers.md"
     words = ["--set", *overrides]
@@ -145,6 +147,7 @@ def test_the_page_that_is_kept_has_every_method_and_the_prompts_of_today() -> No
     assert prompts == {path.stem for path in PROMPTS.glob("*.yaml")} - {"worked_neurons-v1"}  # a pool, not a prompt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["highlight", "summary", "clusters", "token_space", "top_tokens", "max_activation"])
 def test_the_page_that_is_kept_shows_what_is_shown_today(name: str, tmp_path: Path) -> None:
     ((_, today),) = sections(page([f"store={tmp_path / 's'}"], name)).items()

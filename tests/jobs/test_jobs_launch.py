@@ -44,6 +44,7 @@ def test_a_job_is_composed_and_prepared_once(
     assert calls == ["composed", "compose", "prepare"] * 2
 
 
+@pytest.mark.slow
 def test_overrides_of_hydra_itself_are_carried_out(
     neurogloss: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +57,7 @@ def test_overrides_of_hydra_itself_are_carried_out(
     assert (status, err.startswith("neurogloss: Hydra: "), err.count("\n")) == (cli.USER_ERROR, True, 1)
 
 
+@pytest.mark.slow
 def test_a_config_is_printed_and_nothing_is_run(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     status, out, err = neurogloss("run", "--cfg", "job", *small)
     assert status == 0, err
@@ -81,6 +83,7 @@ def test_a_config_that_is_printed_drives_no_terminal_and_shows_no_secret(
 # ----------------------------------------------------------------------------------------------------------- a sweep
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_with_one_board_and_a_line_for_each_job(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:
@@ -96,6 +99,7 @@ def test_a_sweep_ends_with_one_board_and_a_line_for_each_job(
         assert explainer in board
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_told_with_its_overrides_leaves_its_record_and_the_others_go_on(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:
@@ -109,6 +113,7 @@ def test_a_failed_job_is_told_with_its_overrides_leaves_its_record_and_the_other
     assert read_run(tmp_path / "runs" / "latest").summaries[0].explainer == "max_activation"
 
 
+@pytest.mark.slow
 def test_a_mistake_in_any_job_of_a_sweep_is_found_before_the_first_begins(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:
@@ -117,6 +122,7 @@ def test_a_mistake_in_any_job_of_a_sweep_is_found_before_the_first_begins(
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_over_tasks_ends_with_a_board_for_each(
     neurogloss: Command,
     small: list[str],
@@ -134,6 +140,7 @@ def test_a_sweep_over_tasks_ends_with_a_board_for_each(
     assert (out.count("Board of tiny-v1"), out.count("Board of pair-v1")) == (1, 1)
 
 
+@pytest.mark.slow
 def test_runs_that_share_no_unit_have_no_board_and_are_listed(neurogloss: Command, small: list[str]) -> None:
     status, out, err = neurogloss("run", "-m", *small, "explainer=max_activation", "units.places=[0],[1]")
     assert status == 0, err
@@ -141,6 +148,7 @@ def test_runs_that_share_no_unit_have_no_board_and_are_listed(neurogloss: Comman
     assert "no board over all 2 runs: the runs share no unit" in out
 
 
+@pytest.mark.slow
 def test_plans_of_a_sweep_are_printed_one_by_one(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
     status, out, err = neurogloss("plan", "-m", *small, "explainer=summary,max_activation")
     assert status == 0, err
@@ -167,6 +175,7 @@ def test_jobs_of_a_launcher_run_in_processes_of_their_own(
     assert (status, "failed: shuffled explanations need at least two" in out) == (cli.FAILED, True)
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_not_installed_is_refused(
     neurogloss: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +193,7 @@ def test_a_launcher_that_is_not_installed_is_refused(
         assert (status, f"needs what pip install 'neurogloss[{extra}]' brings" in err) == (cli.USER_ERROR, True)
 
 
+@pytest.mark.slow
 def test_where_there_is_no_slurm_its_jobs_wait(neurogloss: Command, small: list[str]) -> None:
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     if shutil.which("srun"):
@@ -225,6 +235,7 @@ def own_method(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "mine.py"
 
 
+@pytest.mark.slow
 def test_a_method_of_ones_own_runs_from_a_file(
     neurogloss: Command, small: list[str], tmp_path: Path, own_method: Path
 ) -> None:

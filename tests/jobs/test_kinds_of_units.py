@@ -53,6 +53,7 @@ KINDS: dict[str, tuple[Callable[[Path], list[str]], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_is_collected_and_run(
     kind: str, tiny_llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, neurogloss: Command
@@ -81,6 +82,7 @@ def test_a_kind_is_collected_and_run(
     assert [item.unit for item in row.scored] == list(results.task.units)
 
 
+@pytest.mark.slow
 def test_what_defines_the_units_is_pinned_by_the_task(tiny_llama: Path, tmp_path: Path) -> None:
     """By the revision of its subject: another file of directions, or another site, is another subject."""
     words = ["unit=direction", *direction(tmp_path), "subject=transformers", f"subject.name={tiny_llama}"]

@@ -85,6 +85,7 @@ def test_a_run_is_published_afterwards_with_its_units(neurogloss: Command, resul
     assert manifest["publication"] == {"tag": tag(results), "license": "cc0-1.0", "subject_license": "unknown"}
 
 
+@pytest.mark.slow
 def test_what_is_there_is_replaced_by_force_alone(neurogloss: Command) -> None:
     assert neurogloss("publish", RUN, "--to", "local", "copy")[0] == 0
     assert neurogloss("publish", RUN, "--to", "local", "copy")[0] == 0, "the same again"

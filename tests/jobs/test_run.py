@@ -89,6 +89,7 @@ def test_it_is_shown_and_verified_like_any_task(neurogloss: Command, frozen: Pat
 # ------------------------------------------------------------------------------------------------- a run of puzzles
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_and_prints_its_boards(neurogloss: Command, frozen: Path) -> None:
     out, results = run(neurogloss, *ASKED)
     for words in ("Simulators", "token_overlap", "chance", "morphological", "token_lookup"):
@@ -160,6 +161,7 @@ def test_explainers_of_puzzles_have_several_methods_models_and_simulators(neurog
     assert "Explainers by chance" in out
 
 
+@pytest.mark.slow
 def test_what_runs_of_puzzles_could_not_do_before(neurogloss: Command, frozen: Path, tmp_path: Path) -> None:
     """A run of puzzles is tracked, published, and ranked by another metric, as any other."""
     log, copy = tmp_path / "log.jsonl", tmp_path / "copy"
@@ -177,6 +179,7 @@ def test_what_runs_of_puzzles_could_not_do_before(neurogloss: Command, frozen: P
     assert "Board of puzzles-v1, by difference" in out
 
 
+@pytest.mark.slow
 def test_an_entry_is_made_and_every_board_of_explainers_says_it(
     neurogloss: Command, frozen: Path, tmp_path: Path, small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +202,7 @@ def test_an_entry_is_made_and_every_board_of_explainers_says_it(
     assert "(puzzles-v1, 2 of 2 puzzles" in page.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_what_a_run_of_puzzles_cannot_do_is_refused(neurogloss: Command, frozen: Path, small: list[str]) -> None:
     status, _, err = neurogloss("run", *small, "task.limit=2")
     assert (status, "task.limit is for puzzles; write units.limit" in err) == (2, True)
@@ -212,12 +216,14 @@ def test_what_a_run_of_puzzles_cannot_do_is_refused(neurogloss: Command, frozen:
     assert (status, "puzzles, which have no subject" in err) == (2, True)
 
 
+@pytest.mark.slow
 def test_no_explainer_is_needed(neurogloss: Command, frozen: Path) -> None:
     status, out, err = neurogloss("run", "task=puzzles-v1", "simulator=chance", "explainer=[]")
     assert status == 0, err
     assert "Explainers" not in out
 
 
+@pytest.mark.slow
 def test_a_budget_stops_it_and_the_next_run_goes_on(neurogloss: Command, frozen: Path) -> None:
     arguments = ("run", "task=puzzles-v1", "explainer=max_activation", *ASKED)
     status, _, err = neurogloss(*arguments, "budget.tokens=2000")

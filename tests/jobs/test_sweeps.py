@@ -135,6 +135,7 @@ def test_a_killed_job_does_not_run_for_ever(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------- the commands
 
 
+@pytest.mark.slow
 def test_a_sweep_says_what_became_of_its_jobs_and_runs_only_what_is_missing(
     neurogloss: Command, small: list[str], tmp_path: Path
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_sweep_without_a_job_that_is_done_has_no_board(neurogloss: Command, sm
     assert (status, "(1 failed), so that it has no board" in err) == (cli.USER_ERROR, True)
 
 
+@pytest.mark.slow
 def test_the_runs_of_a_sweep_are_a_group_of_their_trackers(
     neurogloss: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def refused(neurogloss: Command, folder: Path, allowed: list[str], tests: str = 
     return err
 
 
+@pytest.mark.slow
 def test_the_run_itself_is_audited_with_what_its_sentence_says(
     neurogloss: Command, changed: Callable[[str, object], Path], allowed: list[str]
 ) -> None:
@@ -130,6 +131,7 @@ def test_the_run_itself_is_audited_with_what_its_sentence_says(
     assert status == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 def test_no_code_is_named_by_a_run(
     place: str,
@@ -218,6 +220,7 @@ def test_no_key_goes_to_a_server_that_a_run_names(
     assert requests == []
 
 
+@pytest.mark.slow
 def test_a_store_is_opened_beside_the_run_or_where_the_user_says(
     neurogloss: Command, changed: Callable[[str, object], Path], allowed: list[str], tmp_path: Path
 ) -> None:

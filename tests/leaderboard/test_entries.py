@@ -130,6 +130,7 @@ def test_a_run_of_some_of_the_puzzles_is_refused(add: Add, puzzle_results: Make)
         add(replace(results, task=replace(results.task, size=3)))
 
 
+@pytest.mark.slow
 def test_a_leaderboard_of_ones_own_takes_tasks_of_ones_own(
     tmp_path: Path, tiny_task: Path, small: list[str], neurogloss: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

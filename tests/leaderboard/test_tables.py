@@ -190,6 +190,7 @@ def test_a_table_says_how_far_its_simulator_can_be_trusted(
     assert "* puzzles: 1.000 (1.000 to 1.000) given the truth, beats 100 % of near misses" in page()
 
 
+@pytest.mark.slow
 def test_tables_by_simulators_that_the_puzzles_trust_more_stand_first(
     add: Add, page: Callable[[], str], make_results: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

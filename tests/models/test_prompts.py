@@ -91,6 +91,7 @@ def test_the_answers_of_examples_can_be_written_by_the_caller(written) -> None:
     assert opening[-1] == Message("assistant", "WHAT?")
 
 
+@pytest.mark.slow
 @given(st.integers(0, len(FILE) - 1))
 def test_any_change_of_a_file_is_another_version(tmp_path_factory: pytest.TempPathFactory, at: int) -> None:
     folder = tmp_path_factory.mktemp("prompts")

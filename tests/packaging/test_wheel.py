@@ -106,6 +106,7 @@ def test_a_run_needs_nothing_of_the_training(run: Run) -> None:
     assert "training uses training/loop, which cannot be imported" in run("-c", script).stderr
 
 
+@pytest.mark.slow
 def test_the_command_composes_the_default_run_in_any_folder(run: Run, installed: Path) -> None:
     done = run(str(installed / "bin" / "neurogloss"), "run", "--cfg", "job")
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,7 @@ def test_tokens_are_coloured_by_their_levels() -> None:
     assert "document:2" not in html
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.text() | st.just(HOSTILE), st.text() | st.just(HOSTILE))
 def test_no_text_of_others_is_markup(text: str, token: str) -> None:

@@ -152,6 +152,7 @@ def test_the_same_publication_is_sent_once(folder: Path, make: Make, hub: Hub, a
     assert hub.uploads() == 5
 
 
+@pytest.mark.slow
 def test_a_revision_is_overwritten_only_by_force_and_its_old_files_go(
     make: Make, hub: Hub, at: At, tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def steps(logged: Logged) -> list[tuple[Any, Any]]:
     return [(row["run/count"], row[mean]) for row in logged.history if "run/count" in row]
 
 
+@pytest.mark.slow
 def test_an_offline_run_holds_progress_summary_config_tables_plots_and_artefacts(
     results: Results, tmp_path: Path, home: Path, server: Listener, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +197,7 @@ def test_an_offline_run_holds_progress_summary_config_tables_plots_and_artefacts
     assert not list((tmp_path / "runs" / "wandb").glob("*.jsonl"))
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_and_one_that_failed_are_finished_and_resumed_as_one_run(
     results: Results, tmp_path: Path, home: Path
 ) -> None:
@@ -405,6 +407,7 @@ def test_without_wandb_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         offline(tmp_path).check()
 
 
+@pytest.mark.slow
 def test_a_server_that_refuses_is_one_sentence_without_the_key(
     results: Results, tmp_path: Path, home: Path, server: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

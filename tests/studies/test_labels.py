@@ -154,6 +154,7 @@ def test_metrics_that_see_both_mistakes_pass_and_the_subject_is_not_asked(record
     assert "ablation" not in draws[0].true.scores.values
 
 
+@pytest.mark.slow
 def test_rare_labels_are_doubled_where_top_excerpts_do_not_show_it(record: Make) -> None:
     """The finding of Oikarinen et al.: a mistake all over the corpus is hardly seen in top excerpts."""
     rare = [

@@ -90,6 +90,7 @@ def test_the_lens_of_a_side_is_that_of_its_sign(tiny_llama: Path) -> None:
     assert [text for text, _ in negative.promoted] == [text for text, _ in whole.suppressed]
 
 
+@pytest.mark.slow
 def test_both_sides_are_units_of_one_subject(family: Path) -> None:
     both = subject_of(family, NeuronSides("+-"))
     units = [side("+"), side("-"), Unit("N-", 1, 0)]
@@ -222,6 +223,7 @@ def groups(folder: Path, text: str) -> Groups:
     return Groups(str(folder / "groups.yaml"))
 
 
+@pytest.mark.slow
 def test_a_group_is_the_weighted_sum_of_its_units(family: Path, tmp_path: Path) -> None:
     units = {"L0N1": 1.0, "L1H2": 0.25, "L1N3-": 3.0, "L2N5": -0.5}
     kind = groups(tmp_path, f"all: {{units: {{{', '.join(f'{unit}: {weight}' for unit, weight in units.items())}}}}}")

@@ -23,6 +23,7 @@ def sampled(model: Any, sampling: Sampling, ends: tuple[int, ...] = ()) -> dict[
     return dict(sample(model, PROMPTS, ends, sampling, quiet))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_text_and_another_seed_another(model: Any) -> None:
     sampling = Sampling(12, seed=3, batch_size=2)
     first = sampled(model, sampling)
@@ -52,6 +53,7 @@ def test_a_text_ends_at_an_end_and_goes_on_unchanged_elsewhere(model: Any) -> No
         assert tokens == whole[index][:cut]
 
 
+@pytest.mark.slow
 def test_what_is_known_is_not_written_again_and_a_batch_that_was_begun_is(model: Any) -> None:
     sampling = Sampling(12, seed=3, batch_size=2)
     whole = list(sample(model, PROMPTS, (), sampling, quiet))

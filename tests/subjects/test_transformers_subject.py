@@ -79,6 +79,7 @@ def replacements(seed: int) -> list[Replacement]:
     ]
 
 
+@pytest.mark.slow
 def test_effects_equal_whole_passes(subject: TransformersSubject, model: Any, slow_effect: Slow) -> None:
     asked = replacements(0)
     found = dict(subject.effects(asked))
@@ -96,6 +97,7 @@ def test_a_single_token_has_no_next_one_to_lose_on(subject: TransformersSubject)
     assert effect.divergence > 0
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples // 10)
 @given(seed=st.integers(0, 1000), at_once=st.sampled_from([1, 2, 16]))
 def test_a_divergence_does_not_depend_on_its_company(tiny_llama: Path, seed: int, at_once: int) -> None:
@@ -204,6 +206,7 @@ def test_the_prompt_is_no_part_of_sampled_text(tiny_llama: Path, tiny_gpt2: Path
         assert all(len(tokens) <= 8 for tokens in texts.values())
 
 
+@pytest.mark.slow
 def test_smollm2_is_read_and_replaced(smollm2: weights.Loaded, slow_effect: Slow) -> None:
     subject = TransformersSubject()
     subject.__dict__["_loaded"] = smollm2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +49,7 @@ def test_each_token_is_named_once_where_it_fires_most() -> None:
     assert strongest(excerpts) == [Fired("a", 7, "x<<a>>yz"), Fired("q", 7, "<<q>>"), Fired("y", 1, "xa<<y>>z")]
 
 
+@pytest.mark.slow
 @given(st.lists(TOKENS.map(tuple), max_size=4))
 def test_all_that_fires_is_named_and_nothing_else(excerpts) -> None:
     found = strongest(excerpts)

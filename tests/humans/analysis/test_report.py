@@ -41,6 +41,7 @@ def test_the_strengths_that_made_the_choices_are_recovered() -> None:
     assert "No run was given" in text
 
 
+@pytest.mark.slow
 def test_both_results_stand_side_by_side_where_the_rule_leaves_people_out() -> None:
     built = report.build(study(ExclusionSettings(least_known=0.9)))
     headings = [long for _, long in table(built, "Strengths").columns]

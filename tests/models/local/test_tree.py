@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +23,7 @@ def test_each_beginning_stands_once_and_each_sequence_is_found(sequences: list[l
         assert built.depth[path].tolist() == list(range(len(ids)))
 
 
+@pytest.mark.slow
 @given(SEQUENCES, st.data())
 def test_marks_are_the_nodes_of_the_places_asked_for(sequences: list[list[int]], data: st.DataObject) -> None:
     places = [data.draw(st.lists(st.integers(0, len(ids) - 1), max_size=3)) for ids in sequences]
@@ -30,6 +32,7 @@ def test_marks_are_the_nodes_of_the_places_asked_for(sequences: list[list[int]],
         assert nodes.tolist() == built.path(int(end))[wanted].tolist()
 
 
+@pytest.mark.slow
 @given(SEQUENCES)
 def test_the_order_of_sequences_does_not_matter(sequences: list[list[int]]) -> None:
     one, other = tree.build(sequences), tree.build(sequences[::-1])
@@ -37,6 +40,7 @@ def test_the_order_of_sequences_does_not_matter(sequences: list[list[int]]) -> N
     assert one.ends.tolist() == other.ends.tolist()[::-1]
 
 
+@pytest.mark.slow
 @settings(max_examples=settings().max_examples * 2)
 @given(SEQUENCES, st.integers(1, 20), st.integers(1, 8))
 def test_every_node_sees_itself_and_its_ancestors_and_no_other(
@@ -58,6 +62,7 @@ def test_every_node_sees_itself_and_its_ancestors_and_no_other(
     assert sorted(seen) == list(range(len(built.tokens)))
 
 
+@pytest.mark.slow
 @given(SEQUENCES, st.integers(1, 20))
 def test_the_path_of_a_pack_is_in_the_pack_before_and_its_path(sequences: list[list[int]], size: int) -> None:
     built = tree.build(sequences)

@@ -228,6 +228,7 @@ def test_another_model_s_replies_are_refused_with_what_to_write(loopback: Any, a
     assert reply.text == "x"
 
 
+@pytest.mark.slow
 def test_only_complaints_and_timeouts_lower_how_much_is_asked_at_once(loopback: Any, act: Any, chat: Any) -> None:
     sizes = {}
 
@@ -478,6 +479,7 @@ def test_a_request_that_cannot_be_made_ends_a_run_in_good_order(bad: int) -> Non
     assert closed == [True]
 
 
+@pytest.mark.slow
 def test_a_reply_that_came_while_the_caller_was_busy_is_no_timeout(loopback: Any, act: Any, chat: Any) -> None:
     def script(path: str, body: dict[str, Any]) -> Any:
         return act(answers(chat, body), delay=0.0 if body["messages"][-1]["content"].endswith("0") else 0.3)

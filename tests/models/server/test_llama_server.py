@@ -59,6 +59,7 @@ def test_a_neuron_is_explained(llama_cpp: str, store: Store) -> None:
     assert found.usage.prompt_tokens <= sum(costs[: found.usage.requests])
 
 
+@pytest.mark.slow
 def test_one_at_a_time_reads_the_generated_position(llama_cpp: str, store: Store) -> None:
     stored = StoredModel(model(llama_cpp), store)
     assert stored.levels() == 10, "SmolLM2 writes each digit as a token"

@@ -96,6 +96,7 @@ def read(folder: Path, url: str, api: str, prompts: list[SlottedPrompt]) -> list
     return [(here[index], there[index]) for index in range(len(prompts))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("api", ["completions", "chat"])
 def test_a_server_over_the_same_model_reads_the_same_levels(
     loopback: Any, act: Any, tiny_llama: Path, api: str
@@ -112,6 +113,7 @@ def test_a_server_over_the_same_model_reads_the_same_levels(
     assert {path for path, _ in loopback.asked} == {"/completions" if api == "completions" else "/chat/completions"}
 
 
+@pytest.mark.slow
 def test_levels_that_are_not_among_the_likeliest_are_not_seen(loopback: Any, act: Any, tiny_llama: Path) -> None:
     served = Served(tiny_llama, most=5)
     loopback.script = lambda path, body: act(served.chat(body))

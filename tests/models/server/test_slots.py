@@ -41,6 +41,7 @@ def pieces(text: str, levels: list[int], cuts: random.Random) -> list[bytes]:
     return found
 
 
+@pytest.mark.slow
 @given(WORDS, st.randoms(use_true_random=False))
 def test_every_slot_of_a_copy_is_found_however_it_is_cut(words: list[str], cuts: random.Random) -> None:
     asked = slots.spoken(prompt(words))
@@ -137,6 +138,7 @@ def decoded_turn(asked: SlottedPrompt, cuts: random.Random) -> tuple[list[Positi
     return tokens, in_slots
 
 
+@pytest.mark.slow
 @given(WORDS.filter(lambda words: "\ufffd" not in "".join(words)), st.randoms(use_true_random=False))
 def test_slots_are_found_though_tokens_are_decoded_one_by_one(words: list[str], cuts: random.Random) -> None:
     asked = prompt(words)

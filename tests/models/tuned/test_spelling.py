@@ -54,6 +54,7 @@ def test_it_begins_as_nothing() -> None:
     assert not Spelling(PIECES, 6, 5)([[1, 2, 3]]).any()
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1, max_size=40).filter(str.isalnum))
 def test_features_are_numbers_of_embeddings(word: str) -> None:
     assert all(0 <= one < FEATURES for one in features(word))

@@ -116,6 +116,7 @@ def test_every_style_of_wording_is_the_explanation_of_about_every_fifth_puzzle()
     assert {styles.count(style) for style in wordings.STYLES} <= {12, 13, 14}
 
 
+@pytest.mark.slow
 def test_no_text_and_no_truth_stands_elsewhere() -> None:
     """Any stretch of letters that is shared with the home puzzles, or with what simulators are trained on, is found."""
     paths = [path for path in TRAINING.rglob("*") if path.suffix in {".py", ".txt", ".yaml", ".json", ".jsonl"}]
