@@ -2,10 +2,11 @@
 
 import warnings
 
-with warnings.catch_warnings():
-    # In a notebook tqdm asks for a package that draws its bars, which transformers and the hub import and we turn off.
-    warnings.filterwarnings("ignore", "IProgress not found")
-    from harness.api.evaluation import evaluate
-    from harness.api.results import Results
+# In a notebook tqdm asks for a package that draws its bars. transformers and the hub import it, now or when a run needs
+# them; we turn their bars off.
+warnings.filterwarnings("ignore", "IProgress not found")
+
+from harness.api.evaluation import evaluate  # noqa: E402
+from harness.api.results import Results  # noqa: E402
 
 __all__ = ["Results", "evaluate"]
