@@ -134,7 +134,7 @@ def test_a_unit_shows_what_others_wrote_as_text_and_leads_to_its_neighbours(page
     assert HOSTILE[:20] in page.inner_text("#rows")
     assert page.locator("#rows img").count() == 0
     page.click("#after")
-    page.wait_for_function(f"document.title.startsWith('{units[1]} ')")
+    page.wait_for_selector(f"#title:has-text('Unit {units[1]} ')")
     page.select_option("#which", "max_activation")
     assert "shuffled" not in page.inner_text("#excerpts")
 
