@@ -97,10 +97,8 @@ def _asked(ranking: Sequence[Explained]) -> Iterator[tuple[Explained, Identity]]
 def _files(results: Sequence[_Result], owner: str) -> Iterator[tuple[Path, Any]]:
     """Yield the path and the content of each file of one task."""
     first = results[0].row
-    dataset, methods = (
-        f"{owner}/{safe_name(first.entry.task.name)}",
-        sorted({item.row.explainer.method for item in results}),
-    )
+    dataset = f"{owner}/{safe_name(first.entry.task.name)}"
+    methods = sorted({item.row.explainer.method for item in results})
     yield Path("datasets", dataset, "eval.yaml"), _benchmark(first, methods)
     newest: dict[str, dict[str, _Result]] = {}
     for item in sorted(results, key=lambda item: item.row.entry.created):

@@ -145,8 +145,8 @@ def _excerpts(rows: Sequence[Row]) -> Iterator[ExcerptView]:
             kind,
             source,
             tuple(members[0]["tokens"]),
-            _shares(members[0]["real"], largest),
-            {_key(row): _shares(row["simulated"], _whole(row["units"], largest)) for row in members},
+            shares(members[0]["real"], largest),
+            {_key(row): shares(row["simulated"], _whole(row["units"], largest)) for row in members},
         )
 
 
@@ -155,5 +155,6 @@ def _whole(units: str, largest: float) -> float:
     return float(HIGHEST_LEVEL) if units == "levels" else largest
 
 
-def _shares(values: Sequence[float | None] | None, whole: float) -> tuple[float, ...]:
+def shares(values: Sequence[float | None] | None, whole: float) -> tuple[float, ...]:
+    """Return values as shares of the one that counts as 1, from 0 to 1; missing ones, and all where it is 0, are 0."""
     return tuple(min(max((value or 0.0) / whole, 0.0), 1.0) if whole > 0 else 0.0 for value in values or ())

@@ -75,7 +75,7 @@ def _shards(units: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, str]]:
     """Yield units by their name, each as a member of a JSON object, as many together as a shard has room for."""
     shard: dict[str, str] = {}
     for unit in units:
-        shard[unit["unit"]] = f"{json_of(unit['unit'])}:{json_of(unit)}"
+        shard[unit["unit"]] = f"{_json(unit['unit'])}:{_json(unit)}"
         if len(shard) == UNITS_PER_SHARD or sum(map(len, shard.values())) > CHARACTERS_PER_SHARD:
             yield shard
             shard = {}
@@ -108,7 +108,7 @@ def _unit_page(data: BoardData, places: Mapping[str, int]) -> str:
         "metric": data.metric,
         "task": data.task,
     }
-    return rendered("unit.html.j2", f"const known = {json_of(known)};\n{_asset('unit.js')}", data=data)
+    return rendered("unit.html.j2", f"const known = {_json(known)};\n{_asset('unit.js')}", data=data)
 
 
 def rendered(template: str, script: str, **values: Any) -> str:
@@ -130,7 +130,7 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def json_of(value: object) -> str:
+def _json(value: object) -> str:
     """Return JSON that can stand in a script: it holds nothing that could end one."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("&", "\\u0026")

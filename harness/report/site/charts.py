@@ -46,15 +46,13 @@ def means(data: BoardData) -> str:
     rows.sort(key=lambda row: (row.control, -row.sort_value(data.metric)))
     intervals = [row.metrics[data.metric] for row in rows]
     low, high = _range([end for interval in intervals for end in (interval.low, interval.high) if math.isfinite(end)])
-    height = TOP + BOTTOM + 26 * len(rows)
-    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in _ticks(low, high)]
+    height, marks = _lines(rows, low, high)
     zero = _across(0.0, low, high)
     marks.append(f'<line class="grid" x1="{zero:.1f}" x2="{zero:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>')
     for number, (row, interval) in enumerate(zip(rows, intervals, strict=True)):
-        y = TOP + 26 * number + 13
+        y = _line(number)
         start, mean, end = (_across(value, low, high) for value in (interval.low, interval.mean, interval.high))
         kind = "control" if row.control else "mean"
-        marks.append(_label(0, y + 4, row.name[:LETTERS]))
         marks.append(f'<line class="{kind}" x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}"/>')
         marks.append(f'<circle class="{kind}" cx="{mean:.1f}" cy="{y}" r="5"/>')
     return _svg(f"Mean {data.metric} of each row with its 95 % interval, controls last", marks, height)
@@ -66,11 +64,9 @@ def spread(data: BoardData) -> str:
     if not rows:
         return ""
     low, high = _range([value for row in rows for value in row.scores.values()])
-    height = TOP + BOTTOM + 26 * len(rows)
-    marks = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in _ticks(low, high)]
+    height, marks = _lines(rows, low, high)
     for number, row in enumerate(rows):
-        y = TOP + 26 * number + 13
-        marks.append(_label(0, y + 4, row.name[:LETTERS]))
+        y = _line(number)
         for value in row.scores.values():
             x = _across(value, low, high)
             marks.append(f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8}" y2="{y + 8}"/>')
@@ -127,6 +123,17 @@ def _natural(name: str) -> tuple[str, int]:
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min([0.0, *values]), max([0.0, *values])
     return low, high if high > low else low + 1.0
+
+
+def _lines(rows: Sequence[RowData], low: float, high: float) -> tuple[int, list[str]]:
+    """Return the height of a chart with a line for each row, their names, and the axis below them."""
+    height = TOP + BOTTOM + 26 * len(rows)
+    axis = [_label(_across(value, low, high), height - 22, figure(value), "middle") for value in _ticks(low, high)]
+    return height, [*axis, *(_label(0, _line(number) + 4, row.name[:LETTERS]) for number, row in enumerate(rows))]
+
+
+def _line(number: int) -> int:
+    return TOP + 26 * number + 13
 
 
 def _ticks(low: float, high: float) -> list[float]:

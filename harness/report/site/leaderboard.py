@@ -27,6 +27,7 @@ from harness.report.site import build
 from harness.report.site.build import rendered, write_board
 from harness.report.site.data import DIGITS, BoardData, RowData, board_of, digits, row_of
 from harness.results.run import Results
+from harness.results.unit_view import shares
 from harness.stats import HEADLINE
 from harness.types import HIGHEST_LEVEL, Excerpt, Explanation, Outcome, ScoredExplanation, Unit
 
@@ -188,12 +189,11 @@ def _row_of_unit(row: _Row, scored: ScoredExplanation) -> dict[str, Any]:
 
 
 def _excerpt(excerpt: Excerpt, largest: float, levels: Sequence[Mapping[str, str]]) -> dict[str, Any]:
-    shares = [min(max(value, 0.0) / largest, 1.0) if largest > 0 else 0.0 for value in excerpt.activations]
     return {
         "kind": str(excerpt.kind),
         "source": excerpt.source,
         "tokens": [harmless(token) for token in excerpt.tokens],
-        "real": digits(shares),
+        "real": digits(shares(excerpt.activations, largest)),
         "simulated": [of_row.get(excerpt.source, "") for of_row in levels],
     }
 
@@ -228,8 +228,8 @@ def _levels_of(entry: Path, largest: Mapping[str, float]) -> dict[_Place, dict[s
     )
     flat = np.nan_to_num(values.values.to_numpy(zero_copy_only=False)[ends[0] : ends[-1]])
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.nan_to_num(np.clip(flat / np.repeat(wholes, counts), 0.0, 1.0))
-    text = _digits_of(shares)
+        of_whole = np.nan_to_num(np.clip(flat / np.repeat(wholes, counts), 0.0, 1.0))
+    text = _digits_of(of_whole)
     starts = (ends - ends[0]).tolist()
     by_place: dict[_Place, dict[str, str]] = {}
     places = zip(*(table[name].to_pylist() for name in ("explainer", "simulator", "unit", "source")), strict=True)
