@@ -160,12 +160,12 @@ def build_leaderboard(options: argparse.Namespace) -> None:
     from harness.leaderboard import pages
     from harness.report.site import leaderboard
 
-    entries = pages.read(options.root, _known_task)
-    show(*(f"page: {path}" for path in pages.build(options.root, entries)))
+    board = pages.read(options.root, _known_task)
+    show(*(f"page: {path}" for path in pages.build(options.root, board)))
     picture = options.root / "board.svg"
-    write_whole(picture, leaderboard.picture(entries).encode())
+    write_whole(picture, leaderboard.picture(board).encode())
     show(f"picture: {picture}")
-    first, *_ = leaderboard.write(options.root / "site", entries, _valid_excerpts)
+    first, *_ = leaderboard.write(options.root / "site", board, _valid_excerpts)
     show(f"site: {first}")
 
 

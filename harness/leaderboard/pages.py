@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.leaderboard import checks
 from harness.leaderboard.entries import MINIMUM_SHARE, Known, validate, write
-from harness.leaderboard.tables import Table, code_of, tables
+from harness.leaderboard.tables import Leaderboard, Table, code_of
 from harness.results.run import SCHEMA_VERSION, Results
 from harness.text import markdown, plain
 from harness.typed_json import dump, json_schema
@@ -25,8 +25,8 @@ INTRODUCTION = (
 )
 
 
-def read(root: Path, known: Known = lambda _: None) -> dict[Path, Results]:
-    """Return every entry of a leaderboard by its file, checked.
+def read(root: Path, known: Known = lambda _: None) -> Leaderboard:
+    """Return a leaderboard, whose entries are checked.
 
     Args:
         root: the leaderboard's folder.
@@ -35,13 +35,13 @@ def read(root: Path, known: Known = lambda _: None) -> dict[Path, Results]:
     Raises:
         NeuroglossError: an entry is wrong.
     """
-    return {path: validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))}
+    return Leaderboard({path: validate(path, known) for path in sorted((root / "entries").glob("*/*.json"))})
 
 
-def build(root: Path, entries: Mapping[Path, Results]) -> list[Path]:
+def build(root: Path, leaderboard: Leaderboard) -> list[Path]:
     """Write ``README.md`` and ``schema.json`` of a leaderboard, and return them; same entries, same bytes."""
     pages = {
-        root / "README.md": _markdown_page(tables_of(entries)).encode(),
+        root / "README.md": _markdown_page(tables_of(leaderboard)).encode(),
         root / "schema.json": dump(schema(), sort_keys=True),
     }
     for path, content in pages.items():
@@ -49,9 +49,11 @@ def build(root: Path, entries: Mapping[Path, Results]) -> list[Path]:
     return list(pages)
 
 
-def tables_of(entries: Mapping[Path, Results]) -> list[Table]:
-    """Return every table of a leaderboard, that of its entries last."""
-    return [*tables(list(entries.values())), *([table_of(entries)] if entries else [])]
+def tables_of(leaderboard: Leaderboard) -> list[Table]:
+    """Return every table of a leaderboard: simulators, rankings of explainers, and its entries."""
+    entries = leaderboard.entries
+    ranked = [ranking.table() for ranking in leaderboard.rankings]
+    return [*leaderboard.simulators, *ranked, *([table_of(entries)] if entries else [])]
 
 
 def table_of(entries: Mapping[Path, Results]) -> Table:

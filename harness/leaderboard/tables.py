@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
+from pathlib import Path
 from statistics import median, variance
 
 from harness import stats
@@ -64,9 +66,21 @@ class Table:
     unranked: tuple[tuple[str, ...], ...]
 
 
-def tables(entries: Sequence[Results]) -> list[Table]:
-    """Return every table: those of simulators first, then those of explainers, by trusted simulators first."""
-    return [*simulator_tables(entries), *(ranking.table() for ranking in rankings(entries))]
+@dataclass(frozen=True)
+class Leaderboard:
+    """Entries, by their files, and what is worked out of them once: rankings, and tables of simulators."""
+
+    entries: Mapping[Path, Results]
+
+    @cached_property
+    def rankings(self) -> list[Ranking]:
+        """The rankings of explainers: those by simulators that can be trusted more stand first."""
+        return rankings(list(self.entries.values()))
+
+    @cached_property
+    def simulators(self) -> list[Table]:
+        """A table of simulators for each task whose explanations are known."""
+        return simulator_tables(list(self.entries.values()))
 
 
 # ---------------------------------------------------------------------------------------------------------- simulators

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.leaderboard import entries, pages
+from harness.leaderboard.tables import Leaderboard
 from harness.results.run import SCHEMA_VERSION, Results, read_results, write_run
 from harness.types import Identity, NeuroglossError, Role
 
@@ -154,4 +155,4 @@ def test_the_schema_accepts_and_refuses_what_the_reader_does(
 def test_no_page_is_written_where_the_folder_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "board").write_text("")
     with pytest.raises(NeuroglossError, match="cannot be written"):
-        pages.build(tmp_path / "board", {})
+        pages.build(tmp_path / "board", Leaderboard({}))

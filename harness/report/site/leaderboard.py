@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from harness.files import safe_name
 from harness.guards.printing import harmless
 from harness.leaderboard import pages, simulations
-from harness.leaderboard.tables import Explained, Ranking, Table, rankings, simulator_tables
+from harness.leaderboard.tables import Explained, Leaderboard, Ranking, Table
 from harness.report.page import Page
 from harness.report.site import build
 from harness.report.site.build import rendered, write_board
@@ -67,12 +67,12 @@ class _Row:
         return (self.item.row.summary.explainer, self.item.row.summary.simulator, str(unit))
 
 
-def write(folder: Path, entries: Mapping[Path, Results], valid_of: ValidOf) -> list[Path]:
+def write(folder: Path, leaderboard: Leaderboard, valid_of: ValidOf) -> list[Path]:
     """Write the site, in place of the one that is there.
 
     Args:
         folder: of the site.
-        entries: of the leaderboard, by their files.
+        leaderboard: with its entries.
         valid_of: finds the excerpts of their tasks.
 
     Returns:
@@ -85,24 +85,24 @@ def write(folder: Path, entries: Mapping[Path, Results], valid_of: ValidOf) -> l
     with tempfile.TemporaryDirectory(prefix=".site-", dir=folder.parent) as scratch:
         draft = Path(scratch) / folder.name
         draft.mkdir()
-        boards = _write_boards(draft, entries, valid_of)
-        (draft / "index.html").write_text(_home(entries, boards), encoding="utf-8")
+        boards = _write_boards(draft, leaderboard, valid_of)
+        (draft / "index.html").write_text(_home(leaderboard, boards), encoding="utf-8")
         if folder.exists():
             folder.rename(Path(scratch) / "before")
         shutil.move(draft, folder)
     return [folder / "index.html", *(folder / section.folder / "index.html" for section in boards)]
 
 
-def picture(entries: Mapping[Path, Results]) -> str:
+def picture(leaderboard: Leaderboard) -> str:
     """Return a picture of the first ranking of explainers; empty if there is none."""
-    first = next(iter(rankings(list(entries.values()))), None)
+    first = next(iter(leaderboard.rankings), None)
     return "" if first is None else build.picture(_board(first.first.entry.task.name, _rows(first)))
 
 
-def _write_boards(folder: Path, entries: Mapping[Path, Results], valid_of: ValidOf) -> list[Section]:
-    files = {_key(entry): path for path, entry in entries.items()}
+def _write_boards(folder: Path, leaderboard: Leaderboard, valid_of: ValidOf) -> list[Section]:
+    files = {_key(entry): path for path, entry in leaderboard.entries.items()}
     sections = []
-    for ranking in rankings(list(entries.values())):
+    for ranking in leaderboard.rankings:
         info, rows = ranking.first.entry.task, _rows(ranking)
         valid = valid_of(info.name, info.digest)
         section = Section(ranking.table(), _folder_name(ranking))
@@ -123,10 +123,10 @@ def _folder_name(ranking: Ranking) -> str:
     return f"{safe_name(first.entry.task.name)}-{safe_name(first.simulator.name)}-{digest}"
 
 
-def _home(entries: Mapping[Path, Results], boards: Sequence[Section]) -> str:
+def _home(leaderboard: Leaderboard, boards: Sequence[Section]) -> str:
     """Return the first page: rankings of explainers, simulators, entries."""
-    simulators = [Section(table) for table in simulator_tables(list(entries.values()))]
-    entries_table = [Section(pages.table_of(entries))] if entries else []
+    simulators = [Section(table) for table in leaderboard.simulators]
+    entries_table = [Section(pages.table_of(leaderboard.entries))] if leaderboard.entries else []
     return rendered(
         "home.html.j2", "", introduction=pages.INTRODUCTION, sections=[*boards, *simulators, *entries_table]
     )

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from harness.leaderboard import entries, pages
+from harness.leaderboard.tables import Leaderboard
 from harness.report.site import leaderboard
 from harness.results.run import Results, read_run
 from harness.tasks import catalog
@@ -90,7 +91,9 @@ def test_the_first_page_leads_to_each_board_and_back(boards: list[Path]) -> None
 def test_what_others_wrote_is_only_text(tmp_path: Path, make_results: Make) -> None:
     evil = make_results({HOSTILE: (Role.EXPLAINER, 0.5)}, subject=Identity(HOSTILE, HOSTILE))
     entry = dataclasses.replace(evil, provenance={"neurogloss": "0", "git": None})
-    for page in leaderboard.write(tmp_path / "site", {_file(tmp_path, "a"): entry}, lambda name, digest: None):
+    for page in leaderboard.write(
+        tmp_path / "site", Leaderboard({_file(tmp_path, "a"): entry}), lambda name, digest: None
+    ):
         text = page.read_text()
         assert "<img" not in text
         assert html.unescape(text).count(HOSTILE[-20:]) > 1
@@ -109,14 +112,14 @@ def test_rows_of_one_name_are_told_apart_by_their_run(tmp_path: Path, make_resul
         _file(tmp_path, run_id): dataclasses.replace(make_results(run_id=run_id), provenance=provenance)
         for run_id in ("a" * 12, "b" * 12)
     }
-    _, board = leaderboard.write(tmp_path / "site", runs, lambda name, digest: None)
+    _, board = leaderboard.write(tmp_path / "site", Leaderboard(runs), lambda name, digest: None)
     assert {"bad (aaaaaa)", "bad (bbbbbb)"} <= set(re.findall(r'<td class="name">([^<]*)</td>', board.read_text()))
 
 
 def test_the_site_is_replaced_whole(tmp_path: Path, make_results: Make) -> None:
     (tmp_path / "site" / "old").mkdir(parents=True)
     entry = dataclasses.replace(make_results(), provenance={"neurogloss": "0", "git": None})
-    leaderboard.write(tmp_path / "site", {_file(tmp_path, "a"): entry}, lambda name, digest: None)
+    leaderboard.write(tmp_path / "site", Leaderboard({_file(tmp_path, "a"): entry}), lambda name, digest: None)
     assert not (tmp_path / "site" / "old").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
@@ -124,11 +127,11 @@ def test_the_site_is_replaced_whole(tmp_path: Path, make_results: Make) -> None:
 def test_the_picture_is_of_the_first_ranking(root: Path) -> None:
     svg = leaderboard.picture(pages.read(root))
     assert "max_activation" in svg
-    assert leaderboard.picture({}) == ""
+    assert leaderboard.picture(Leaderboard({})) == ""
 
 
 def test_a_site_without_entries_says_so(tmp_path: Path) -> None:
-    (page,) = leaderboard.write(tmp_path / "site", {}, lambda name, digest: None)
+    (page,) = leaderboard.write(tmp_path / "site", Leaderboard({}), lambda name, digest: None)
     assert "No entries yet." in page.read_text()
 
 
