@@ -302,6 +302,13 @@ def test_a_task_whose_files_changed_is_not_listed_as_whole(
     assert (status, "tiny-v1" in out, "is not as it was published" in err) == (cli.USER_ERROR, False, True)
 
 
+def test_a_leaderboard_without_a_ranking_has_no_picture(neurogloss: Command, tmp_path: Path) -> None:
+    (tmp_path / "board.svg").write_text("of entries that went")
+    status, out, _ = neurogloss("leaderboard", "build", "--root", str(tmp_path))
+    assert (status, "picture:" in out, (tmp_path / "board.svg").exists()) == (0, False, False)
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
 @pytest.mark.slow
 def test_ones_own_leaderboard_takes_the_tasks_that_are_here_and_no_others(
     neurogloss: Command, small: list[str], tiny_task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

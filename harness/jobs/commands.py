@@ -162,9 +162,12 @@ def build_leaderboard(options: argparse.Namespace) -> None:
 
     board = pages.read(options.root, _known_task)
     show(*(f"page: {path}" for path in pages.build(options.root, board)))
-    picture = options.root / "board.svg"
-    write_whole(picture, leaderboard.picture(board).encode())
-    show(f"picture: {picture}")
+    picture, svg = options.root / "board.svg", leaderboard.picture(board)
+    if svg:
+        write_whole(picture, svg.encode())
+        show(f"picture: {picture}")
+    else:
+        picture.unlink(missing_ok=True)
     first, *_ = leaderboard.write(options.root / "site", board, _valid_excerpts)
     show(f"site: {first}")
 

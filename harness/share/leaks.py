@@ -68,29 +68,29 @@ _ADVICE = (
 
 def leaks_in(folder: Path) -> Iterator[Leak]:
     """Yield every leak in the JSON, Markdown and Parquet files below a folder; a file of another kind is one itself."""
-    own = _Own.of_this_machine()
+    machine = _Machine.here()
     for path in sorted(path for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or path.suffix not in _READERS:
             yield Leak(name, "the file itself", "what no dataset of ours has")
         else:
-            yield from (Leak(name, field, what) for field, what in _READERS[path.suffix](path, own))
+            yield from (Leak(name, field, what) for field, what in _READERS[path.suffix](path, machine))
 
 
 def in_document(value: Any) -> Iterator[tuple[str, str]]:
     """Yield the place of each leak in a JSON value, keys included, and what it is."""
-    return _in_document(value, "", _Own.of_this_machine())
+    return _in_document(value, "", _Machine.here())
 
 
 @dataclass(frozen=True)
-class _Own:
+class _Machine:
     """What is this machine's own: each form of a secret, with the name of its variable, and folders of its user."""
 
     secrets: Mapping[str, str]
     folders: Sequence[str]
 
     @classmethod
-    def of_this_machine(cls) -> _Own:
+    def here(cls) -> _Machine:
         """Return what the environment and the file system say; the home and the working folder lie below two others."""
         variables = {form: name for secret, name in secrets.values().items() for form in secrets.forms(secret)}
         folders = dict.fromkeys((Path.home(), Path.cwd()))
@@ -124,21 +124,21 @@ def _is_path(text: str) -> bool:
 # -------------------------------------------------------------------------------------------------------------- values
 
 
-def _in_document(value: Any, where: str, own: _Own) -> Iterator[tuple[str, str]]:
+def _in_document(value: Any, where: str, machine: _Machine) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from ((f"a key of {where or 'the document'}", what) for what in _in_value(str(key), own))
-            yield from _in_document(item, f"{where}.{key}" if where else str(key), own)
+            yield from ((f"a key of {where or 'the document'}", what) for what in _in_value(str(key), machine))
+            yield from _in_document(item, f"{where}.{key}" if where else str(key), machine)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _in_document(item, f"{where}[{index}]", own)
+            yield from _in_document(item, f"{where}[{index}]", machine)
     elif value is not None and not isinstance(value, bool):
-        yield from ((where, what) for what in _in_value(str(value), own))
+        yield from ((where, what) for what in _in_value(str(value), machine))
 
 
-def _in_value(text: str, own: _Own) -> Iterator[str]:
+def _in_value(text: str, machine: _Machine) -> Iterator[str]:
     """Yield what leaks in a value that neither the corpus nor a model wrote."""
-    variable = next((name for form, name in own.secrets.items() if form in text), None)
+    variable = next((name for form, name in machine.secrets.items() if form in text), None)
     if variable is not None:
         yield _of_variable(variable)
     elif looks_secret(text):
@@ -155,45 +155,45 @@ def _of_variable(variable: str) -> str:
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def _in_json(path: Path, own: _Own) -> Iterator[tuple[str, str]]:
-    yield from _in_document(read_json(path), "", own)
+def _in_json(path: Path, machine: _Machine) -> Iterator[tuple[str, str]]:
+    yield from _in_document(read_json(path), "", machine)
 
 
-def _in_markdown(path: Path, own: _Own) -> Iterator[tuple[str, str]]:
+def _in_markdown(path: Path, machine: _Machine) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        yield from ((f"line {number}", what) for what in _in_value(line, own))
+        yield from ((f"line {number}", what) for what in _in_value(line, machine))
 
 
-def _in_parquet(path: Path, own: _Own) -> Iterator[tuple[str, str]]:
+def _in_parquet(path: Path, machine: _Machine) -> Iterator[tuple[str, str]]:
     """Yield each column that leaks, by its path in the schema, and what, once."""
     leaks: dict[tuple[str, str], None] = {}
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=256):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                leaks |= dict.fromkeys((f"column {where}", what) for where, what in _in_column(column, name, own))
+                leaks |= dict.fromkeys((f"column {where}", what) for where, what in _in_column(column, name, machine))
     yield from leaks
 
 
-def _in_column(column: pa.Array, where: str, own: _Own) -> Iterator[tuple[str, str]]:
+def _in_column(column: pa.Array, where: str, machine: _Machine) -> Iterator[tuple[str, str]]:
     kind = column.type
     is_text = where.rpartition(".")[2] in TEXTS
     if pa.types.is_struct(kind):
         for field, values in zip(kind, column.flatten(), strict=True):
-            yield from _in_column(values, f"{where}.{field.name}", own)
+            yield from _in_column(values, f"{where}.{field.name}", machine)
     elif pa.types.is_list(kind):
         values = pc.binary_join(column, "") if is_text else column.flatten()
-        yield from _in_column(values, where, own)
+        yield from _in_column(values, where, machine)
     elif pa.types.is_string(kind) and is_text:
-        yield from ((where, what) for what in _in_texts(column, own))
+        yield from ((where, what) for what in _in_texts(column, machine))
     elif pa.types.is_string(kind):
         texts = column.unique().drop_null().to_pylist()
-        yield from ((where, what) for text in texts for what in _in_value(text, own))
+        yield from ((where, what) for text in texts for what in _in_value(text, machine))
 
 
-def _in_texts(column: pa.Array, own: _Own) -> Iterator[str]:
+def _in_texts(column: pa.Array, machine: _Machine) -> Iterator[str]:
     """Yield the leaks of texts by others: the values of secrets, and the folders of this machine's user."""
-    yield from (_of_variable(name) for form, name in own.secrets.items() if _stands_in(form, column))
-    yield from (f"the local path {printable(folder, 60)}" for folder in own.folders if _stands_in(folder, column))
+    yield from (_of_variable(name) for form, name in machine.secrets.items() if _stands_in(form, column))
+    yield from (f"the local path {printable(folder, 60)}" for folder in machine.folders if _stands_in(folder, column))
 
 
 def _stands_in(text: str, column: pa.Array) -> bool:
