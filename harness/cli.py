@@ -58,6 +58,7 @@ JOBS = {
 """Commands that a config describes, which Hydra composes; see :mod:`harness.jobs.jobs`."""
 
 GROUPS = {
+    "batch": "ask servers by files that are answered within a day, at a lower price",
     "circuit": "find groups of neurons, and random ones to compare with",
     "dictionary": "convert dictionaries of latents",
     "human": "ask people to explain units and to rate explanations",
@@ -208,6 +209,25 @@ COMMANDS = (
             argument("--alpha", type=float, default=0.05, help="chance of seeing one that is not there (0.05)"),
             argument("--metric", default=METRIC, help=f"what is compared ({METRIC})"),
             argument("--explainers", nargs="+", default=(), metavar="NAME", help="only these"),
+        ),
+    ),
+    Command(
+        "batch write",
+        "write what a run would ask of servers to a file, as batches of OpenAI and vllm run-batch are written",
+        "harness.jobs.commands_batch:write",
+        (
+            argument("overrides", nargs="*", metavar="KEY=VALUE", help="overrides of the run's config"),
+            argument("file", type=Path, help="a new file of requests (.jsonl); more of them end in -2, -3"),
+            argument("--config-dir", type=Path, metavar="FOLDER", help="of configs of your own"),
+        ),
+    ),
+    Command(
+        "batch read",
+        "store the replies to such requests; neurogloss run finds them there",
+        "harness.jobs.commands_batch:read",
+        (
+            argument("files", nargs="+", type=Path, metavar="FILE", help="of answers, as the server gave them"),
+            argument("--store", type=Path, default=Path("runs/store.sqlite"), help="of the run (runs/store.sqlite)"),
         ),
     ),
     Command(

@@ -10,9 +10,10 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -38,8 +39,8 @@ def text_of(path: Path, most: int = MOST_BYTES, form: str = "text") -> str:
     return decoded(bytes_of(path, most, form), path, form)
 
 
-def decoded(content: bytes, path: Path, form: str = "text") -> str:
-    """Return the text of a file whose content has been read, without the byte order mark that some programs put first.
+def decoded(content: bytes, path: Path | str, form: str = "text") -> str:
+    """Return the text of a file, or of a line, that has been read, without the byte order mark that may stand first.
 
     Raises:
         NeuroglossError: it is not UTF-8.
@@ -56,19 +57,41 @@ def bytes_of(path: Path, most: int = MOST_BYTES, form: str = "a file") -> bytes:
     Raises:
         NeuroglossError: it cannot be read, is a device or a pipe, or is too large.
     """
+    with _regular(path, form) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise NeuroglossError(f"{path} cannot be read as {form}: it has more than {most:,} bytes.")
+    return content
+
+
+def lines_of(path: Path, most: int = MOST_BYTES, form: str = "lines") -> Iterator[bytes | None]:
+    """Yield the lines of a regular file of any size, without their ends; None for one of more than ``most`` bytes.
+
+    Raises:
+        NeuroglossError: it cannot be read, or is a device or a pipe.
+    """
+    with _regular(path, form) as file:
+        while line := file.readline(most + 1):
+            is_whole = line.endswith(b"\n") or len(line) <= most
+            end = line
+            while not is_whole and end and not end.endswith(b"\n"):
+                end = file.readline(most)
+            yield line.rstrip(b"\r\n") if is_whole else None
+
+
+@contextmanager
+def _regular(path: Path, form: str) -> Iterator[BinaryIO]:
+    """Yield a regular file that is open for reading; what goes wrong with it within the context is one sentence."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer would never open
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise NeuroglossError(f"{path} cannot be read as {form}: it is no regular file.")
-            content = file.read(most + 1)
+            yield file
     except (OSError, ValueError) as error:  # ValueError: a zero byte in its name
         raise NeuroglossError(
             f"{path} cannot be read as {form}: {getattr(error, 'strerror', None) or error}."
         ) from error
-    if len(content) > most:
-        raise NeuroglossError(f"{path} cannot be read as {form}: it has more than {most:,} bytes.")
-    return content
 
 
 # ---------------------------------------------------------------------------------------------------------------- JSON

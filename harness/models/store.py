@@ -105,11 +105,18 @@ class Store:
 
     def put(self, key: str, reply: str) -> str:
         """Commit a reply, and return the one that the file holds: another process may have stored one before."""
+        self._insert("IGNORE", key, reply)
+        return dict(self.get_many([key]))[key]
+
+    def replace(self, key: str, reply: str) -> None:
+        """Commit a reply in place of the one that the file holds."""
+        self._insert("REPLACE", key, reply)
+
+    def _insert(self, conflict: str, key: str, reply: str) -> None:
         packed = zlib.compress(reply.encode("utf-8", "surrogatepass"))
         with self._explained_errors():
             row = (key, packed, _checksum(key, packed))
-            self._connection.execute("INSERT OR IGNORE INTO replies (key, reply, checksum) VALUES (?, ?, ?)", row)
-        return dict(self.get_many([key]))[key]
+            self._connection.execute(f"INSERT OR {conflict} INTO replies (key, reply, checksum) VALUES (?, ?, ?)", row)
 
     # ------------------------------------------------------------------------------------------------------- claims
 
@@ -374,7 +381,7 @@ def answered(  # noqa: PLR0913  # the model, the requests, the store and the bud
                 meter.spend(kind.usage(reply))
                 if kind.postponed(reply):
                     continue
-                replies[key], is_fresh = _kept(store, kind, key, reply)
+                replies[key], is_fresh = keep(store, kind, key, reply)
                 fresh |= {key} if is_fresh else set()
                 del missing[key]
                 meter.show(kind.name, len(replies), len(places))
@@ -405,7 +412,7 @@ def _claimed(
     return {key: request for key, request in missing.items() if key in claims}
 
 
-def _kept(store: Store, kind: Kind[Reply], key: str, reply: Reply) -> tuple[Reply, bool]:
+def keep(store: Store, kind: Kind[Reply], key: str, reply: Reply) -> tuple[Reply, bool]:
     """Store a reply that is final; return what the store holds then, and whether it is this one."""
     if not kind.final(reply):
         return reply, True

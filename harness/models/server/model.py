@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import ipaddress
 import json
 import logging
@@ -113,6 +114,7 @@ class ServerModel:
             ``embedded:smollm2-135m-instruct``; null counts bytes, an upper bound for any tokenizer.
         usd_per_million_prompt_tokens: the price of a million prompt tokens; None if nobody said it, and it counts as 0.
         usd_per_million_completion_tokens: the price of a million reply tokens; likewise.
+        batch_price: the share of these prices that a request in a batch file costs.
     """
 
     def __init__(  # noqa: PLR0913  # one argument for each field of the config of a server
@@ -137,6 +139,7 @@ class ServerModel:
         tokenizer: str | None = None,
         usd_per_million_prompt_tokens: float | None = None,
         usd_per_million_completion_tokens: float | None = None,
+        batch_price: float = 0.5,
     ) -> None:
         _check_choice("model.api", api, (CHAT, COMPLETIONS))
         _check_choice("model.transport", transport, (PROMPT, GENERATED, TEXT))
@@ -150,6 +153,8 @@ class ServerModel:
             if limit is not None:
                 _check_positive(setting, limit, ", or null for no limit")
         _check_body(body or {}, max_tokens_field)
+        if not 0.0 <= batch_price <= 1.0:
+            raise NeuroglossError(f"model.batch_price is {batch_price}; write a share of the prices, from 0 to 1.")
         if json_schema and transport != TEXT:
             raise NeuroglossError("model.json_schema is for transport=text; write model.json_schema=false.")
         self.name = name
@@ -167,6 +172,7 @@ class ServerModel:
         self.tokenizer = tokenizer
         self.usd_per_million_prompt_tokens = usd_per_million_prompt_tokens
         self.usd_per_million_completion_tokens = usd_per_million_completion_tokens
+        self.batch_price = batch_price
         self._has_answered = False
         self._strangers = 0
         self._capabilities: Capabilities | None = None
@@ -192,7 +198,7 @@ class ServerModel:
 
     def cost(self, prompt: CompletionPrompt | SlottedPrompt) -> Usage:
         """Return the most that ``prompt`` can cost; without a tokenizer, each byte counts as a token."""
-        return self._completion(prompt).cost if isinstance(prompt, CompletionPrompt) else self._slotted(prompt).cost
+        return self.job(prompt).cost
 
     def complete(self, prompts: Sequence[CompletionPrompt]) -> Iterator[tuple[int, Completion]]:
         """Yield the index and completion of each prompt; the outcome is ``failed`` if every attempt failed."""
@@ -226,6 +232,54 @@ class ServerModel:
         more attempt."""
         self._histories[kind].stored_replies = stored_replies
         self._reserve = reserve
+
+    # -------------------------------------------------------------------------------------- requests that others send
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this model again."""
+        names = inspect.signature(type(self)).parameters
+        return {name: getattr(self.rules if hasattr(self.rules, name) else self, name) for name in names}
+
+    def batched(self) -> Self:
+        """Return a copy of this model with the prices of requests in a batch file."""
+        model = copy.copy(self)
+        for name in ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens"):
+            price = getattr(self, name)
+            setattr(model, name, None if price is None else price * self.batch_price)
+        return model
+
+    def job(self, request: CompletionPrompt | SlottedPrompt | Probe) -> Job[Any]:
+        """Return the HTTP request for a completion, a reading, or a trial of the server.
+
+        Raises:
+            NeuroglossError: the trial takes several requests, each after the reply to the one before.
+        """
+        if isinstance(request, CompletionPrompt):
+            return self._completion(request)
+        if isinstance(request, SlottedPrompt):
+            return self._slotted(request)
+        if self.transport == PROMPT:
+            raise NeuroglossError(
+                f"{self._where} reads log-probabilities of prompts, which is tried out first by three requests, one "
+                "after another: ask it live about one unit (neurogloss run units.limit=1), or use transport=generated."
+            )
+        job = self._slotted(request.prompt)
+        return Job(job.api, job.body, job.cost, lambda answer, usage: self._read_probe(request, answer, usage))
+
+    def read(self, job: Job[Reply], status: int, body: object) -> tuple[Reply, Usage]:
+        """Read the response to a request that was sent elsewhere, by the checks of one that was sent from here.
+
+        Raises:
+            FailedAttempt: the response cannot be used; another one may be.
+            NeuroglossError: it cannot be used, and no other will be.
+        """
+        if status < httpx2.codes.MULTIPLE_CHOICES:
+            return self._reply(job, body)
+        refusal = wire.refusal(status, body)
+        if refusal is None:
+            raise wire.trouble(status, lambda _: None, body, self._where)
+        return self._reply(job, refusal)
 
     # --------------------------------------------------------------------------------------------------- capabilities
 
@@ -465,7 +519,10 @@ class ServerModel:
             yield traffic.Delivered(order[delivery.index], reply, delivery.wasted)
 
     async def _send(self, client: openai.AsyncOpenAI, job: Job[Reply]) -> tuple[Reply, Usage]:
-        document = await self._post(client, job)
+        return self._reply(job, await self._post(client, job))
+
+    def _reply(self, job: Job[Reply], document: object) -> tuple[Reply, Usage]:
+        """Read the decoded reply to a request, or the refusal of the model's provider; return its price with it."""
         if isinstance(document, Answer):
             return job.read(document, document.usage or job.cost), document.usage or job.cost
         try:

@@ -419,6 +419,7 @@ def test_whatever_can_change_a_reply_changes_its_key() -> None:
         "tokenizer": "somewhere",
         "usd_per_million_prompt_tokens": 1.0,
         "usd_per_million_completion_tokens": 1.0,
+        "batch_price": 0.25,
     }
     arguments = set(inspect.signature(ServerModel).parameters)
     assert arguments == set(shaping) | set(others), "a new setting must be told apart here"
