@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from harness.config import registry
+from harness.config import keys, registry
 from harness.guards.printing import shortened
 from harness.types import NeuroglossError
 
@@ -39,6 +39,9 @@ GROUPS = {
     "Writer": "writer",
 }
 """The group of the classes that have a protocol."""
+
+_MODELS = ("model/", "subject/")
+"""The groups whose messages name settings as :mod:`harness.config.keys` describes."""
 
 
 def is_node(value: object) -> bool:
@@ -102,18 +105,34 @@ def check(node: Mapping[str, Any], where: str, group: str = "") -> None:
             raise NeuroglossError(f"{where} needs {name}; add +{where}.{name}=VALUE to the command.")
 
 
-def assemble(node: Mapping[str, Any], wrap: Callable[[Any], Any] = lambda instance: instance) -> Any:
-    """Build the object that a node names; ``wrap`` may replace each object as it is built.
+def assemble(
+    node: Mapping[str, Any], where: str = "the node", wrap: Callable[[Any, str], Any] = lambda instance, _: instance
+) -> Any:
+    """Build the object that a node names.
 
     Nothing else in the package builds what a config names, and nothing is built that :func:`check` refuses.
+
+    Args:
+        node: a mapping with ``use``, nested nodes included.
+        where: its key in the config, for the message.
+        wrap: may replace each object as it is built; it is given the object and its key.
+
+    Raises:
+        NeuroglossError: a node is refused, by :func:`check` or by its class.
     """
-    check(node, "the node")
-    return _assembled(node, wrap)
+    check(node, where)
+    return _assembled(node, where, wrap)
 
 
-def _assembled(node: Mapping[str, Any], wrap: Callable[[Any], Any]) -> Any:
-    arguments = {key: _assembled(value, wrap) if is_node(value) else value for key, value in node.items() if key != USE}
-    return wrap(class_of(node, "the node")(**arguments))
+def _assembled(node: Mapping[str, Any], where: str, wrap: Callable[[Any, str], Any]) -> Any:
+    arguments = {
+        key: _assembled(value, f"{where}.{key}", wrap) if is_node(value) else value
+        for key, value in node.items()
+        if key != USE
+    }
+    with keys.named(where if str(node[USE]).startswith(_MODELS) else ""):
+        instance = class_of(node, where)(**arguments)
+    return wrap(instance, where)
 
 
 def unknown_key(full: str, names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Prices of models: those that a config leaves unknown."""
+"""Models on servers: those whose prices, or whose tokenizer, a config leaves unknown."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ PRICES = ("usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
 
 def unpriced(values: Mapping[str, Any]) -> list[str]:
     """Return the keys of the models on servers in a config whose prices nobody said."""
-    return [
-        where
-        for where, node in _nodes(values, "")
-        if node[USE] == "model/server" and any(node.get(price) is None for price in PRICES)
-    ]
+    return [where for where, node in _servers(values) if any(node.get(price) is None for price in PRICES)]
+
+
+def uncounted(values: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the models on servers in a config whose prompts are counted in bytes, not in tokens."""
+    return [where for where, node in _servers(values) if node.get("tokenizer") is None]
+
+
+def _servers(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    yield from (item for item in _nodes(values, "") if item[1][USE] == "model/server")
 
 
 def _nodes(value: object, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -501,7 +501,7 @@ def _reread(work: _Work, settings: RunSettings) -> tuple[Identity, list[Record]]
     """Return which subject the settings name, and the units as they are in it."""
     from harness.studies.reinitialised import reread  # noqa: PLC0415  # torch takes seconds to import
 
-    subject = build.assemble(settings.subject)
+    subject = build.assemble(settings.subject, "subject")
     return subject.identity, list(map(deal, reread(subject, work.sources, work.plan.settings.seed, work.progress)))
 
 

@@ -60,7 +60,7 @@ def _plan(values: Mapping[str, Any]) -> CollectionPlan:
     settings: CollectSettings = compose.settings_from(CollectSettings, values)
     for where in _parts(settings):
         build.check(getattr(settings, where), where, where)
-        build.assemble(getattr(settings, where))  # a constructor refuses what its types allow
+        build.assemble(getattr(settings, where), where)  # a constructor refuses what its types allow
     catalog.check_name(settings.name)
     folder = Path(settings.output) / settings.name
     if folder.exists():
@@ -109,7 +109,7 @@ def _collect(plan: CollectionPlan, circumstances: Mapping[str, Any], progress: P
     from harness.collect.written import WrittenText  # noqa: PLC0415
 
     settings = plan.settings
-    parts = {where: build.assemble(getattr(settings, where)) for where in ("subject", "corpus", "sample", "collect")}
+    parts = {where: build.assemble(getattr(settings, where), where) for where in _parts(settings)}
     origin = frozen.digest({**circumstances, "subject": dataclasses.asdict(parts["subject"].identity)})
     place = plan.folder.with_name(f".{plan.folder.name}.state-{origin[:8]}")
     states = [
@@ -140,7 +140,7 @@ def _freeze(folder: Path, collection: Collection, description: str, circumstance
 
 def _fetch(plan: CollectionPlan, progress: Progress) -> list[str]:
     """Freeze records that others have published; those that have come are kept until all of them have."""
-    released: Released = build.assemble(plan.settings.released)
+    released: Released = build.assemble(plan.settings.released, "released")
     place = plan.folder.with_name(f".{plan.folder.name}.state")
     lock = Path(released.lock).expanduser() if released.lock else plan.folder.with_name(f"{plan.folder.name}.lock")
     files = released.fetch(place, lock, progress)

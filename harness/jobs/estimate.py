@@ -1,4 +1,7 @@
-"""What a run would ask of models, before it asks: every prompt is rendered, none is sent."""
+"""What a run would ask of models, before it asks: every prompt is rendered, none is sent to a server.
+
+How long models in this process take is measured on the first requests of each stage, whose replies are thrown away.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import pipeline
-from harness.config.prices import PRICES, unpriced
+from harness.config.prices import PRICES, uncounted, unpriced
 from harness.config.settings import BudgetSettings
 from harness.jobs.run import RunPlan, fitting_of, read_records, subject_of
 from harness.jobs.tools import build_tools
@@ -29,6 +32,7 @@ _COLUMNS: Columns = (
     ("stored", "answered by the store"),
     ("prompt", "prompt tokens at most"),
     ("reply", "reply tokens at most"),
+    ("time", "time of models in this process"),
     ("USD", "dollars at most"),
 )
 
@@ -77,7 +81,7 @@ class SilentSubject:
 
 
 def estimate(plan: RunPlan) -> list[Asked]:
-    """Return what each stage of a run would ask of each model, at the most that it can cost.
+    """Return what each stage of a run would ask of each model, at the most that it can cost, and the time it takes.
 
     The run's own stages are gone through with models that count. The prompts of explainers, and those about stored
     explanations, are exact. An explanation that is not known yet is taken to be as long as it may be.
@@ -91,7 +95,7 @@ def estimate(plan: RunPlan) -> list[Asked]:
         tally = Tally(store)
         tools = build_tools(settings, subject_of(task), records, Counting(tally))
         pipeline.run(records, tools.tools, tools.rows, fitting_of(settings.calibration, task), tally.begin, _longest)
-        return tally.rows()
+        return tally.timed_rows()
 
 
 def _longest(explanation: Explanation) -> Explanation:
@@ -105,19 +109,23 @@ def page(plan: RunPlan, questions: Sequence[Asked]) -> Page:
     new, stored = (
         sum(usages, Usage()) for usages in ([row.new for row in questions], [row.saved for row in questions])
     )
-    cells = [_cells(row.stage, row.model.name, row.new, row.saved) for row in questions]
+    cells = [_cells(row.stage, row.model.name, row.new, row.saved, row.seconds) for row in questions]
+    times = [row.seconds for row in questions if row.seconds is not None]
     return Page(
         title=f"What run {plan.run_id} would ask of models",
         facts=(("task", plain(plan.settings.task.name)), ("store", plain(plan.settings.store))),
-        tables=(Table("at most", _COLUMNS, (*cells, _cells("all", "", new, stored))),),
-        sentences=(_budget(plan.settings.budget, new), *_prices(plan), *_SENTENCES),
+        tables=(Table("at most", _COLUMNS, (*cells, _cells("all", "", new, stored, sum(times) if times else None))),),
+        sentences=(_budget(plan.settings.budget, new), *_prices(plan), *_tokenizers(plan), *_SENTENCES),
     )
 
 
+_MINUTE, _HOUR = 60, 3600
 _SENTENCES = (
-    "Nothing was sent. A model on a server is counted a token for each byte, which is an upper bound and often four "
-    "times too high, unless its tokenizer is named (tokenizer=). A reply is taken to be as long as it may be.",
-    "An explanation that is not known yet is taken to be as long as it may be.",
+    "Nothing was sent to a server. A reply, and an explanation that is not known yet, are taken to be as long as they "
+    "may be.",
+    "The time is that of models in this process on this machine as it is now, at the pace of the first requests of "
+    "each stage, whose replies were thrown away. How long servers take is unknown before they are asked, and the "
+    "passes of the subject, as for ablation, come on top.",
 )
 
 
@@ -130,9 +138,28 @@ def _prices(plan: RunPlan) -> list[str]:
     ]
 
 
-def _cells(stage: str, model: str, new: Usage, stored: Usage) -> tuple[str, ...]:
+def _tokenizers(plan: RunPlan) -> list[str]:
+    """Return which models' prompts are counted in bytes."""
+    return [
+        f"A prompt to {where} is counted a token for each byte, which is an upper bound and often four times too high; "
+        f"{where}.tokenizer=NAME, the model's tokenizer on the hub or in a folder, counts its tokens."
+        for where in uncounted(plan.config)
+    ]
+
+
+def _cells(stage: str, model: str, new: Usage, stored: Usage, seconds: float | None) -> tuple[str, ...]:
     counts = (short(count) for count in (new.prompt_tokens, new.completion_tokens))
-    return (plain(stage), plain(model), str(new.requests), str(stored.requests), *counts, f"{new.usd:.4f}")
+    requests = (str(new.requests), str(stored.requests))
+    return (plain(stage), plain(model), *requests, *counts, _duration(seconds), f"{new.usd:.4f}")
+
+
+def _duration(seconds: float | None) -> str:
+    """Return a time in seconds, minutes or hours; a dash if nobody knows it."""
+    if seconds is None:
+        return "–"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / _MINUTE:.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} h"
 
 
 def _budget(budget: BudgetSettings, new: Usage) -> str:

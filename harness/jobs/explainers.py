@@ -27,12 +27,23 @@ class ExplainerNode:
         model: the key in ``explainer_model`` of the model that it asks, or the name of the method's own model; empty
             where no model is asked.
         node: the checked node that builds it.
+        lent: the keys within it at which the model of ``explainer_model`` stands.
     """
 
     name: str
     method: str
     model: str
     node: Mapping[str, Any]
+    lent: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Its key in the config."""
+        return f"explainer.{self.method}"
+
+    def key_of(self, place: str) -> str:
+        """Return where a part of it that stands at ``place`` is set in the config."""
+        return f"explainer_model.{self.model}" if place in self.lent else place
 
 
 def explainer_nodes(settings: RunSettings) -> list[ExplainerNode]:
@@ -47,6 +58,7 @@ def explainer_nodes(settings: RunSettings) -> list[ExplainerNode]:
     """
     for name, model in settings.explainer_model.items():
         build.check(model, f"explainer_model.{name}", "model")
+        build.assemble(model, f"explainer_model.{name}")  # a constructor refuses what its types allow
     nodes = [row for method, node in settings.explainer.items() for row in _rows(method, node, settings)]
     for name, count in Counter(row.name for row in nodes).items():
         if count > 1:
@@ -59,7 +71,8 @@ def _rows(method: str, node: Mapping[str, Any], settings: RunSettings) -> Iterat
     where = f"explainer.{method}"
     build.class_of(node, where, "explainer")
     completed = _asking(node, where, settings)
-    if not _leaves_model_out(node, where):
+    lent = tuple(_without_model(node, where))
+    if not lent:
         build.check(completed, where)
         model = " + ".join(dict.fromkeys(_own_models(node)))
         yield ExplainerNode(_row_name(method, model), method, model, completed)
@@ -72,7 +85,7 @@ def _rows(method: str, node: Mapping[str, Any], settings: RunSettings) -> Iterat
     for name, model_node in settings.explainer_model.items():
         filled = _with_model(completed, where, model_node)
         build.check(filled, where)
-        yield ExplainerNode(_row_name(method, name), method, name, filled)
+        yield ExplainerNode(_row_name(method, name), method, name, filled, lent)
 
 
 def _row_name(method: str, model: str) -> str:
@@ -90,11 +103,12 @@ def _inner(node: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {key: value for key, value in node.items() if build.is_node(value)}
 
 
-def _leaves_model_out(node: Mapping[str, Any], where: str) -> bool:
-    """Return whether a node, or a node within it, has no model and must be given one."""
+def _without_model(node: Mapping[str, Any], where: str) -> Iterator[str]:
+    """Yield the keys at which a node, or a node within it, must be given a model, and has none."""
     if _asks(node, where) and MODEL not in node:
-        return True
-    return any(_leaves_model_out(value, f"{where}.{key}") for key, value in _inner(node).items())
+        yield f"{where}.{MODEL}"
+    for key, value in _inner(node).items():
+        yield from _without_model(value, f"{where}.{key}")
 
 
 def _with_model(node: Mapping[str, Any], where: str, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _views(settings: RunSettings, record: Record, progress: Progress) -> dict[st
     """Return the views of a unit by every method of a run: one for each model that a method asks."""
     views: dict[str, list[View]] = {}
     nodes = explainer_nodes(settings)
-    subject: Subject = build.assemble(settings.subject)
+    subject: Subject = build.assemble(settings.subject, "subject")
     with Store(settings.store) as store:
         remembering = Remembering(store, Meter())
         for count, node in enumerate(nodes, start=1):

@@ -245,11 +245,11 @@ class AuditJob:
         return AuditOutcome(audit.run(plan, overrides, progress), plan.folder)
 
     def show(self, outcome: AuditOutcome) -> Iterator[RenderableType]:
-        """Yield the page of the audit, and where it is."""
+        """Yield the summary of the audit, and where its whole page is."""
         from harness.report import audit_page, page
         from harness.results.audit import NAME
 
-        yield page.render(audit_page.build(outcome.audit))
+        yield page.render(audit_page.summary(outcome.audit))
         yield ""
         yield f"audit: {outcome.folder / f'{NAME}.md'}"
 

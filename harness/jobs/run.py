@@ -81,8 +81,8 @@ def prepare(composed: DictConfig) -> RunPlan:
     if not settings.simulator:
         raise NeuroglossError("no simulator is chosen; add simulator=tuned, for example.")
     for node in nodes:
-        build.check(node.node, f"explainer.{node.method}")
-        build.assemble(node.node)  # a constructor refuses what its types allow
+        build.check(node.node, node.key)
+        build.assemble(node.node, node.key)  # a constructor refuses what its types allow
     groups = {
         "simulator": settings.simulator,
         "task.controls": settings.task.controls,
@@ -93,7 +93,7 @@ def prepare(composed: DictConfig) -> RunPlan:
     for group, nodes_by_name in groups.items():
         for name, node in nodes_by_name.items():
             build.check(node, f"{group}.{name}")
-            build.assemble(node)
+            build.assemble(node, f"{group}.{name}")
     build.check(settings.subject, "subject")
     for tracker in trackers_of(settings).values():
         tracker.check()
@@ -183,7 +183,7 @@ def grouped(plan: RunPlan, group: str) -> RunPlan:
 
 def trackers_of(settings: RunSettings) -> dict[str, Tracker]:
     """Build the trackers that a run names, by their names."""
-    return {name: build.assemble(node) for name, node in settings.track.items()}
+    return {name: build.assemble(node, f"track.{name}") for name, node in settings.track.items()}
 
 
 def resampling_of(settings: RunSettings) -> Resampling:

@@ -13,6 +13,7 @@ from harness.explainers.shared import cleaning
 from harness.explainers.told import Told
 from harness.jobs.explainers import ExplainerNode, explainer_nodes
 from harness.models.backend import Backend, StoredModel
+from harness.models.keyed import KeyedModel
 from harness.models.meter import Meter
 from harness.models.store import Kind, Store, answered, numbers
 from harness.pipeline import Tools
@@ -250,7 +251,7 @@ def build_tools(
     Raises:
         NeuroglossError: a part cannot be built, or looks into another subject than the task's.
     """
-    subject: Subject = build.assemble(settings.subject)
+    subject: Subject = build.assemble(settings.subject, "subject")
     scorer_nodes = settings.task.scores or settings.scores
     nodes = explainer_nodes(settings)
     if any(map(needs_subject, (*(node.node for node in nodes), *scorer_nodes.values()))):
@@ -258,7 +259,8 @@ def build_tools(
     explainers = [*(build_explainer(node, subject, asking) for node in nodes), *_told(records)]
     simulators, controls = build_simulators(settings, asking)
     scorers: dict[str, Scorer] = {
-        name: build.assemble(node, _wrap_scorer(subject, asking)) for name, node in scorer_nodes.items()
+        name: build.assemble(node, f"scores.{name}", _wrap_scorer(subject, asking))
+        for name, node in scorer_nodes.items()
     }
     primary = [name for name in simulators if name not in controls]
     rows = [
@@ -273,8 +275,13 @@ def build_tools(
 def build_simulators(settings: RunSettings, asking: Asking) -> tuple[dict[str, Simulator], set[str]]:
     """Return the run's own simulators and the task's controls that are not among them, and the names of the latter."""
     controls = {name: node for name, node in settings.task.controls.items() if name not in settings.simulator}
-    nodes = {**settings.simulator, **controls}
-    return {name: build.assemble(node, wrap_models(asking)) for name, node in nodes.items()}, set(controls)
+    nodes = {"simulator": settings.simulator, "task.controls": controls}
+    simulators = {
+        name: build.assemble(node, f"{group}.{name}", wrap_models(asking))
+        for group, nodes_by_name in nodes.items()
+        for name, node in nodes_by_name.items()
+    }
+    return simulators, set(controls)
 
 
 def _told(records: Sequence[Record]) -> list[BuiltExplainer]:
@@ -289,36 +296,36 @@ def build_explainer(node: ExplainerNode, subject: Subject, asking: Asking) -> Bu
     """Build an explainer, and the models that it asks."""
     models: list[LanguageModel] = []
 
-    def wrap(part: Any) -> Any:
-        wrapped = _shared(part, subject, asking)
+    def wrap(part: Any, key: str) -> Any:
+        wrapped = _shared(part, node.key_of(key), subject, asking)
         if isinstance(part, Backend):
             models.append(wrapped)
         return wrapped
 
-    explainer = build.assemble(node.node, wrap)
+    explainer = build.assemble(node.node, node.key, wrap)
     return BuiltExplainer(node.name, node.method, node.model, explainer, tuple(models))
 
 
-def wrap_models(asking: Asking) -> Callable[[Any], Any]:
+def wrap_models(asking: Asking) -> Callable[[Any, str], Any]:
     """Return what replaces each backend, as it is built, by the model that answers for it."""
-    return lambda part: asking.model(part) if isinstance(part, Backend) else part
+    return lambda part, key: KeyedModel(asking.model(part), key) if isinstance(part, Backend) else part
 
 
 def _wrap_scorer(subject: Subject, asking: Asking) -> Any:
-    def wrap(part: Any) -> Any:
-        wrapped = _shared(part, subject, asking)
+    def wrap(part: Any, key: str) -> Any:
+        wrapped = _shared(part, key, subject, asking)
         return asking.subject(wrapped) if type(wrapped) is type(subject) else wrapped
 
     return wrap
 
 
-def _shared(part: Any, subject: Subject, asking: Asking) -> Any:
+def _shared(part: Any, key: str, subject: Subject, asking: Asking) -> Any:
     """Return what stands for a part object: a model that is asked, or the one subject if it is set alike.
 
     So weights load once; settings are compared, because nothing is loaded yet.
     """
     if isinstance(part, Backend):
-        return asking.model(part)
+        return KeyedModel(asking.model(part), key)
     return subject if type(part) is type(subject) and _settings(part) == _settings(subject) else part
 
 
@@ -348,6 +355,6 @@ def check_subject(task: str, recorded: Identity | None, subject: Identity) -> No
 
 def subject_of(settings: RunSettings, task: Task) -> Subject:
     """Build the subject of a run, which is the one that its task was recorded from."""
-    subject: Subject = build.assemble(settings.subject)
+    subject: Subject = build.assemble(settings.subject, "subject")
     check_subject(task.name, task.subject, subject.identity)
     return subject

@@ -82,6 +82,13 @@ class Persistent(Protocol):
         ...
 
 
+@runtime_checkable
+class Computing(Protocol):
+    """A backend that computes in this process, on a device, so that a few requests show how fast it is."""
+
+    device: str
+
+
 class StoredModel:
     """A :class:`harness.types.LanguageModel` that answers from the store, or from its backend if a reply is missing."""
 

@@ -1,13 +1,17 @@
-"""A model that sends nothing: it counts the requests of a run at the most that they can cost."""
+"""A model that sends nothing: it counts the requests of a run at the most that they can cost.
+
+Those to a model in this process are timed too, by the first of each stage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
-from harness.models.backend import Backend, Probing
+from harness.models.backend import Backend, Computing, Probing
 from harness.models.server.capabilities import Capabilities, Probe
 from harness.models.store import CAPABILITIES, COMPLETIONS, LEVELS, Kind, Store, key_of, stored_replies
 from harness.types import Completion, CompletionPrompt, Identity, LevelReading, Outcome, SlottedPrompt, Usage
@@ -16,16 +20,43 @@ Reply = TypeVar("Reply")
 Prompt = TypeVar("Prompt", CompletionPrompt, SlottedPrompt)
 
 _MOST_WORDS = 300  # of a placeholder
+_TIMED = {COMPLETIONS.name: 1, LEVELS.name: 8}  # requests of each stage that are timed, after one that loads the model
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Usage of one model in one stage: ``new`` requests at the most they can cost, and ``saved`` by stored replies."""
+    """Usage of one model in one stage.
+
+    Attributes:
+        stage, model: which.
+        new: the requests that would be sent, at the most that they can cost.
+        saved: those that stored replies answer.
+        seconds: how long the new ones would take; None for a model that is not in this process.
+    """
 
     stage: str
     model: Identity
     new: Usage
     saved: Usage
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What is counted of one model in one stage."""
+
+    new: Usage = field(default_factory=Usage)
+    saved: Usage = field(default_factory=Usage)
+    batches: dict[str, _Batch] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Requests of a kind to a model in this process: the first of them, and how many tokens all prompts have."""
+
+    backend: Backend
+    first: list[CompletionPrompt | SlottedPrompt] = field(default_factory=list)
+    tokens: int = 0
 
 
 class Tally:
@@ -34,8 +65,8 @@ class Tally:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.stage = ""
-        self._counted_keys: set[str] = set()
-        self._usages: dict[tuple[str, Identity], tuple[Usage, Usage]] = {}
+        self.counted_keys: set[str] = set()
+        self._counted: dict[tuple[str, Identity], _Counted] = {}
 
     def begin(self, stage: str) -> None:
         """Count the requests from now on under ``stage``."""
@@ -43,7 +74,18 @@ class Tally:
 
     def rows(self) -> list[Asked]:
         """Return the planned usage, in the order of the stages."""
-        return [Asked(*stage_and_model, *usages) for stage_and_model, usages in self._usages.items()]
+        return [Asked(*stage_and_model, counted.new, counted.saved) for stage_and_model, counted in self._items()]
+
+    def timed_rows(self, clock: Callable[[], float] = time.perf_counter) -> list[Asked]:
+        """Return the planned usage with the time that it takes models in this process, which are asked for that.
+
+        Args:
+            clock: returns the time in seconds.
+        """
+        return [
+            replace(row, seconds=_seconds(counted, clock))
+            for row, (_, counted) in zip(self.rows(), self._items(), strict=True)
+        ]
 
     def stored_replies(self, kind: Kind[Reply], keys: Sequence[str]) -> dict[str, Reply]:
         """Return the stored replies by key; keys without a reply are left out."""
@@ -51,10 +93,24 @@ class Tally:
 
     def count(self, model: Identity, key: str, new_usage: Usage, saved_usage: Usage) -> None:
         """Count a request, unless it was counted earlier."""
-        if key not in self._counted_keys:
-            self._counted_keys.add(key)
-            total_new, total_saved = self._usages.get((self.stage, model), (Usage(), Usage()))
-            self._usages[self.stage, model] = (total_new + new_usage, total_saved + saved_usage)
+        if key not in self.counted_keys:
+            self.counted_keys.add(key)
+            counted = self._of(model)
+            counted.new += new_usage
+            counted.saved += saved_usage
+
+    def keep(self, kind: str, backend: Backend, prompt: CompletionPrompt | SlottedPrompt, tokens: int) -> None:
+        """Keep a new request to a model in this process, if it is one of the first, so that it can be timed."""
+        batch = self._of(backend.identity).batches.setdefault(kind, _Batch(backend))
+        batch.tokens += tokens
+        if len(batch.first) <= _TIMED[kind]:
+            batch.first.append(prompt)
+
+    def _items(self) -> list[tuple[tuple[str, Identity], _Counted]]:
+        return [(stage_and_model, counted) for stage_and_model, counted in self._counted.items()]
+
+    def _of(self, model: Identity) -> _Counted:
+        return self._counted.setdefault((self.stage, model), _Counted())
 
 
 class PlannedModel:
@@ -98,8 +154,11 @@ class PlannedModel:
         for key, prompt in zip(keys, prompts, strict=True):
             if key in replies:
                 self._tally.count(self.identity, key, Usage(), kind.usage(replies[key]))
-            else:
-                self._tally.count(self.identity, key, self._backend.cost(prompt), Usage())
+            elif key not in self._tally.counted_keys:
+                cost = self._backend.cost(prompt)
+                self._tally.count(self.identity, key, cost, Usage())
+                if isinstance(self._backend, Computing):
+                    self._tally.keep(kind.name, self._backend, prompt, cost.prompt_tokens)
         return [(key, replies.get(key)) for key in keys]
 
     @cached_property
@@ -111,6 +170,34 @@ class PlannedModel:
         capabilities = self._tally.stored_replies(CAPABILITIES, [key]).get(key)
         self._tally.count(self.identity, key, Usage() if capabilities else backend.probe_cost(probe), Usage())
         return backend.with_capabilities(capabilities or Capabilities())
+
+
+def _seconds(counted: _Counted, clock: Callable[[], float]) -> float | None:
+    """Return how long the new requests of a model in a stage would take, at the pace of the first of them.
+
+    The pace is in tokens of prompts: a stage asks for replies that are about as long as each other.
+    """
+    if not counted.batches:
+        return None if counted.new.requests else 0.0
+    return sum(batch.tokens * _pace(kind, batch, clock) for kind, batch in counted.batches.items())
+
+
+def _pace(kind: str, batch: _Batch, clock: Callable[[], float]) -> float:
+    """Return the seconds that a token of the prompts takes; the first request, which loads the model, does not count
+    unless it is the only one."""
+    loading, timed = batch.first[:1], batch.first[1:] or batch.first
+    _ask(kind, batch.backend, loading)
+    begin = clock()
+    _ask(kind, batch.backend, timed)
+    tokens = sum(batch.backend.cost(prompt).prompt_tokens for prompt in timed)
+    return (clock() - begin) / max(1, tokens)
+
+
+def _ask(kind: str, backend: Backend, prompts: Sequence[CompletionPrompt | SlottedPrompt]) -> None:
+    if kind == COMPLETIONS.name:
+        list(backend.complete([prompt for prompt in prompts if isinstance(prompt, CompletionPrompt)]))
+    else:
+        list(backend.read_levels([prompt for prompt in prompts if isinstance(prompt, SlottedPrompt)]))
 
 
 def _placeholder(key: str, max_tokens: int) -> str:

@@ -355,7 +355,7 @@ def answered(  # noqa: PLR0913  # the model, the requests, the store and the bud
         kind: the kind of the requests.
         requests: dataclasses; equal ones are sent once.
         ask: sends requests; yields replies as they arrive, each with the index of its request.
-        meter: counts usage, reports progress and enforces the budget.
+        meter: counts usage, reports progress (a request that failed makes none) and enforces the budget.
         cost: returns the most that a request can cost; needed if the meter has a budget.
         prepare: called once before any request is sent.
 
@@ -371,6 +371,7 @@ def answered(  # noqa: PLR0913  # the model, the requests, the store and the bud
     replies = _stored_replies(store, kind, requests_by_key, meter)
     missing = {key: request for key, request in requests_by_key.items() if key not in replies}
     fresh: set[str] = set()
+    failed = 0
     meter.show(kind.name, len(replies), len(places))
     if prepare is not None:
         prepare(kind.name, len(replies), meter.reserve)
@@ -383,8 +384,9 @@ def answered(  # noqa: PLR0913  # the model, the requests, the store and the bud
                     continue
                 replies[key], is_fresh = keep(store, kind, key, reply)
                 fresh |= {key} if is_fresh else set()
+                failed += not kind.final(replies[key])
                 del missing[key]
-                meter.show(kind.name, len(replies), len(places))
+                meter.show(kind.name, len(replies) - failed, len(places))
             if batch and all(key in missing for key in batch):
                 raise meter.refuse(kind.name, len(missing))
     finally:

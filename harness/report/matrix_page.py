@@ -59,9 +59,14 @@ def _score(score: MatrixScore) -> Row:
 
 
 def sentences(matrix: Matrix) -> Iterator[str]:
-    """Yield how to read the tables, which scores follow length, and which fail to know the truth."""
+    """Yield how to read the tables, and what they show."""
     if len(matrix.scores) > 1:
         yield READ
+    yield from findings(matrix)
+
+
+def findings(matrix: Matrix) -> Iterator[str]:
+    """Yield which scores follow length, and which fail to know the truth."""
     followers = [score for score in matrix.scores if score.p_value < SIGNIFICANT]
     for score in followers:
         words, way = ("longer", "more") if score.length > 0 else ("shorter", "fewer")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from harness import weights
+from harness.config import keys
 from harness.subjects import views
 from harness.subjects.batches import Tokens, batches, by_length, by_place
 from harness.subjects.effects import Replacer, check_values
@@ -258,17 +259,19 @@ class TransformersSubject:
 
     @cached_property
     def _loaded(self) -> weights.Loaded:
-        return weights.load(
-            self.name,
-            revision=self.revision,
-            dtype=self.dtype,
-            device=self.device,
-            trust_remote_code=self.trust_remote_code,
-        )
+        with keys.named("subject"):
+            return weights.load(
+                self.name,
+                revision=self.revision,
+                dtype=self.dtype,
+                device=self.device,
+                trust_remote_code=self.trust_remote_code,
+            )
 
     @cached_property
     def _identity(self) -> Identity:
-        identity = weights.identify(self.name, self.revision, self.dtype)
+        with keys.named("subject"):
+            identity = weights.identify(self.name, self.revision, self.dtype)
         if not self.unit.digest:
             return identity
         revision = hashlib.sha256(f"{identity.revision} {self.unit.letters} {self.unit.digest}".encode()).hexdigest()

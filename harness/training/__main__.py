@@ -112,7 +112,7 @@ def _judge(settings: TuneSettings, examples: Examples) -> None:
     trials = list(robust.trials(Voices(examples, Scenes(), held=True), TRIED, judging.texts // 2, judging.seed))
     with Store(folder / "readings.sqlite") as store:
         wrap = wrap_models(Remembering(store, Meter()))
-        simulators = {name: build.assemble(node, wrap) for name, node in settings.judged.items()}
+        simulators = {name: build.assemble(node, f"judged.{name}", wrap) for name, node in settings.judged.items()}
         verdicts = judge.verdicts(simulators, examples, judging)
         hands = {
             name: robust.plain(robust.judged(trials, judge.reader(simulator))) for name, simulator in simulators.items()

@@ -146,7 +146,7 @@ def _download(name: str, revision: str | None) -> Path:
     if known and _file_digest(path) != known.sha256:
         raise NeuroglossError(
             f"{path} is not the {name} that its publisher names (sha256 {_file_digest(path)[:12]}, not "
-            f"{known.sha256[:12]}); delete it and run again, or set revision={known.revision}."
+            f"{known.sha256[:12]}); delete it and run again, or set model.revision={known.revision}."
         )
     return path
 
@@ -194,9 +194,7 @@ def _asking_the_hub(name: str, revision: str | None) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise NeuroglossError(
-            f"{name!r} is neither a folder nor a name on the hub; check model and subject."
-        ) from error
+        raise NeuroglossError(f"{name!r} is neither a folder nor a name on the hub; correct model.name.") from error
     except (GatedRepoError, RepositoryNotFoundError) as error:
         message = f"the hub has no model {name!r} that you may read; check the name, or accept its terms and log in."
         raise NeuroglossError(message) from error

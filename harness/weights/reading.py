@@ -32,7 +32,7 @@ class Loaded:
 def check_dtype(dtype: str) -> None:
     """Refuse a number format in which weights cannot be loaded."""
     if dtype not in DTYPES:
-        raise NeuroglossError(f"dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
+        raise NeuroglossError(f"model.dtype is {dtype!r}; write one of {', '.join(DTYPES)}.")
 
 
 def device_of(setting: str) -> str:
@@ -70,7 +70,7 @@ def load(
     try:
         model = model.to(device_of(device))
     except (RuntimeError, AssertionError) as error:
-        raise NeuroglossError(f"{name} cannot be put on device {device!r}: {first_line(error)}") from error
+        raise NeuroglossError(f"{name} cannot be put on model.device={device}: {first_line(error)}") from error
     return Loaded(model, _read_tokenizer(location, folder, trust_remote_code), identity(location, dtype))
 
 
@@ -117,7 +117,9 @@ def _read_tokenizer(location: Location, folder: Path, trust_remote_code: bool) -
 
 def _unreadable(location: Location, folder: Path, error: Exception | str) -> str:
     if "trust_remote_code" in str(error):
-        return f"the model {location.name} brings code of its own, which is not run unless its trust_remote_code=true."
+        return (
+            f"the model {location.name} brings code of its own, which is not run unless model.trust_remote_code=true."
+        )
     if "model type" in str(error) and "does not recognize" in str(error):
         return f"the model {location.name} is of a type that the installed transformers does not know; update it."
     remedy = f"delete {folder} and run again" if location.gguf else location.remedy

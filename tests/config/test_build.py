@@ -24,19 +24,21 @@ def test_a_node_is_built_children_first() -> None:
 
 
 def test_what_is_built_can_be_wrapped() -> None:
-    kinds: list[type] = []
+    parts: list[tuple[type, str]] = []
 
-    def wrap(instance: object) -> object:
-        kinds.append(type(instance))
+    def wrap(instance: object, key: str) -> object:
+        parts.append((type(instance), key))
         return instance
 
-    assemble(SHUFFLED, wrap)
-    assert kinds == [MaxActivation, Shuffled]
+    assemble(SHUFFLED, "explainer.mine", wrap)
+    assert parts == [(MaxActivation, "explainer.mine.explainer"), (Shuffled, "explainer.mine")]
 
 
 def test_what_a_wrapper_returns_takes_the_place() -> None:
     inner = MaxActivation(tokens=7)
-    shuffled = assemble(SHUFFLED, lambda instance: inner if isinstance(instance, MaxActivation) else instance)
+    shuffled = assemble(
+        SHUFFLED, wrap=lambda instance, _: inner if isinstance(instance, MaxActivation) else instance
+    )
     assert shuffled.explainer is inner
 
 

@@ -64,6 +64,13 @@ def test_messages_name_only_keys_that_there_are() -> None:
     assert sorted((name, key) for name, key in named if is_unknown(key, keys)) == []
 
 
+def test_messages_name_settings_of_models_with_their_place() -> None:
+    """A setting alone is in no config: it is ``model.SETTING``, which becomes the key (:mod:`harness.config.keys`)."""
+    settings = {setting for node in OPTIONS.values() for setting in node} - {"name"}
+    bare = re.compile(rf"(?<![\w.@])({'|'.join(sorted(settings))})=(?!=)")
+    assert [(name, text) for name, text in sentences() if bare.search(text)] == []
+
+
 def is_unknown(key: str, keys: Mapping[str, set[str]]) -> bool:
     """Whether a text has the form of a key of a group that has none of that name."""
     *places, last = key.split(".")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from harness.jobs import estimate
 from harness.types import Candidate, Explanation, Unit
 from tests.conftest import Command
 
+_ROW = re.compile(r"(?P<stage>.+?) (?P<counts>\d+ \d+ \S+ \S+) (–|\S+ (s|min|h)) (?P<usd>\S+)")
 METHODS = ("units.limit=2", "explainer=[token_activation,max_activation]")
 FAKE = ("simulator=all_at_once", "model@simulator.all_at_once.model=fake")
 
@@ -31,9 +33,10 @@ def plan(neurogloss: Command, arguments: list[str]) -> list[list[str]]:
 
 
 def rows_of(lines: list[list[str]]) -> dict[str, list[str]]:
-    """The last five cells of each row, by its stage."""
+    """The figures of each row, the time left out, by its stage."""
     names = ("explain", "simulate by", "score by", "all")
-    return {" ".join(line[:-5]): line[-5:] for line in lines if " ".join(line).startswith(names)}
+    rows = [(" ".join(line), _ROW.fullmatch(" ".join(line))) for line in lines]
+    return {row["stage"]: [*row["counts"].split(), row["usd"]] for text, row in rows if row and text.startswith(names)}
 
 
 def without(overrides: list[str], *groups: str) -> list[str]:
@@ -118,3 +121,11 @@ def test_puzzles_are_planned(neurogloss: Command, tmp_path: Path) -> None:
     arguments = ["task=puzzles-v1", "task.limit=2", *FAKE, "explainer=[max_activation]", f"output={tmp_path / 'runs'}"]
     rows = rows_of(plan(neurogloss, arguments))
     assert list(rows) == ["simulate by all_at_once fake", "all"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "–"), (0.0, "0 s"), (59.4, "59 s"), (60.0, "1 min"), (7199.0, "120 min"), (9000.0, "2.5 h")],
+)
+def test_times_are_in_seconds_minutes_or_hours(seconds: float | None, text: str) -> None:
+    assert estimate._duration(seconds) == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from harness.config.compose import composed, plain, settings_from
 from harness.config.settings import RunSettings
 from harness.explainers.controls.shuffled import Shuffled
-from harness.jobs.explainers import ExplainerNode
+from harness.jobs.explainers import ExplainerNode, explainer_nodes
 from harness.jobs.run import read_records
 from harness.jobs.tools import (
     Remembering,
@@ -19,12 +20,13 @@ from harness.jobs.tools import (
     check_subject,
     needs_subject,
 )
-from harness.models.backend import Backend, StoredModel
+from harness.models.backend import Backend
+from harness.models.keyed import KeyedModel
 from harness.models.meter import Meter
 from harness.models.store import Store
 from harness.scorers.ablation import Ablation
 from harness.subjects.transformers_subject import TransformersSubject
-from harness.types import Identity, LanguageModel, NeuroglossError, Role, RowKey
+from harness.types import CompletionPrompt, Identity, LanguageModel, Message, NeuroglossError, Role, RowKey
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_the_model_of_an_explainer_is_found_within_it(asking: Remembering) -> No
     subject = TransformersSubject("unused")
     tool = build_explainer(ExplainerNode("mine · writer", "mine", "writer", SHUFFLED), subject, asking)
     assert isinstance(tool.explainer, Shuffled)
-    assert [type(model) for model in tool.models] == [StoredModel]
+    assert [type(model) for model in tool.models] == [KeyedModel]
     described = tool.describe([])
     assert (described.name, described.method, described.model) == ("mine · writer", "mine", "writer")
     assert described.role is Role.FLOOR
@@ -127,3 +129,23 @@ def test_another_subject_than_the_tasks_is_refused() -> None:
         check_subject("t-v1", recorded, Identity("a", "revision-2"))
     with pytest.raises(NeuroglossError, match="t-v1 holds puzzles, which have no subject"):
         check_subject("t-v1", None, recorded)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "key"),
+    [
+        (["explainer=token_activation"], "explainer_model.server"),
+        (
+            ["explainer=token_activation", "+model@explainer.token_activation.model=server"],
+            "explainer.token_activation.model",
+        ),
+    ],
+)
+def test_a_model_that_goes_wrong_is_named_by_its_key(asking: Remembering, overrides: list[str], key: str) -> None:
+    at = [f"{key}.name=foo", f"{key}.base_url=http://127.0.0.1:9/v1", f"{key}.api_key_env=NO_SUCH_KEY"]
+    models = ["explainer_model=server"] if key == "explainer_model.server" else []
+    settings = settings_of("simulator=token_overlap", *models, *overrides, *at)
+    (node,) = explainer_nodes(settings)
+    (model,) = build_explainer(node, TransformersSubject("unused"), asking).models
+    with pytest.raises(NeuroglossError, match=f"which {re.escape(key)}.api_key_env names, is not set"):
+        model.complete([CompletionPrompt((Message("user", "Hello"),), 5)])

@@ -50,6 +50,53 @@ def test_what_is_stored_is_given_and_counted_as_saved(tmp_path: Path) -> None:
     assert (row.saved.requests, row.saved.usd) == (3, 1.5)
 
 
+class Counted(FakeModel):
+    """A model in this process whose every request takes a second of its clock."""
+
+    device = "cpu"
+    now = 0.0
+
+    def complete(self, prompts: Any) -> Any:
+        for item in super().complete(prompts):
+            self.now += 1.0
+            yield item
+
+    def read_levels(self, prompts: Any) -> Any:
+        for item in super().read_levels(prompts):
+            self.now += 0.1
+            yield item
+
+
+def test_the_time_of_a_model_in_this_process_is_that_of_its_first_requests(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    model = Counted(log=str(log))
+    questions = [CompletionPrompt((Message("user", f"question {n:3}"),), 8) for n in range(20)]
+    with Store(":memory:") as store:
+        tally = Tally(store)
+        planned = PlannedModel(model, tally)
+        tally.begin("explain")
+        planned.complete(questions)
+        tally.begin("simulate")
+        planned.read_levels(SLOTTED[:1])
+        assert not log.exists()
+        explain, simulate = tally.timed_rows(lambda: model.now)
+        assert tally.rows()[0].seconds is None
+    assert explain.seconds == pytest.approx(20.0), "as each question is as long as the two that were asked"
+    assert simulate.seconds == pytest.approx(0.1)
+    assert len(log.read_text().split()) == 2 + 2
+
+
+def test_a_stage_that_the_store_answers_takes_no_time_and_a_server_one_that_nobody_knows() -> None:
+    local, server = Counted(), ServerModel("tiny", base_url="http://127.0.0.1:9/v1")
+    with Store(":memory:") as store:
+        StoredModel(local, store).complete(QUESTIONS)
+        tally = Tally(store)
+        for model in (local, server):
+            PlannedModel(model, tally).complete(QUESTIONS)
+        stored, unknown = tally.timed_rows()
+    assert (stored.seconds, unknown.seconds) == (0.0, None)
+
+
 def test_a_server_is_planned_without_one() -> None:
     model = ServerModel("tiny", base_url="http://127.0.0.1:9/v1", usd_per_million_prompt_tokens=1.0)
     with Store(":memory:") as store:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 from pathlib import Path
 
 import pytest
+from rich.console import Console, RenderableType
 
 from harness.report import audit_page, page
 from harness.results import audit
 from harness.results.audit import NOWHERE, Audit, Finding, Test, Verdict
 from harness.results.vocabulary import TaskInfo
+from harness.scores.panel import HARD_METRICS, METRICS
 from harness.types import Interval, NeuroglossError, SimulatorInfo, Unit
 
 AUDIT = Audit(
@@ -85,3 +88,32 @@ def test_the_page_tells_of_no_test_that_was_not_made() -> None:
     assert not any("Whole groups" in sentence for sentence in audit_page.build(AUDIT).sentences)
     by_group = audit_page.build(dataclasses.replace(AUDIT, by_group=True))
     assert any("Whole groups of units (layers) were the sample" in sentence for sentence in by_group.sentences)
+
+
+def test_a_terminal_is_shown_a_page_of_many_metrics() -> None:
+    names = (*METRICS, *HARD_METRICS)
+    verdicts = tuple(
+        Verdict(name, test, finding, 0.5, NOWHERE, {}, f"{name} was held against {test}.")
+        for name in names
+        for test, finding in zip(Test, [*Finding, *Finding], strict=True)
+    )
+    audited = dataclasses.replace(AUDIT, verdicts=verdicts)
+    whole, summary = audit_page.build(audited), audit_page.summary(audited)
+    lines = lines_at(80, page.render(summary))
+    assert len(lines) < 60
+    assert max(map(len, lines)) <= 80
+    assert len(lines_at(80, page.render(whole))) > 5 * len(lines)
+    assert [row[0] for row in summary.tables[0].rows if row[0].startswith("auroc")] == ["auroc"]
+    assert "correlation_random" in [row[0] for row in summary.tables[0].rows]
+    assert set(summary.tables[0].rows) < set(whole.tables[0].rows)
+    assert f"missing labels {len(names)} of {len(names)}" in summary.sentences[-1]
+    assert "shuffled explanations 0 of 0" in summary.sentences[-1]
+    told = [sentence for sentence in summary.sentences if "was held against" in sentence]
+    assert [sentence.partition(":")[0] for sentence in told] == ["extra labels", "re-initialised subject"]
+
+
+def lines_at(width: int, renderable: RenderableType) -> list[str]:
+    """Return the lines that a terminal of that width shows."""
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text().splitlines()

@@ -56,9 +56,9 @@ def test_a_damaged_folder_is_refused_in_one_sentence(
 
 
 def test_a_wrong_dtype_or_device_is_refused(tiny_gpt2: Path) -> None:
-    with pytest.raises(NeuroglossError, match="dtype is 'int8'; write one of float32"):
+    with pytest.raises(NeuroglossError, match=r"model\.dtype is 'int8'; write one of float32"):
         weights.load(str(tiny_gpt2), dtype="int8")
-    with pytest.raises(NeuroglossError, match="cannot be put on device 'nowhere'"):
+    with pytest.raises(NeuroglossError, match=r"cannot be put on model\.device=nowhere"):
         weights.load(str(tiny_gpt2), device="nowhere")
 
 
@@ -79,7 +79,7 @@ def of_another_time(config: dict[str, Any]) -> None:
     ("change", "complaint"),
     [
         (quantised, "needs a package that is not installed"),
-        (of_code_of_its_own, "brings code of its own, which is not run unless its trust_remote_code=true"),
+        (of_code_of_its_own, "brings code of its own, which is not run unless model.trust_remote_code=true"),
         (of_another_time, "of a type that the installed transformers does not know"),
     ],
 )

@@ -36,7 +36,8 @@ class People:
 
     def __post_init__(self) -> None:
         if self.path is not None and not Path(self.path).is_file():
-            raise NeuroglossError(f"the file of people's explanations {self.path} does not exist; check human.file.")
+            state = "is no file" if Path(self.path).exists() else "does not exist"
+            raise NeuroglossError(f"the file of people's explanations {self.path} {state}; check human.file.")
 
     def explain(self, evidence: Sequence[Evidence]) -> list[Explanation]:
         """Return the explanations of each neuron, in order."""

@@ -113,7 +113,7 @@ class Engine:
         if self.pack_tokens < 2 * _SMALLEST:
             raise NeuroglossError(
                 f"{self.device} has too little memory for this model, even with {self.pack_tokens} tokens in a pass; "
-                "choose a smaller model, a smaller dtype or another device."
+                "choose a smaller model, a smaller model.dtype or another model.device."
             ) from error
         self.pack_tokens //= 2
 

@@ -138,13 +138,13 @@ class Renderer:
         except TemplateError as error:
             raise NeuroglossError(
                 f"the chat template of {self._name} refuses a conversation of {', '.join(roles)} ({error}); "
-                "set its chat=false."
+                "set model.chat=false."
             ) from error
         pieces = re.split(r"\ue000(\d+)\ue001", text)
         if pieces[1::2] != [str(at) for at in range(len(roles))]:
             raise NeuroglossError(
                 f"the chat template of {self._name} leaves out or repeats a message of {', '.join(roles)}; "
-                "set its chat=false."
+                "set model.chat=false."
             )
         return pieces[::2]
 

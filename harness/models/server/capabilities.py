@@ -16,14 +16,14 @@ from harness.models.server import slots
 from harness.models.server.wire import Answer, Position, most_logprobs
 from harness.types import HIGHEST_LEVEL, Message, SlottedPrompt, Usage
 
-NO_ECHO = "this server cannot give prompt log-probabilities; use transport=generated"
-NO_LOGPROBS = "this server gives no log-probabilities of what the model writes; use transport=text"
-NO_SCHEMA = "this server does not hold replies to a JSON schema; use json_schema=false"
+NO_ECHO = "this server cannot give prompt log-probabilities; use model.transport=generated"
+NO_LOGPROBS = "this server gives no log-probabilities of what the model writes; use model.transport=text"
+NO_SCHEMA = "this server does not hold replies to a JSON schema; use model.json_schema=false"
 NO_TRIAL = "this model does not answer the trial question; choose another model, or check model.body"
-NO_SLOT = "this model's tokenizer joins the placeholder to the text before it; use transport=generated"
+NO_SLOT = "this model's tokenizer joins the placeholder to the text before it; use model.transport=generated"
 ORDER = (
     "this server's log-probabilities of a prompt change with what was asked before it; start vLLM with "
-    "--no-enable-prefix-caching, or use transport=generated"
+    "--no-enable-prefix-caching, or use model.transport=generated"
 )
 
 MOST_LEVELS = HIGHEST_LEVEL + 1

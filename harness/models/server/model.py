@@ -66,7 +66,7 @@ from harness.types import (
 PROMPT, GENERATED, TEXT = "prompt", "generated", "text"
 PROBLEMS = {PROMPT: NO_ECHO, GENERATED: NO_LOGPROBS, TEXT: NO_SCHEMA}
 
-_OTHER_PROMPT = "use transport=generated, which reads what the model writes"
+_OTHER_PROMPT = "use model.transport=generated, which reads what the model writes"
 _NO_KEY = "none"  # the client requires a key even if the server does not
 _UNFINISHED = {"add_generation_prompt": False, "continue_final_message": True}  # fields of vLLM: continue the last turn
 _MARK = 8  # hexadecimal digits at the beginning of a probe, by which it is new to the server
@@ -156,7 +156,7 @@ class ServerModel:
         if not 0.0 <= batch_price <= 1.0:
             raise NeuroglossError(f"model.batch_price is {batch_price}; write a share of the prices, from 0 to 1.")
         if json_schema and transport != TEXT:
-            raise NeuroglossError("model.json_schema is for transport=text; write model.json_schema=false.")
+            raise NeuroglossError("model.json_schema is for model.transport=text; write model.json_schema=false.")
         self.name = name
         self.base_url = base_url.rstrip("/")
         self.api_key_env = api_key_env
@@ -310,7 +310,7 @@ class ServerModel:
             self._capabilities = dict(self.probe([Probe()]))[0]
         if self._capabilities.problem:
             no_echo = self.api == CHAT and self._capabilities.problem.startswith(NO_ECHO)
-            alternative = ", or api=completions if it echoes prompts" if no_echo else ""
+            alternative = ", or model.api=completions if it echoes prompts" if no_echo else ""
             raise NeuroglossError(f"{self._where}: {self._capabilities.problem}{alternative}.")
         return self._capabilities
 

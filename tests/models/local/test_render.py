@@ -119,7 +119,7 @@ def test_a_tokenizer_without_digits_cannot_be_read() -> None:
 def test_a_template_that_cannot_be_used_is_named(tiny_gpt2: Path, template: str, complaint: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_gpt2)
     tokenizer.chat_template = template
-    with pytest.raises(NeuroglossError, match=f"{complaint}.*set its chat=false"):
+    with pytest.raises(NeuroglossError, match=f"{complaint}.*set model.chat=false"):
         Renderer(tokenizer, "odd").slotted(slotted("a\t"))
     assert Renderer(tokenizer, "odd", chat=False).slotted(slotted("a\t")).slots
 

@@ -474,7 +474,7 @@ def test_a_prompt_is_counted_in_tokens_where_the_tokenizer_is_named(tiny_llama: 
     [
         ({"transport": "guess"}, "write one of prompt, generated, text"),
         ({"api": "soap"}, "write one of chat, completions"),
-        ({"json_schema": True}, "json_schema is for transport=text"),
+        ({"json_schema": True}, "json_schema is for model.transport=text"),
         ({"concurrency": 0}, "write more than 0"),
         ({"timeout": float("nan")}, "timeout is nan; write more than 0"),
         ({"requests_per_minute": 0}, "requests_per_minute is 0; write more than 0, or null"),

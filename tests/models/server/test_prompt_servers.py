@@ -147,5 +147,5 @@ def test_a_server_that_ignores_prompt_logprobs_is_found_out(
 ) -> None:
     served = Served(tiny_llama, most=20)
     loopback.script = lambda path, body: act(reply(served, body))
-    with pytest.raises(NeuroglossError, match=f"{NO_ECHO}, or api=completions"):
+    with pytest.raises(NeuroglossError, match=f"{NO_ECHO}, or model.api=completions"):
         ServerModel("tiny", base_url=loopback.url, transport="prompt").levels()

@@ -287,7 +287,7 @@ def test_prompts_whose_log_probabilities_change_with_their_order_are_refused(loo
     echoing = Echoing(stale=True)
     loopback.script = lambda path, body: act(echoing.reply(body))
     for _ in range(2):  # the second time, the server has seen the probe before
-        with pytest.raises(NeuroglossError, match=r"--no-enable-prefix-caching, or use transport=generated\.$"):
+        with pytest.raises(NeuroglossError, match=r"--no-enable-prefix-caching, or use model.transport=generated\.$"):
             server(loopback.url, transport="prompt", api="completions").levels()
 
 
