@@ -36,9 +36,7 @@ def test_what_is_built_can_be_wrapped() -> None:
 
 def test_what_a_wrapper_returns_takes_the_place() -> None:
     inner = MaxActivation(tokens=7)
-    shuffled = assemble(
-        SHUFFLED, wrap=lambda instance, _: inner if isinstance(instance, MaxActivation) else instance
-    )
+    shuffled = assemble(SHUFFLED, wrap=lambda instance, _: inner if isinstance(instance, MaxActivation) else instance)
     assert shuffled.explainer is inner
 
 

@@ -262,7 +262,8 @@ class ServerModel:
         if self.transport == PROMPT:
             raise NeuroglossError(
                 f"{self._where} reads log-probabilities of prompts, which is tried out first by three requests, one "
-                "after another: ask it live about one unit (neurogloss run units.limit=1), or use transport=generated."
+                "after another: ask it live about one unit (neurogloss run units.limit=1), or use "
+                "model.transport=generated."
             )
         job = self._slotted(request.prompt)
         return Job(job.api, job.body, job.cost, lambda answer, usage: self._read_probe(request, answer, usage))
