@@ -18,7 +18,7 @@ import pytest
 
 from harness import cli, stats
 from harness.results.run import read_run
-from tests.conftest import Command
+from tests.fixtures import Command
 
 ALL = ["explainer=[token_activation,max_activation,shuffled,token_lookup]", "scores=[panel,ablation]"]
 ASKED = ["simulator=all_at_once", "model@simulator.all_at_once.model=fake"]

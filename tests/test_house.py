@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
+
 PACKAGE = Path(__file__).parents[1] / "harness"
-MODULES = {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
 SAY_NOTHING = [
     "one",
     "some",
@@ -95,6 +96,12 @@ SAY_NOTHING = [
 """Pronouns, participles and quantifiers, which say nothing of what a variable holds."""
 
 
+@pytest.fixture(scope="module")
+def modules() -> Mapping[Path, ast.Module]:
+    """The modules of the package."""
+    return {path: ast.parse(path.read_text()) for path in sorted(PACKAGE.rglob("*.py"))}
+
+
 def bound_names(tree: ast.Module) -> Iterator[str]:
     """Yield every name that is bound, but for those of comprehensions of at most three lines."""
     short = {
@@ -113,20 +120,20 @@ def bound_names(tree: ast.Module) -> Iterator[str]:
 
 
 def test_few_modules_stand_in_the_root() -> None:
-    modules = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
-    assert len(modules) <= 8, modules
+    names = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"}
+    assert len(names) <= 8, names
 
 
-def test_names_say_what_they_hold() -> None:
-    names = [name.strip("_") for tree in MODULES.values() for name in bound_names(tree)]
+def test_names_say_what_they_hold(modules: Mapping[Path, ast.Module]) -> None:
+    names = [name.strip("_") for tree in modules.values() for name in bound_names(tree)]
     share = sum(name in SAY_NOTHING for name in names) / len(names)
     assert share < 0.01, f"{share:.1%} of bound names are pronouns, participles or quantifiers"
 
 
-def test_functions_are_short() -> None:
+def test_functions_are_short(modules: Mapping[Path, ast.Module]) -> None:
     functions = [
         (path.name, node.name, (node.end_lineno or 0) - node.lineno)
-        for path, tree in MODULES.items()
+        for path, tree in modules.items()
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]

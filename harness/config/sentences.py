@@ -85,7 +85,8 @@ def check_choices(name: str, overrides: Sequence[Override]) -> None:
         NeuroglossError: naming the options.
     """
     for override in overrides:
-        if _is_of_hydra(override) or override.is_sweep_override() or override.is_delete():
+        is_of_one_key = "." in override.key_or_group  # no group has a dot in its name, and looking for options is slow
+        if is_of_one_key or _is_of_hydra(override) or override.is_sweep_override() or override.is_delete():
             continue
         options = _options(name, override.key_or_group, overrides)
         models = _options(name, "explainer_model", overrides) if override.key_or_group == "explainer" else []
@@ -95,13 +96,24 @@ def check_choices(name: str, overrides: Sequence[Override]) -> None:
 
 def refusal(name: str, overrides: Sequence[str], error: Exception) -> str:
     """Return what is wrong with a config: the override at fault is that without which the rest composes."""
-    for index, text in enumerate(overrides):
+    message = _messages(error)
+    for index in _likeliest_first(overrides, message):
         try:
             config = compose(name, [*overrides[:index], *overrides[index + 1 :]])
         except REFUSALS:
             continue
-        return _fault(text, config, _messages(error))
-    return first_line(_messages(error))
+        return _fault(overrides[index], config, message)
+    return first_line(message)
+
+
+def _likeliest_first(overrides: Sequence[str], message: str) -> list[int]:
+    """Return the places of overrides, those first that a message names: each composition takes a quarter second."""
+
+    def is_named(index: int) -> tuple[bool, bool]:
+        text = overrides[index]
+        return text in message, text.lstrip("+~").partition("=")[0] in message
+
+    return sorted(range(len(overrides)), key=is_named, reverse=True)
 
 
 def first_line(message: str) -> str:

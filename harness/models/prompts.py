@@ -129,9 +129,15 @@ def _read(path: Path) -> tuple[str, Any]:
     """Return a file's text, and its content as YAML."""
     try:
         text = path.read_text(encoding="utf-8")
-        return text, yaml.safe_load(text)
+        return text, _content(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise NeuroglossError(f"the prompt file {path} cannot be read: {one_line(str(error))}.") from error
+
+
+@lru_cache(maxsize=64)
+def _content(text: str) -> Any:
+    """Return the content of a file; cached, because methods share pools whose many lines take long to read."""
+    return yaml.safe_load(text)
 
 
 def _version(name: str, text: str) -> str:
@@ -158,7 +164,7 @@ def _checked(content: object, path: Path) -> tuple[dict[str, str], tuple[Mapping
             raise NeuroglossError(f"the prompt file {path} needs a text for the part {name!r}.")
     for name, template in parts.items():
         try:
-            _ENVIRONMENT.parse(template)
+            _compiled(template)
         except TemplateSyntaxError as error:
             raise NeuroglossError(f"{path}, part {name!r}, line {error.lineno}: {error.message}.") from error
     examples = content.get("examples") or []

@@ -10,7 +10,7 @@ import pytest
 from harness.api import Results, evaluate
 from harness.tasks.puzzles import task as puzzle_task
 from harness.types import Evidence
-from tests.conftest import PUZZLES
+from tests.fixtures import PUZZLES
 
 TASK = "pets-v1"
 QUICK = ["board.resamples=200"]

@@ -32,7 +32,7 @@ from harness.types import (
     SimulatorInfo,
 )
 from tests.api.conftest import QUICK, TASK, quoting
-from tests.conftest import Command
+from tests.fixtures import Command
 
 
 @dataclass

@@ -11,7 +11,7 @@ from harness.api import Results
 from harness.api.results import COLUMNS
 from harness.types import NeuroglossError
 from tests.api.conftest import TASK
-from tests.conftest import Command
+from tests.fixtures import Command
 
 
 def test_a_table_has_a_line_for_each_explanation_with_its_scores(results: Results) -> None:

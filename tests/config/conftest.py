@@ -40,9 +40,10 @@ def unloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """Forget after a test what its plugins have left in the process."""
     monkeypatch.setattr(plugins, "_LOADED", {})
     monkeypatch.setattr(registry, "_REGISTERED", {})
+    before = set(sys.modules)
     yield
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
             del sys.modules[name]
 
 

@@ -10,7 +10,7 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from harness.config import compose
+from harness.config import compose, sentences
 from harness.config.compose import composed, config_hash, file_digests, jobs, plain
 from harness.files import shipped
 from harness.types import NeuroglossError
@@ -141,6 +141,21 @@ def test_a_wrong_override_is_answered_with_what_to_write(override: str, answer: 
         composed("run", ["units.limit=3", override])
     assert answer in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_the_override_at_fault_is_found_at_once_among_others(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    composed_again: list[list[str]] = []
+
+    def composing(name: str, overrides: list[str]) -> DictConfig:
+        composed_again.append(overrides)
+        return hydra.compose(name, overrides)
+
+    monkeypatch.setattr(sentences, "compose", composing)
+    others = ["units=few", "units.limit=3", "seed=1", "scores=[panel]"]
+    with pytest.raises(NeuroglossError, match=r"no config key units\.limt; did you mean units\.limit"):
+        composed("run", [*others[:place], "units.limt=4", *others[place:]])
+    assert composed_again == [others]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from harness.subjects import sampling
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks import catalog, frozen, units
 from harness.types import NeuroglossError
-from tests.conftest import TEXT
+from tests.fixtures import TEXT
 
 SMALL = (
     *("collect.excerpt_tokens=16", "collect.top=8", "collect.random=6", "collect.minimum_token_count=1"),

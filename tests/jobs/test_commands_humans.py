@@ -14,7 +14,7 @@ from harness.humans.design import Slot
 from harness.humans.exchange import tables
 from harness.humans.store import StudyStore
 from harness.tasks import catalog
-from tests.conftest import Command
+from tests.fixtures import Command
 from tests.humans.conftest import made_up_task
 
 UNITS, BEGAN = 4, 1.7e9

@@ -9,7 +9,7 @@ import pytest
 
 from harness.jobs import estimate
 from harness.types import Candidate, Explanation, Unit
-from tests.conftest import Command
+from tests.fixtures import Command
 
 _ROW = re.compile(r"(?P<stage>.+?) (?P<counts>\d+ \d+ \S+ \S+) (–|\S+ (s|min|h)) (?P<usd>\S+)")
 METHODS = ("units.limit=2", "explainer=[token_activation,max_activation]")

@@ -14,7 +14,7 @@ from harness.jobs import gallery
 from harness.models.prompts import load
 from harness.tasks import units
 from harness.types import NeuroglossError
-from tests.conftest import Command
+from tests.fixtures import Command
 
 ASKS_NO_MODEL = {
     *(

@@ -16,7 +16,7 @@ from harness.humans.store import StudyStore
 from harness.jobs import humans
 from harness.results.run import Results
 from harness.types import NeuroglossError
-from tests.conftest import Command
+from tests.fixtures import Command
 from tests.humans.conftest import explained, made_up_task
 
 

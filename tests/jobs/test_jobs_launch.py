@@ -14,7 +14,7 @@ from harness.jobs import jobs_launch
 from harness.jobs import run as runs
 from harness.jobs.jobs import JOBS
 from harness.results.run import read_run
-from tests.conftest import Command
+from tests.fixtures import Command
 
 
 def folders_of(output: Path) -> list[Path]:

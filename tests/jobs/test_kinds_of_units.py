@@ -16,7 +16,7 @@ from harness.config.compose import composed
 from harness.config.tasks import UNITS
 from harness.jobs import collection
 from harness.results.run import read_run
-from tests.conftest import TEXT
+from tests.fixtures import TEXT
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -17,7 +17,7 @@ from harness.results.run import Results, write_run
 from harness.results.vocabulary import TaskInfo
 from harness.share.dataset import files_of
 from harness.tasks import catalog
-from tests.conftest import Command
+from tests.fixtures import Command
 from tests.share.conftest import at, hub  # noqa: F401  # fixtures
 from tests.share.hub import TOKEN, Hub
 

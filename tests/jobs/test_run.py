@@ -15,7 +15,7 @@ from harness.results.tables import TABLES
 from harness.tasks import catalog
 from harness.tasks.puzzles import task as puzzle_task
 from harness.types import Role, RowKey, Unit
-from tests.conftest import Command
+from tests.fixtures import Command
 
 METHODS = "explainer=[max_activation,shuffled,token_lookup]"
 ASKED = ("simulator=all_at_once", "model@simulator.all_at_once.model=fake")

@@ -17,7 +17,7 @@ from harness.jobs.sweeps import Place, State, SweptJob
 from harness.results.run import write_failure
 from harness.results.tables import TABLES
 from harness.types import NeuroglossError
-from tests.conftest import Command
+from tests.fixtures import Command
 
 
 def place(output: Path, run_id: str = "0123456789ab") -> Place:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.leaderboard import entries, pages, trust
 from harness.results.run import Results, write_run
-from tests.conftest import DIGEST
+from tests.fixtures import DIGEST
 
 
 @pytest.fixture(autouse=True)

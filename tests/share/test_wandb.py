@@ -44,7 +44,7 @@ from harness.types import (
     Unit,
     Usage,
 )
-from tests.conftest import Command
+from tests.fixtures import Command
 from tests.share.wandb_files import Logged, runs
 
 UNITS = (Unit("N", 0, 7), Unit("N", 3, 1))

@@ -28,7 +28,7 @@ from harness.subjects.sides import NeuronSides
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks.collected import CollectionSettings
 from harness.types import Effect, Replacement, Unit, UnitKind
-from tests.conftest import TEXT
+from tests.fixtures import TEXT
 
 IDS = torch.tensor([[5, 17, 300, 2, 44, 9], [80, 81, 82, 83, 84, 85], [7, 7, 7, 8, 8, 8]])
 HIDDEN = 32

@@ -24,7 +24,7 @@ from harness.subjects.partial import PartialModel, hooked
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks.collected import CollectionSettings
 from harness.types import NeuroglossError, Replacement, Unit, UnitLayout
-from tests.conftest import TEXT
+from tests.fixtures import TEXT
 
 TOKENS = (5, 17, 300, 2, 44, 9)
 COUNT = 7

@@ -24,7 +24,7 @@ from harness.subjects.sites import Site, changing, reading
 from harness.subjects.transformers_subject import TransformersSubject
 from harness.tasks.collected import CollectionSettings
 from harness.types import NeuroglossError
-from tests.conftest import TEXT
+from tests.fixtures import TEXT
 
 WIDTH, LATENTS = 32, 48
 Tensors = Mapping[str, torch.Tensor]
