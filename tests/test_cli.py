@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import datasets
@@ -24,10 +25,22 @@ ALL = ["explainer=[token_activation,max_activation,shuffled,token_lookup]", "sco
 ASKED = ["simulator=all_at_once", "model@simulator.all_at_once.model=fake"]
 
 
-def test_a_run_leaves_everything_and_prints_its_board(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
-    status, out, err = neurogloss("run", *small, *ALL, *ASKED)
-    assert status == 0, err
-    folder = (tmp_path / "runs" / "latest").resolve()
+@pytest.fixture(scope="module")
+def whole_run(tiny_task: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The words of a command that was carried out once, the last of which names the folder of its runs."""
+    output = tmp_path_factory.mktemp("whole")
+    words = [f"task.name={tiny_task.name}", f"task.path={tiny_task}", "subject=transformers"]
+    words += [f"subject.name={tiny_llama}", "explainer_model=[fake]", "board.resamples=200", *ALL, *ASKED]
+    words += [f"output={output}"]
+    with (output / "printed.txt").open("w") as printed, redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        cli.main(["run", *words])
+    assert not ended.value.code
+    return words
+
+
+def test_a_run_leaves_everything_and_prints_its_board(whole_run: list[str], tmp_path: Path) -> None:
+    output = Path(whole_run[-1].partition("=")[2])
+    folder, out = (output / "latest").resolve(), (output / "printed.txt").read_text()
     for name in ("results.json", "board.md", "explanations.parquet", "simulations.parquet", "scores.parquet"):
         assert (folder / name).is_file()
     for row in ("token_activation", "max_activation", "shuffled", "token_lookup"):
@@ -54,11 +67,15 @@ def test_a_run_leaves_everything_and_prints_its_board(neurogloss: Command, small
     assert scores.num_rows == pq.read_table(folder / "scores.parquet").num_rows
 
 
-def test_running_again_asks_nothing_and_gives_the_same(neurogloss: Command, small: list[str], tmp_path: Path) -> None:
-    assert neurogloss("run", *small, *ALL, *ASKED)[0] == 0
+def test_running_again_asks_nothing_and_gives_the_same(
+    neurogloss: Command, whole_run: list[str], tmp_path: Path
+) -> None:
+    *words, output = whole_run
+    shutil.copytree(output.partition("=")[2], tmp_path / "runs", symlinks=True)
     folder = (tmp_path / "runs" / "latest").resolve()
     first = {name: (folder / name).read_bytes() for name in ("scores.parquet", "simulations.parquet")}
-    assert neurogloss("run", *small, *ALL, *ASKED)[0] == 0
+    assert read_run(folder).usage["simulate by all_at_once"].spent.requests > 0
+    assert neurogloss("run", *words, f"output={tmp_path / 'runs'}")[0] == 0
     assert {name: (folder / name).read_bytes() for name in first} == first
     usage = read_run(folder).usage
     assert all(stage.spent.requests == 0 for stage in usage.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +39,26 @@ GROUPS = {
     "study": ["card", "task", "units"],
     "tune": ["corpus", "subject"],
 }
-TAKEN_TOGETHER = ("explainer", "explainer_model", "scores", "track")
+TAKEN_TOGETHER = ("explainer", "explainer_model", "scores", "simulator", "track")
 """Groups of which a run takes several options, so that all are composed at once."""
-CHOICES = [
-    (name, f"{group}={choice}")
-    for name, groups in GROUPS.items()
-    for group in groups
-    for options in [sorted(path.stem for path in (CONF / group).iterdir())]
-    for choice in ([f"[{','.join(options)}]"] if group in TAKEN_TOGETHER else options)
-]
+CHOOSES_OTHERS = ("experiment", "recipe", "task")
+"""Groups whose options choose those of other groups, so that each is composed alone."""
+
+
+def choices(group: str) -> list[str]:
+    """An override for each option of a group."""
+    options = sorted(path.stem for path in (CONF / group).iterdir())
+    return [f"{group}={option}" for option in ([f"[{','.join(options)}]"] if group in TAKEN_TOGETHER else options)]
+
+
+def composing(groups: Sequence[str]) -> list[list[str]]:
+    """Overrides that try every option of every group, those of different groups in one composition where they can."""
+    alone = [[choice] for group in groups if group in CHOOSES_OTHERS for choice in choices(group)]
+    beside = itertools.zip_longest(*(choices(group) for group in groups if group not in CHOOSES_OTHERS))
+    return alone + [[choice for choice in chosen if choice] for chosen in beside]
+
+
+COMPOSED = [(name, overrides) for name, groups in GROUPS.items() for overrides in composing(groups)]
 GROUP_OF_CLASSES = {"explainer_model": "model", "scores": "scorer", "track": "tracker", "controls": "simulator"}
 """The group of the classes that nodes under a key name, where it is not the key."""
 
@@ -57,9 +68,15 @@ def test_every_group_is_tried() -> None:
     assert folders == {group for groups in GROUPS.values() for group in groups} | {"hydra", "model", "unit", "writer"}
 
 
-@pytest.mark.parametrize(("name", "choice"), CHOICES)
-def test_every_option_composes_and_is_taken_by_its_class(name: str, choice: str) -> None:
-    settings = settings_from(SCHEMAS[name], plain(_filled(name, [*_needed(name), choice])))
+def test_every_option_is_tried() -> None:
+    for name, groups in GROUPS.items():
+        tried = [choice for command, overrides in COMPOSED if command == name for choice in overrides]
+        assert sorted(tried) == sorted(choice for group in groups for choice in choices(group))
+
+
+@pytest.mark.parametrize(("name", "overrides"), COMPOSED)
+def test_every_option_composes_and_is_taken_by_its_class(name: str, overrides: list[str]) -> None:
+    settings = settings_from(SCHEMAS[name], plain(_filled(name, [*_needed(name), *overrides])))
     for where, kind, node in _nodes(settings):
         build.check(node, where, kind)
     if isinstance(settings, RunSettings):

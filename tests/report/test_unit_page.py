@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,14 +19,20 @@ from harness.types import NeuroglossError, RowKey
 ROW = RowKey("max_activation", "token_overlap")
 
 
-@pytest.fixture
-def folder(small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    chosen = [*small, "explainer=[max_activation,shuffled,token_lookup]", "simulator=token_overlap", "scores=panel"]
+@pytest.fixture(scope="module")
+def folder(tiny_task: Path, tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three units, which no test changes."""
+    output = tmp_path_factory.mktemp("runs")
     with pytest.raises(SystemExit) as ended:
-        cli.main(["run", *chosen, "units.limit=3", "board.resamples=200"])
+        cli.main(
+            [
+                *("run", f"task.name={tiny_task.name}", f"task.path={tiny_task}", "units.limit=3", f"output={output}"),
+                *("subject=transformers", f"subject.name={tiny_llama}", "explainer_model=[fake]", "scores=panel"),
+                *("explainer=[max_activation,shuffled,token_lookup]", "simulator=token_overlap", "board.resamples=200"),
+            ]
+        )
     assert not ended.value.code
-    return tmp_path / "runs" / "latest"
+    return (output / "latest").resolve()
 
 
 def printed(content: object, colours: bool) -> str:
@@ -47,7 +54,8 @@ def test_shares_are_those_of_the_tables(folder: Path) -> None:
         assert excerpt.real == tuple(min(max(value, 0.0) / largest, 1.0) for value in row["real"])
 
 
-def test_without_a_name_the_unit_that_a_method_explains_best_is_shown(folder: Path) -> None:
+def test_without_a_name_the_unit_that_a_method_explains_best_is_shown(folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(folder, tmp_path / "run"))
     rows = pq.read_table(folder / "scores.parquet", filters=[("metric", "=", "correlation")]).to_pylist()
     scored = [row for row in rows if row["value"] is not None and row["explainer"] == "max_activation"]
     best = max(scored, key=lambda row: row["value"])

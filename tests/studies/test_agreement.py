@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import math
@@ -68,14 +69,16 @@ def _levels(excerpt: Excerpt, explainer: str, neuron: Unit) -> np.ndarray:
     return 10 * (share * np.array(excerpt.activations) + (1 - share) * rng.uniform(0, 1, 8))
 
 
+@functools.cache
 def _row(
     explainer: str,
     simulator: str,
     change: Change,
     texts: str = "says {}",
     cost: int = 10,
-    neurons: Sequence[Unit] = NEURONS,
+    neurons: tuple[Unit, ...] = NEURONS,
 ) -> ResultRow:
+    """A row, made once: tests compare the same ones."""
     scored = []
     for neuron in neurons:
         simulated = tuple(
@@ -101,11 +104,11 @@ def _info(name: str, levels: int = 11) -> SimulatorInfo:
     return SimulatorInfo(name, Identity("m", "r"), "prompt", levels)
 
 
-def _run(name: str, change: Change, levels: int = 11, neurons: Sequence[Unit] = NEURONS, **options: object) -> Results:
+def _run(name: str, change: Change, levels: int = 11, neurons: tuple[Unit, ...] = NEURONS, **options: object) -> Results:
     return Results(
         run_id=f"{name}-id",
         created="2025-01-02T03:04:05+00:00",
-        task=TaskInfo("mini-v1", "feedface" * 2, 6, tuple(neurons)),
+        task=TaskInfo("mini-v1", "feedface" * 2, 6, neurons),
         subject=Identity("s", "r"),
         simulators=(_info(name, levels),),
         explainers=tuple(ExplainerInfo(explainer, explainer, "", Role.EXPLAINER) for explainer in EXPLAINERS),
@@ -130,6 +133,10 @@ def _with_rows(run: Results, change: Callable[[ResultRow], ResultRow]) -> Result
 
 def _same(levels: np.ndarray, explainer: str, neuron: Unit) -> Sequence[float]:
     return levels.tolist()
+
+
+def _opposite(levels: np.ndarray, explainer: str, neuron: Unit) -> Sequence[float]:
+    return (10 - levels).tolist()
 
 
 @pytest.fixture
@@ -211,7 +218,7 @@ def test_fewer_levels_are_put_on_the_same_scale(compare: Compare) -> None:
 
 
 def test_an_opposite_simulator_turns_the_board_round(compare: Compare) -> None:
-    comparison = compare(_run("one", _same), _run("other", lambda levels, *_: (10 - levels).tolist()))
+    comparison = compare(_run("one", _same), _run("other", _opposite))
     assert comparison.tokens.correlation == pytest.approx(-1.0)
     assert comparison.boards[0].spearman == pytest.approx(-1.0)
     assert comparison.boards[0].second == EXPLAINERS[::-1]
@@ -225,7 +232,7 @@ def test_an_opposite_simulator_turns_the_board_round(compare: Compare) -> None:
 def test_a_difference_needs_its_p_value_too(compare: Compare) -> None:
     few = NEURONS[:4]  # of which the least p-value is 2 / 2**4
     comparison = compare(
-        _run("one", _same, neurons=few), _run("other", lambda levels, *_: (10 - levels).tolist(), neurons=few)
+        _run("one", _same, neurons=few), _run("other", _opposite, neurons=few)
     )
     assert comparison.explainers[0].difference.low > 0
     assert "good: the scores cannot be told apart" in _page(comparison)
@@ -298,7 +305,7 @@ def test_it_is_written_as_json_and_as_a_page(compare: Compare, tmp_path: Path) -
 
 def test_the_page_fits_a_terminal_of_80_columns(compare: Compare) -> None:
     stream = io.StringIO()
-    built = agreement_page.build(compare(_run("one", _same), _run("other", lambda levels, *_: (10 - levels).tolist())))
+    built = agreement_page.build(compare(_run("one", _same), _run("other", _opposite)))
     Console(width=80, file=stream, force_terminal=False).print(page.render(built))
     assert max(map(len, stream.getvalue().splitlines())) <= 80
     for table in built.tables:
@@ -310,7 +317,7 @@ def test_the_page_fits_a_terminal_of_80_columns(compare: Compare) -> None:
 
 def _two_simulators() -> Results:
     """A run of three simulators, the last of which is a control, and a table."""
-    first, second = _run("one", _same), _run("other", lambda levels, *_: (10 - levels).tolist())
+    first, second = _run("one", _same), _run("other", _opposite)
     control = dataclasses.replace(_info("chance"), control=True)
     table = _row("good", "lookup", _same)
     rows = (*first.rows, *second.rows, _row("good", "chance", _same), table)
@@ -323,7 +330,7 @@ def test_the_simulators_of_one_run_are_compared(compare: Compare) -> None:
     assert comparison.first.run_id == comparison.second.run_id == "one-id"
     assert comparison.tokens.correlation == pytest.approx(-1.0)
     assert comparison.tokens.tokens == 3 * 6 * 2 * 7
-    of_two_runs = compare(_run("one", _same), _run("other", lambda levels, *_: (10 - levels).tolist()))
+    of_two_runs = compare(_run("one", _same), _run("other", _opposite))
     assert comparison.explainers == of_two_runs.explainers
     assert comparison.boards == of_two_runs.boards
     assert comparison.largest_tokens == of_two_runs.largest_tokens
