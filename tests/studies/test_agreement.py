@@ -104,7 +104,9 @@ def _info(name: str, levels: int = 11) -> SimulatorInfo:
     return SimulatorInfo(name, Identity("m", "r"), "prompt", levels)
 
 
-def _run(name: str, change: Change, levels: int = 11, neurons: tuple[Unit, ...] = NEURONS, **options: object) -> Results:
+def _run(
+    name: str, change: Change, levels: int = 11, neurons: tuple[Unit, ...] = NEURONS, **options: object
+) -> Results:
     return Results(
         run_id=f"{name}-id",
         created="2025-01-02T03:04:05+00:00",
@@ -231,9 +233,7 @@ def test_an_opposite_simulator_turns_the_board_round(compare: Compare) -> None:
 
 def test_a_difference_needs_its_p_value_too(compare: Compare) -> None:
     few = NEURONS[:4]  # of which the least p-value is 2 / 2**4
-    comparison = compare(
-        _run("one", _same, neurons=few), _run("other", _opposite, neurons=few)
-    )
+    comparison = compare(_run("one", _same, neurons=few), _run("other", _opposite, neurons=few))
     assert comparison.explainers[0].difference.low > 0
     assert "good: the scores cannot be told apart" in _page(comparison)
 

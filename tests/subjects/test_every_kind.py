@@ -69,13 +69,14 @@ KINDS: dict[str, Callable[[Path], UnitKind]] = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest, files: Path) -> UnitKind:
     return KINDS[request.param](files)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def of_kind(family: Path, kind: UnitKind) -> TransformersSubject:
+    """A subject that tests share: what one replaces is as it was when it is done."""
     return TransformersSubject(str(family), unit=kind, batch_size=3)
 
 

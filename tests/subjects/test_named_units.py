@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,17 @@ def side(sign: str) -> Unit:
     return Unit(f"N{sign}", 1, 3)
 
 
+@functools.cache
+def model_of(folder: Path) -> dict[str, Any]:
+    """What subjects of all kinds share, which takes longest to make and which none changes: the model and its parts."""
+    subject = TransformersSubject(str(folder))
+    return {"_loaded": subject._loaded, "_model": subject._model}
+
+
 def subject_of(folder: Path, kind: UnitKind | None = None) -> TransformersSubject:
-    return TransformersSubject(str(folder), unit=kind)
+    subject = TransformersSubject(str(folder), unit=kind)
+    subject.__dict__.update(model_of(folder))
+    return subject
 
 
 def sentence(folder: Path, kind: UnitKind) -> str:
@@ -161,7 +171,7 @@ def test_a_direction_is_the_dot_product_with_its_site(family: Path, part: str, t
 @torch.inference_mode()
 def test_the_sites_around_the_norm_before_an_mlp_are_what_stands_there(tiny_llama: Path) -> None:
     """The stream with what attention adds, and it divided by its root mean square, before the norm's own weight."""
-    subject = subject_of(tiny_llama)
+    subject = TransformersSubject(str(tiny_llama))  # one of its own, for its weights are changed
     model: Any = subject._loaded.model
     layer, partial = model.model.layers[1], subject._model
     seen: dict[str, torch.Tensor] = {}
