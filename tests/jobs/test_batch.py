@@ -13,7 +13,7 @@ import pytest
 
 from harness.config.compose import composed
 from harness.jobs import batch, run
-from tests.conftest import Command
+from tests.fixtures import Command
 from tests.models.conftest import Act, Loopback, _chat
 from tests.models.server.test_model import copied, tokens
 
