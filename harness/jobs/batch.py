@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness import pipeline
+from harness.jobs.estimate import unknown_prices
 from harness.jobs.ledger import Ledger
 from harness.jobs.run import RunPlan, fitting_of, read_records, subject_of
 from harness.jobs.tools import Remembering, build_tools
@@ -66,8 +67,11 @@ def write(plan: RunPlan, path: Path, progress: Progress) -> Written:
         progress: is told how far each stage is.
 
     Raises:
-        NeuroglossError: the run cannot be done, the budget does not allow the requests, or a file is there already.
+        NeuroglossError: the run cannot be done, the budget does not allow the requests, or a file is there already or
+            has another ending than .jsonl, by which providers know it.
     """
+    if path.suffix != ".jsonl":
+        raise NeuroglossError(f"{path} is no file of requests; end the command with a new file such as requests.jsonl.")
     settings = plan.settings
     task, records = read_records(settings)
     ledger = Ledger(progress, settings.budget)
@@ -110,15 +114,18 @@ def read(files: Sequence[Path], store: Path) -> Receipt:
 # ----------------------------------------------------------------------------------------------------------- in words
 
 
-def lines_of_written(written: Written) -> list[str]:
-    """Return what was written and what comes next, a line each."""
-    lines = [
-        f"{batch.path}: {batch.requests} requests to {plain(batch.model.name)}, {batch.url}, "
-        f"{batch.size / 1e6:.1f} MB, at most {short(batch.cost.prompt_tokens + batch.cost.completion_tokens)} tokens "
-        f"and {batch.cost.usd:.4f} USD"
-        for batch in written.files
-    ]
-    return [*lines, _next_step(written)]
+def lines_of_written(plan: RunPlan, written: Written) -> list[str]:
+    """Return what was written and what comes next, a line each; prices that are unknown are said."""
+    prices = unknown_prices(plan) if written.files else []
+    return [*map(_line, written.files), *prices, _next_step(written)]
+
+
+def _line(batch: BatchFile) -> str:
+    tokens = short(batch.cost.prompt_tokens + batch.cost.completion_tokens)
+    return (
+        f"{batch.path}: {batch.requests} requests to {plain(batch.model)} at {plain(batch.base_url)}, "
+        f"{batch.url}, {batch.size / 1e6:.2f} MB, at most {tokens} tokens and {batch.cost.usd:.4f} USD"
+    )
 
 
 def _next_step(written: Written) -> str:

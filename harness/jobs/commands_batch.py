@@ -18,7 +18,7 @@ def write(options: argparse.Namespace) -> None:
     plan = run.prepare(composed("run", options.overrides, folders))
     with ProgressReporter(terminal()) as progress:
         written = batch.write(plan, options.file, progress)
-    show(*batch.lines_of_written(written))
+    show(*batch.lines_of_written(plan, written))
 
 
 def read(options: argparse.Namespace) -> None:

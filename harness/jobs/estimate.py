@@ -115,7 +115,7 @@ def page(plan: RunPlan, questions: Sequence[Asked]) -> Page:
         title=f"What run {plan.run_id} would ask of models",
         facts=(("task", plain(plan.settings.task.name)), ("store", plain(plan.settings.store))),
         tables=(Table("at most", _COLUMNS, (*cells, _cells("all", "", new, stored, sum(times) if times else None))),),
-        sentences=(_budget(plan.settings.budget, new), *_prices(plan), *_tokenizers(plan), *_SENTENCES),
+        sentences=(_budget(plan.settings.budget, new), *unknown_prices(plan), *_tokenizers(plan), *_SENTENCES),
     )
 
 
@@ -129,7 +129,7 @@ _SENTENCES = (
 )
 
 
-def _prices(plan: RunPlan) -> list[str]:
+def unknown_prices(plan: RunPlan) -> list[str]:
     """Return which prices are unknown, so that the dollars leave them out."""
     return [
         f"The prices of {where} are unknown, so that the dollars leave them out; set "

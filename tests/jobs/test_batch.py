@@ -13,6 +13,7 @@ import pytest
 
 from harness.config.compose import composed
 from harness.jobs import batch, run
+from harness.types import NeuroglossError
 from tests.fixtures import Command
 from tests.models.conftest import Act, Loopback, _chat
 from tests.models.server.test_model import copied, tokens
@@ -140,7 +141,8 @@ def test_candidates_are_compared_before_the_best_is_simulated(settings: list[str
 
 
 def test_a_batch_that_came_back_in_part_goes_on(neurogloss: Command, settings: list[str], tmp_path: Path) -> None:
-    done(neurogloss, "batch", "write", *settings, "1.jsonl")
+    said = done(neurogloss, "batch", "write", *settings, "1.jsonl")
+    assert "The prices of explainer_model.server are unknown" in said
     first, second, probe = answers(Path("1.jsonl"))
     expired = {**second, "response": None, "error": {"code": "batch_expired", "message": "not run in time"}}
     answered = str(written(tmp_path / "answers", [first, expired, probe]))
@@ -162,3 +164,10 @@ def test_a_store_that_is_not_there_is_named(neurogloss: Command, tmp_path: Path)
     assert status == 2
     assert "so that no batch was written for it; see --store." in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_was_forgotten_is_asked_for(settings: list[str]) -> None:
+    plan = run.prepare(composed("run", settings))
+    with pytest.raises(NeuroglossError, match="end the command with a new file such as requests"):
+        batch.write(plan, Path("units.limit=2"), lambda *_: None)
+    assert not Path("runs").exists()

@@ -160,7 +160,8 @@ class BatchFile:
 
     Attributes:
         path: the file.
-        model: that is asked.
+        model: the name of the model that is asked.
+        base_url: where it is.
         url: the path of the API, the same for all requests of a file.
         requests: how many there are.
         size: bytes.
@@ -168,7 +169,8 @@ class BatchFile:
     """
 
     path: Path
-    model: Identity
+    model: str
+    base_url: str
     url: str
     requests: int = 0
     size: int = 0
@@ -195,7 +197,7 @@ class Outbox:
         self._questions = questions
         self._meter = meter
         self._keys: set[str] = set()
-        self._open: dict[tuple[Identity, str], tuple[BatchFile, BinaryIO]] = {}
+        self._open: dict[tuple[str, str, str], tuple[BatchFile, BinaryIO]] = {}
         self._drafts = ExitStack()
         self._check_free(path)
 
@@ -233,7 +235,7 @@ class Outbox:
 
     def _place(self, question: Question[Any], size: int) -> tuple[BatchFile, BinaryIO]:
         """Return the file for a request of so many bytes; a new one where there is none with room for it."""
-        series = question.model.identity, f"/v1{PATHS[question.job.api]}"
+        series = question.model.name, question.model.base_url, f"/v1{PATHS[question.job.api]}"
         batch, file = self._open.get(series, (None, None))
         if batch and file and batch.requests < MOST_REQUESTS and batch.size + size <= MOST_BYTES:
             return batch, file
@@ -298,12 +300,12 @@ class BatchModel:
 
     def _stored(self, kind: Kind[Reply], requests: Sequence[Request]) -> list[Reply | None]:
         """Return the stored reply to each request, in order; what has none is written."""
-        questions: list[Question[Reply]] = [Question(self._model, kind, request) for request in requests]
-        replies = store.stored_replies(self._replies, kind, {question.key for question in questions})
-        for question in questions:
-            if question.key not in replies:
-                self._outbox.add(question)
-        return [kind.from_store(replies[question.key]) if question.key in replies else None for question in questions]
+        keys = [key_of(self.identity, kind.name, request) for request in requests]
+        replies = store.stored_replies(self._replies, kind, set(keys))
+        for key, request in zip(keys, requests, strict=True):
+            if key not in replies:
+                self._outbox.add(Question(self._model, kind, request))  # one at a time: bodies would fill the memory
+        return [kind.from_store(replies[key]) if key in replies else None for key in keys]
 
 
 # ------------------------------------------------------------------------------------------------------------- reading

@@ -135,6 +135,14 @@ def test_each_model_has_files_of_its_own(place: Place) -> None:
     assert [{line["body"]["model"] for line in requests(file)} for file in files] == [{"a"}, {"b"}]
 
 
+def test_one_model_that_is_asked_in_two_ways_has_one_file(place: Place) -> None:
+    def ask(batched: Callable[[ServerModel], BatchModel]) -> None:
+        batched(model()).complete(PROMPTS)
+        batched(model(transport="text")).read_levels([LINES])
+
+    assert [file.requests for file in place.write(ask).files] == [4]
+
+
 def test_a_file_that_is_there_is_not_written_over(place: Place) -> None:
     place.complete(model(), PROMPTS)
     before = (place.folder / "out.jsonl").read_bytes()
@@ -345,6 +353,48 @@ def test_whatever_comes_back_in_whatever_order_the_rest_is_written_again(places:
         asked = [line["custom_id"] for file in rest.files for line in requests(file)]
         assert asked == [line["custom_id"] for number, line in enumerate(lines) if number not in places]
         assert rest.repeated == len(asked)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 600) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices",
+                    "message",
+                    "content",
+                    "logprobs",
+                    "error",
+                    "usage",
+                    "model",
+                    "top_logprobs",
+                    "finish_reason",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+def test_no_answer_however_odd_ends_the_reading(place: Place) -> None:
+    first = place.write(lambda batched: batched(model(transport="text")).read_levels([LINES]))
+    lines = [*requests(first.files[0]), *requests(place.complete(model(), PROMPTS[:1], "second.jsonl").files[0])]
+
+    @settings(max_examples=100)
+    @given(JSON, JSON, JSON | st.just({"choices": [{}]}), st.sampled_from(lines))
+    def read(status: Any, error: Any, body: Any, line: Line) -> None:
+        whole = answer(line, body, 200, error)
+        odd = {**whole, "response": {"status_code": status, "body": body}}
+        receipt = place.read(jsonl([odd, whole, {**whole, "response": body}, body]))
+        assert receipt.stored + receipt.repeated + len(receipt.problems) == 4
+        assert all("\n" not in problem for problem in receipt.problems)
+
+    read()
 
 
 # -------------------------------------------------------------------------------------------------------------- levels
