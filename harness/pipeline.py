@@ -8,10 +8,10 @@ running again resumes, and nothing is asked twice.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from harness.scores.metrics import correlation
 from harness.simulators import calibration
@@ -40,6 +40,7 @@ from harness.types import (
     Simulation,
     Simulator,
     Truth,
+    Usage,
 )
 from harness.types.grouping import regrouped
 
@@ -82,6 +83,18 @@ class Tools:
         return next(iter(self.simulators.values()))
 
 
+UNITS_OF_A_SHARD = 128
+"""Units that go through the stages together. Explanations are shuffled within a shard, and texts of other units come
+from it, so that scores would change with this number."""
+
+
+def shards(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Yield the units of a run in shards, as even as can be, so that memory does not grow with their number."""
+    number = math.ceil(len(records) / UNITS_OF_A_SHARD)
+    cuts = [place * len(records) // number for place in range(number + 1)] if number else []
+    yield from (records[start:stop] for start, stop in pairwise(cuts))
+
+
 def run(  # noqa: PLR0913, PLR0917  # what a run is made of
     records: Sequence[Record],
     tools: Tools,
@@ -90,10 +103,10 @@ def run(  # noqa: PLR0913, PLR0917  # what a run is made of
     begin: Begin,
     settle: Settle = lambda explanation: explanation,
 ) -> dict[RowKey, list[ScoredExplanation]]:
-    """Explain, simulate and score every row over all units.
+    """Explain, simulate and score every row over all units of a shard.
 
     Args:
-        records: the units that are asked for.
+        records: of the units.
         tools: what explains, simulates and scores.
         rows: which explainer is scored by which simulator. A table is looked up, so its explainer has one row.
         fitting: how simulations are calibrated.
@@ -367,17 +380,22 @@ def score(
         begin(f"score by {name}")
         scored_by[name] = scorer.score(explanations)
         _check_scores(name, scored_by, len(explanations))
-    return [
-        ScoredExplanation(
-            explanation=simulated.explanation,
-            simulator=simulated.simulator if simulated.explanation.table is None else LOOKUP,
-            simulated=simulated.excerpts,
-            calibration=simulated.calibration,
-            scores=reduce(Scores.joined, (part.scores for part in parts), Scores({})),
-            judged=tuple(case for part in parts for case in part.judged),
-        )
-        for simulated, *parts in zip(explanations, *scored_by.values(), strict=True)
-    ]
+    return [_joined(simulated, parts) for simulated, *parts in zip(explanations, *scored_by.values(), strict=True)]
+
+
+def _joined(simulated: SimulatedExplanation, parts: Sequence[Scored]) -> ScoredExplanation:
+    """Return what all scorers say of an explanation, and what that cost."""
+    judged = tuple(case for part in parts for case in part.judged)
+    return ScoredExplanation(
+        explanation=simulated.explanation,
+        simulator=simulated.simulator if simulated.explanation.table is None else LOOKUP,
+        simulated=simulated.excerpts,
+        calibration=simulated.calibration,
+        scores=reduce(Scores.joined, (part.scores for part in parts), Scores({})),
+        judged=judged,
+        simulate_usage=sum((excerpt.simulation.usage for excerpt in simulated.excerpts), Usage()),
+        judge_usage=sum((case.judgement.usage for case in judged), Usage()),
+    )
 
 
 def _check_scores(name: str, scored_by: Mapping[str, Sequence[Scored]], explanations: int) -> None:

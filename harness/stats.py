@@ -13,11 +13,12 @@ Results do not depend on the order of units. All randomness comes from a seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from harness.types import (
@@ -60,6 +61,7 @@ NOTHING = Interval(math.nan, math.nan, math.nan, 0)
 Name = TypeVar("Name", Unit, str)
 """Key of a score: a unit, or its name in a file."""
 _TIE = 1e-12  # scores closer than this differ by float noise
+_BLOCK = 1 << 22  # numbers that are drawn at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,21 +335,35 @@ def _p_values_by_pattern(differences: FloatArray, seed: int, resamples: int) -> 
     Returns:
         P-values [patterns, comparisons].
     """
-    sums = np.abs(_sign_patterns(differences.shape[1], seed, resamples) @ differences.T)
+    blocks = _sign_patterns(differences.shape[1], seed, resamples)
+    sums = np.abs(np.concatenate([patterns @ differences.T for patterns in blocks]))
     largest = np.maximum(np.abs(differences).sum(axis=1), np.finfo(np.float64).tiny)
     shares = sums / largest  # of the largest sum that there can be, so that one tolerance is for all
     below = [np.searchsorted(np.sort(column), column - _TIE) for column in shares.T]
     return np.asarray((len(shares) - np.transpose(below)) / len(shares), dtype=np.float64)
 
 
-def _sign_patterns(units: int, seed: int, resamples: int) -> FloatArray:
-    """Return sign patterns, the one without a flip first: all there are, or ``resamples`` drawn [patterns, units]."""
+def _sign_patterns(units: int, seed: int, resamples: int) -> Iterator[FloatArray]:
+    """Yield sign patterns in blocks [patterns, units], the one without a flip first: all there are, or ``resamples``
+    drawn."""
     if units < 63 and 2**units <= resamples:
-        flipped = (np.arange(2**units)[:, None] >> np.arange(units)) & 1 == 1
-    else:
-        flipped = np.random.default_rng(seed).random((resamples + 1, units)) < 0.5
-        flipped[0] = False
+        yield _signs((np.arange(2**units)[:, None] >> np.arange(units)) & 1 == 1)
+        return
+    generator = np.random.default_rng(seed)
+    for first, size in _blocks(resamples + 1, units):
+        flipped = generator.random((size, units)) < 0.5
+        flipped[0] &= first > 0
+        yield _signs(flipped)
+
+
+def _signs(flipped: npt.NDArray[np.bool_]) -> FloatArray:
     return np.asarray(np.where(flipped, -1.0, 1.0), dtype=np.float64)
+
+
+def _blocks(resamples: int, units: int) -> Iterator[tuple[int, int]]:
+    """Yield the first place and the size of each block of resamples, so that memory does not grow with the units."""
+    size = max(1, _BLOCK // max(1, units))
+    yield from ((first, min(size, resamples - first)) for first in range(0, resamples, size))
 
 
 # ---------------------------------------------------------------------------------------------------------------- ranks
@@ -383,9 +399,13 @@ def rank_intervals(
     number = {label: place for place, label in enumerate(dict.fromkeys(clusters))}
     if len(number) < 2:
         return [RankRange(1, len(rows)) for _ in rows]
-    draws = np.random.default_rng(seed).multinomial(len(number), np.full(len(number), 1 / len(number)), resamples)
-    times = draws[:, [number[label] for label in clusters]].astype(np.float64)  # [resamples, units]
-    means = _resampled_medians(scores, times) if medians else _resampled_means(scores, times)
+    generator, places = np.random.default_rng(seed), [number[label] for label in clusters]
+    summarise = _resampled_medians if medians else _resampled_means
+    blocks = []
+    for _, size in _blocks(resamples, len(names)):
+        draws = generator.multinomial(len(number), np.full(len(number), 1 / len(number)), size)
+        blocks.append(summarise(scores, draws[:, places].astype(np.float64)))  # [resamples, rows]
+    means = np.concatenate(blocks)
     above = np.stack([(means - means[:, [row]] > _TIE).sum(axis=1) for row in range(len(rows))])
     below = np.stack([(means[:, [row]] - means > _TIE).sum(axis=1) for row in range(len(rows))])
     tail = (1 - expanded(CONFIDENCE, len(number))) / 2

@@ -8,10 +8,12 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import pipeline
 from harness.explainers.controls.oracle import Oracle as Ceiling
@@ -42,6 +44,8 @@ from harness.types import (
     Explainer,
     Explanation,
     Identity,
+    Judged,
+    Judgement,
     Knowing,
     NeuroglossError,
     Outcome,
@@ -169,6 +173,40 @@ def test_a_perfect_simulation_gets_a_perfect_score_in_activation_units(records: 
         assert item.scores.values["ablation"] == 0.0
         for part in item.simulated:
             assert part.calibrated == pytest.approx(part.excerpt.activations, abs=1e-5)
+
+
+@given(st.integers(0, 2000))
+def test_shards_are_all_units_in_order_and_even(size: int) -> None:
+    shards = list(pipeline.shards(cast("list[Record]", list(range(size)))))
+    assert [number for shard in shards for number in shard] == list(range(size))
+    assert all(0 < len(shard) <= pipeline.UNITS_OF_A_SHARD for shard in shards)
+    assert len(shards) == math.ceil(size / pipeline.UNITS_OF_A_SHARD)
+    assert not shards or max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+class Judging:
+    """A scorer that puts a judge one case of each explanation."""
+
+    def describe(self) -> ScorerInfo:
+        return ScorerInfo("judging")
+
+    def score(self, explanations: Sequence[SimulatedExplanation]) -> list[Scored]:
+        judgement = Judgement(1.0, usage=Usage(1, 0, 9, 1))
+        return [
+            Scored(Scores({"judged": 1.0}), (Judged("j", item.excerpts[0].excerpt, (), True, judgement),))
+            for item in explanations
+        ]
+
+
+def test_what_simulations_and_judgements_cost_stands_beside_the_scores(records: list[Record]) -> None:
+    class Asking(Oracle):
+        def simulate(self, queries: Sequence[Query]) -> list[Simulation]:
+            return [dataclasses.replace(reply, usage=Usage(1, 0, 5, 0)) for reply in super().simulate(queries)]
+
+    scored = scored_by({"naming": Naming()}, Asking(records), records, {"panel": Panel(), "judging": Judging()})
+    for item in scored["naming"]:
+        assert item.simulate_usage == Usage(len(item.simulated), 0, 5 * len(item.simulated), 0)
+        assert item.judge_usage == Usage(1, 0, 9, 1)
 
 
 def test_an_explainer_sees_train_and_nothing_else(records: list[Record]) -> None:

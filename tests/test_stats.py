@@ -466,3 +466,20 @@ def test_an_interval_is_held_against_its_values() -> None:
 
 def test_a_rank_is_shown_as_a_range_where_it_is_one() -> None:
     assert (stats.rank(RankRange(1, 1)), stats.rank(RankRange(1, 3))) == ("1", "1–3")
+
+
+@pytest.mark.parametrize("medians", [False, True])
+def test_what_is_drawn_in_blocks_is_what_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch, medians: bool) -> None:
+    """Memory holds a block of the resamples of thousands of units, and nothing else changes."""
+    scores = np.random.default_rng(5).normal([[0.1], [0.0], [0.3]], 1.0, (3, 70))
+    scores[1, 3] = math.nan
+    rows = [{Unit("N", 0, unit): value for unit, value in enumerate(row) if not math.isnan(value)} for row in scores]
+
+    def figures() -> tuple[object, ...]:
+        ranks = stats.rank_intervals(rows, 3, 300, medians=medians)
+        return ranks, stats.sign_flips(scores[:2] - scores[1:], 3, 300)
+
+    whole = figures()
+    monkeypatch.setattr(stats, "_BLOCK", 7 * 70)
+    assert figures() == whole
+    assert max(size for _, size in stats._blocks(300, 70)) == 7

@@ -62,7 +62,7 @@ class Results:
 
     @cached_property
     def values(self) -> RunResults:
-        """Everything that ``results.json`` says: rows, standings, identities, provenance, costs."""
+        """Everything that the run says about itself: rows, standings, identities, provenance, costs."""
         return read_run(self.folder)
 
     def board(self, by: str = HEADLINE) -> BoardOutput:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ MOST_DECODED = 1 << 29
 _ROWS = 4096
 
 
-def table_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DECODED) -> pa.Table:
-    """Return the columns of a Parquet file.
+def table_of(
+    path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DECODED, rows: range | None = None
+) -> pa.Table:
+    """Return the columns of a Parquet file, or those of some rows.
 
     Sizes are taken from the file's own account before anything is decoded, and decoding stops where that was wrong.
 
@@ -28,6 +31,7 @@ def table_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DEC
         path: of the file.
         wanted: column -> its type.
         most: bytes of the decoded columns.
+        rows: which to return; None for all. Only the row groups that hold them are decoded.
 
     Raises:
         NeuroglossError: it cannot be read, lacks a column, has one of another type, or is too large.
@@ -36,9 +40,31 @@ def table_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DEC
         file = pq.ParquetFile(path, thrift_string_size_limit=MOST_BYTES, thrift_container_size_limit=MOST_BYTES)
         names = list(wanted)
         _check_columns(file, wanted, path)
-        rows = _check_sizes(file, names, most, path)
-        batches = list(_batches(file, names, rows, most, path))
-        return pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in names]))
+        groups, before = _groups(file, rows)
+        together = _check_sizes(file, names, groups, most, path)
+        batches = list(_batches(file, names, groups, together, most, path))
+        table = pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in names]))
+        return table if rows is None else table.slice(rows.start - before, len(rows))
+
+
+def batches_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DECODED) -> Iterator[pa.RecordBatch]:
+    """Yield the columns of a Parquet file by and by, however large it is.
+
+    Args:
+        path: of the file.
+        wanted: column -> its type.
+        most: bytes of the decoded columns of a row group.
+
+    Raises:
+        NeuroglossError: it cannot be read, lacks a column, has one of another type, or a row group is too large.
+    """
+    with _explained(path):
+        file = pq.ParquetFile(path, thrift_string_size_limit=MOST_BYTES, thrift_container_size_limit=MOST_BYTES)
+        names = list(wanted)
+        _check_columns(file, wanted, path)
+        for group in range(file.metadata.num_row_groups):
+            together = _check_sizes(file, names, [group], most, path)
+            yield from _batches(file, names, [group], together, most, path)
 
 
 def check_size(path: Path, most: int = MOST_DECODED) -> None:
@@ -48,7 +74,17 @@ def check_size(path: Path, most: int = MOST_DECODED) -> None:
         NeuroglossError: it is too large, or cannot be read.
     """
     with _explained(path), pq.ParquetFile(path) as file:
-        _check_sizes(file, file.schema_arrow.names, most, path)
+        _check_sizes(file, file.schema_arrow.names, _groups(file, None)[0], most, path)
+
+
+def _groups(file: Any, rows: range | None) -> tuple[list[int], int]:
+    """Return the row groups that hold some rows, or all, and the number of rows before the first of them."""
+    ends = list(accumulate(file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)))
+    if rows is None:
+        return list(range(len(ends))), 0
+    starts = [0, *ends]
+    groups = [number for number, end in enumerate(ends) if starts[number] < rows.stop and end > rows.start]
+    return groups, starts[groups[0]] if groups else rows.start
 
 
 def _check_columns(file: Any, wanted: Mapping[str, pa.DataType], path: Path) -> None:
@@ -69,21 +105,23 @@ def _alike(actual: pa.DataType, kind: pa.DataType) -> bool:
     return bool(actual == kind)
 
 
-def _check_sizes(file: Any, names: Iterable[str], most: int, path: Path) -> int:
-    """Refuse a file that says itself how large it is; return the rows that can be decoded together within ``most``."""
-    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+def _check_sizes(file: Any, names: Iterable[str], numbers: Sequence[int], most: int, path: Path) -> int:
+    """Refuse row groups that say themselves how large they are; return how many rows fit in ``most`` together."""
+    groups, known = list(map(file.metadata.row_group, numbers)), set(names)
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    chunks = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in set(names)]
+    chunks = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in known]
     largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
     total = sum(max(chunk.total_uncompressed_size, chunk.num_values) for chunk in chunks)
-    if total > most or file.metadata.num_rows > most:
+    if total > most or sum(group.num_rows for group in groups) > most:
         raise NeuroglossError(f"{path} cannot be read: decoded, it has more than {most:,} bytes.")
     return max(1, min(_ROWS, most // max(1, largest)))
 
 
-def _batches(file: Any, names: list[str], rows: int, most: int, path: Path) -> Iterator[Any]:
+def _batches(  # noqa: PLR0913, PLR0917  # what is read, and within which bounds
+    file: Any, names: list[str], groups: list[int], rows: int, most: int, path: Path
+) -> Iterator[Any]:
     total = 0
-    for batch in file.iter_batches(batch_size=rows, columns=names):
+    for batch in file.iter_batches(batch_size=rows, row_groups=groups, columns=names):
         total += batch.nbytes
         if total > most:
             raise NeuroglossError(f"{path} cannot be read: decoded, it has more than {most:,} bytes.")

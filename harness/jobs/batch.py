@@ -22,7 +22,7 @@ from harness.models.server.model import ServerModel
 from harness.models.store import Store
 from harness.report.page import short
 from harness.text import plain
-from harness.types import Explanation, LanguageModel, NeuroglossError, Outcome, Progress
+from harness.types import Explanation, LanguageModel, NeuroglossError, Outcome, Progress, Unit
 
 MOST_PROBLEMS = 20
 """Lines of answers that cannot be used, of which each is named."""
@@ -83,14 +83,16 @@ def write(plan: RunPlan, path: Path, progress: Progress) -> Written:
         asking = Posting(replies, ledger.meter, outbox)
         tools = build_tools(settings, subject_of(task), records, asking)
         fitting = fitting_of(settings.calibration, task)
-        rows = pipeline.run(records, tools.tools, tools.rows, fitting, ledger.begin, _undecided)
-    prompted = {built.name for built in tools.explainers if built.models}
-    waiting = {
-        (row.explainer, item.explanation.unit)
-        for row, items in rows.items()
-        for item in items
-        if row.explainer in prompted and item.explanation.outcome is Outcome.NOT_COLLECTED
-    }
+        prompted = {built.name for built in tools.explainers if built.models}
+        waiting: set[tuple[str, Unit]] = set()
+        for shard in pipeline.shards(records):
+            rows = pipeline.run(shard, tools.tools, tools.rows, fitting, ledger.begin, _undecided)
+            waiting |= {
+                (row.explainer, item.explanation.unit)
+                for row, items in rows.items()
+                for item in items
+                if row.explainer in prompted and item.explanation.outcome is Outcome.NOT_COLLECTED
+            }
     return Written(tuple(outbox.files), outbox.kinds, outbox.repeated, len(waiting))
 
 

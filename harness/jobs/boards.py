@@ -12,7 +12,7 @@ from harness.report import board as report
 from harness.report import comparison as comparisons
 from harness.report.page import Page
 from harness.results import audit, merge
-from harness.results.run import Results, read_results, read_run
+from harness.results.run import Results, read_run, read_run_or_entry
 from harness.stats import HEADLINE
 from harness.types import NeuroglossError
 
@@ -72,6 +72,4 @@ def comparison(first: str, second: str, by: str = HEADLINE) -> Page:
 
 def _row(text: str) -> comparisons.ComparedRow:
     where, _, name = text.partition("#")
-    path = Path(where)
-    results = read_results(path, MOST_BYTES) if path.is_file() else read_run(path)
-    return comparisons.find(results, name or None, where)
+    return comparisons.find(read_run_or_entry(Path(where), MOST_BYTES), name or None, where)

@@ -125,7 +125,7 @@ def _known_task(name: str) -> KnownTask | None:
         return None
     task = catalog.read(catalog.find_task(name))
     if isinstance(task, Task):
-        return KnownTask(task.digest, frozenset(record.unit for record in task.records), task.subject.revision)
+        return KnownTask(task.digest, frozenset(task.units), task.subject.revision)
     records = catalog.puzzle_records(task)
     categories = {str(record.unit): record.category for record in records if record.category}
     return KnownTask(task.digest, frozenset(record.unit for record in records), None, categories)

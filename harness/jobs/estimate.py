@@ -94,7 +94,9 @@ def estimate(plan: RunPlan) -> list[Asked]:
     with Store(settings.store if Path(settings.store).exists() else ":memory:") as store:
         tally = Tally(store)
         tools = build_tools(settings, subject_of(task), records, Counting(tally))
-        pipeline.run(records, tools.tools, tools.rows, fitting_of(settings.calibration, task), tally.begin, _longest)
+        fitting = fitting_of(settings.calibration, task)
+        for shard in pipeline.shards(records):
+            pipeline.run(shard, tools.tools, tools.rows, fitting, tally.begin, _longest)
         return tally.timed_rows()
 
 

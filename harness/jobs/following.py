@@ -135,16 +135,21 @@ class Follower:
         """Return a way to ask models which the running means can be worked out by; the same if nobody follows."""
         return Recalling(remembering) if self._trackers else remembering
 
-    def watched(self, tools: Tools, asking: Asking, records: Sequence[Record]) -> Tools:
+    def watched(self, tools: Tools, asking: Asking) -> Tools:
         """Return tools whose simulators are watched; the same if nobody follows, or nothing gives the headline."""
         panel = next((scorer for scorer in tools.scorers.values() if isinstance(scorer, Panel)), None)
         if panel is None or not isinstance(asking, Recalling):
             return tools
-        self._means = means = RunningMeans(records, panel, asking)
+        self._means = means = RunningMeans(panel, asking)
         simulators: dict[str, Simulator] = {
             name: WatchedSimulator(name, simulator, means) for name, simulator in tools.simulators.items()
         }
         return replace(tools, simulators=simulators)
+
+    def working_on(self, records: Sequence[Record]) -> None:
+        """Take the units that go through the stages next."""
+        if self._means is not None:
+            self._means.work_on(records)
 
 
 def _fail(tracker: Tracker, sentence: str) -> None:
@@ -280,14 +285,13 @@ class RunningMeans:
     """The mean headline score of each row so far, over explanations all of whose simulations are stored.
 
     Args:
-        records: of the run's units.
         panel: the run's own scorer of the headline.
         recalling: how the run's models are asked.
     """
 
-    def __init__(self, records: Sequence[Record], panel: Panel, recalling: Recalling) -> None:
-        self._records = {record.unit: record for record in records}
-        self._valid = {(record.unit, excerpt.tokens): excerpt for record in records for excerpt in record.splits.valid}
+    def __init__(self, panel: Panel, recalling: Recalling) -> None:
+        self._records: dict[Unit, Record] = {}
+        self._valid: dict[tuple[Unit, tuple[str, ...]], Excerpt] = {}
         self._panel = panel
         self._recalling = recalling
         self._name = ""
@@ -295,6 +299,11 @@ class RunningMeans:
         self._pending: list[_Pending] = []
         self._scores: dict[RowKey, dict[Unit, list[float]]] = {}
         self._next_look = 0.0
+
+    def work_on(self, records: Sequence[Record]) -> None:
+        """Take the units that are asked about next; the scores of those before count on."""
+        self._records = {record.unit: record for record in records}
+        self._valid = {(record.unit, excerpt.tokens): excerpt for record in records for excerpt in record.splits.valid}
 
     @contextmanager
     def watching(self, name: str, simulator: Simulator, queries: Sequence[Query]) -> Iterator[None]:

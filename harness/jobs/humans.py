@@ -23,7 +23,7 @@ from harness.humans.keys import KeyFile, key_path
 from harness.humans.store import StudyStore, read
 from harness.jobs.run import read_records
 from harness.progress import show
-from harness.results.run import Results, read_results, read_run
+from harness.results.run import Results, read_run_or_entry
 from harness.types import NeuroglossError
 
 MOST_INVITATIONS = 10_000
@@ -45,8 +45,7 @@ def _results(settings: StudySettings) -> Results | None:
     """Return the results of the run, or the entry, whose explanations are read."""
     if settings.run is None or Mode(settings.mode) not in design.READING:
         return None
-    path = Path(settings.run)
-    return read_results(path) if path.is_file() else read_run(path)
+    return read_run_or_entry(Path(settings.run))
 
 
 def is_public(settings: StudySettings) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.config.settings import PublishSettings
@@ -57,7 +57,7 @@ def _settings(options: argparse.Namespace) -> PublishSettings:
     )
 
 
-def _records(results: Results, task_folder: Path | None) -> list[Record]:
+def _records(results: Results, task_folder: Path | None) -> Sequence[Record]:
     """Return the units of a run from its task, which is found by its name alone: a run may be another person's.
 
     Raises:
@@ -74,7 +74,7 @@ def _records(results: Results, task_folder: Path | None) -> list[Record]:
     return catalog.puzzle_records(task, names) if isinstance(task, PuzzleTask) else catalog.records(task, units=names)
 
 
-def _show_plan(results: Results, records: list[Record], settings: PublishSettings, run: Path) -> None:
+def _show_plan(results: Results, records: Sequence[Record], settings: PublishSettings, run: Path) -> None:
     """Print the card, and the files that would be published, with their sizes."""
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder) / dataset.FOLDER

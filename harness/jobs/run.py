@@ -21,14 +21,14 @@ from harness.jobs import unused
 from harness.jobs.explainers import explainer_nodes
 from harness.jobs.following import Follower
 from harness.jobs.ledger import Ledger
-from harness.jobs.tools import Remembering, RunTools, build_tools
+from harness.jobs.tools import Asking, Remembering, RunTools, build_tools
 from harness.leaderboard import trust
 from harness.models.store import Store
 from harness.pipeline import Fitting
 from harness.report import board, page, site
 from harness.results import provenance, rows, truths
 from harness.results.rows import Resampling
-from harness.results.run import Results, write_run
+from harness.results.run import Results, Tables, compact_item, write_run, writing_tables
 from harness.results.vocabulary import ResultRow, TaskInfo
 from harness.share import dataset, publishing
 from harness.share.tracker import Tracker
@@ -129,27 +129,55 @@ def _work(plan: RunPlan, overrides: Sequence[str], follower: Follower) -> tuple[
     origin = {**provenance.provenance(overrides), "files": compose.file_digests(plan.config)}
     ledger = Ledger(follower.progress, settings.budget, follower.stage)
     follower.counting(lambda: ledger.meter.totals)
-    with Store(settings.store) as store:
-        asking = follower.asking(Remembering(store, ledger.meter))
-        tools = build_tools(settings, subject_of(task), records, asking)
-        watched = follower.watched(tools.tools, asking, records)
-        scored = pipeline.run(records, watched, tools.rows, fitting_of(settings.calibration, task), ledger.begin)
-    ledger.begin("summarise")
-    results = summarise(plan, task, records, tools, scored, ledger, origin)
-    page_of_board = board.build(results, partial(trust.sentence, runs=Path(settings.output)))
-    folder = write_run(
-        Path(settings.output),
-        results,
-        page.markdown_page(page_of_board),
-        [
-            lambda draft: dataset.write_dataset(results, records, settings.publish, draft),
-            lambda draft: site.write(results, page_of_board, draft, draft / site.FOLDER),
-        ],
-    )
+    with writing_tables(Path(settings.output)) as tables:
+        with Store(settings.store) as store:
+            asking = follower.asking(Remembering(store, ledger.meter))
+            tools = build_tools(settings, subject_of(task), records, asking)
+            scored = _in_shards(
+                tools, records, fitting_of(settings.calibration, task), ledger, follower, asking, tables
+            )
+        ledger.begin("summarise")
+        results = summarise(plan, task, records, tools, scored, ledger, origin)
+        page_of_board = board.build(results, partial(trust.sentence, runs=Path(settings.output)))
+        folder = write_run(
+            Path(settings.output),
+            results,
+            page.markdown_page(page_of_board),
+            [
+                lambda draft: dataset.write_dataset(results, records, settings.publish, draft),
+                lambda draft: site.write(results, page_of_board, draft, draft / site.FOLDER),
+            ],
+            tables.move,
+        )
     return results, folder
 
 
-def read_records(settings: RunSettings | StudySettings) -> tuple[Task | PuzzleTask, list[Record]]:
+def _in_shards(  # noqa: PLR0913, PLR0917  # what a run is made of, and who hears of it
+    tools: RunTools,
+    records: Sequence[Record],
+    fitting: Fitting,
+    ledger: Ledger,
+    follower: Follower,
+    asking: Asking,
+    tables: Tables,
+) -> dict[RowKey, list[ScoredExplanation]]:
+    """Run the stages shard by shard, and write the tables; return what is kept of the scored explanations of each row.
+
+    Excerpts and tables of lookups are not kept, so that memory holds those of one shard.
+    """
+    watched = follower.watched(tools.tools, asking)
+    infos = [built.describe(()) for built in tools.explainers]
+    scored: dict[RowKey, list[ScoredExplanation]] = {}
+    for shard in pipeline.shards(records):
+        follower.working_on(shard)
+        by_row = pipeline.run(shard, watched, tools.rows, fitting, ledger.begin)
+        tables.write(infos, {key: by_row[key] for key in _in_order(tools, by_row)})
+        for key, items in by_row.items():
+            scored.setdefault(key, []).extend(map(compact_item, items))
+    return scored
+
+
+def read_records(settings: RunSettings | StudySettings) -> tuple[Task | PuzzleTask, Sequence[Record]]:
     """Read the task of a run or of a study, and deal the units that it asks for."""
     task = catalog.read(catalog.find_task(settings.task.name, settings.task.path))
     units = settings.units

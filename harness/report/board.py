@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from harness.config import prices
 from harness.leaderboard import trust
@@ -233,10 +234,10 @@ class _Section:
 
     def _repeats_headline(self, metric: str) -> bool:
         """Whether a metric says nothing of its own: what is clipped at 0, of units that are never below it."""
-        values = [
-            item.scores.values for row in self.results.rows for item in row.scored if metric in item.scores.values
-        ]
-        return metric != HEADLINE and bool(values) and all(each[metric] == each.get(HEADLINE) for each in values)
+        values = (item.scores.values for row in self.results.rows for item in row.scored)
+        pairs = ((each[metric], each.get(HEADLINE)) for each in values if metric in each)
+        first = None if metric == HEADLINE else next(pairs, None)
+        return first is not None and all(value == headline for value, headline in chain([first], pairs))
 
     def _columns(self) -> list[tuple[str, str, Cell]]:
         """Return the short and the long heading of each column of scorers, and what makes its cells."""

@@ -97,10 +97,8 @@ def summarise(
         outcomes=dict(sorted(Counter(explanation.explanation.outcome.value for explanation in scored).items())),
         missing_tokens=sum(explanation.scores.missing_tokens for explanation in scored),
         explain_usage=sum((explanation.explanation.usage for explanation in scored), Usage()),
-        simulate_usage=sum(
-            (item.simulation.usage for explanation in scored for item in explanation.simulated), Usage()
-        ),
-        judge_usage=sum((case.judgement.usage for explanation in scored for case in explanation.judged), Usage()),
+        simulate_usage=sum((explanation.simulate_usage for explanation in scored), Usage()),
+        judge_usage=sum((explanation.judge_usage for explanation in scored), Usage()),
         judgements=sum(explanation.scores.judgements for explanation in scored),
         missing_judgements=sum(explanation.scores.missing_judgements for explanation in scored),
     )

@@ -2,9 +2,8 @@
 
 A run is the folder ``runs/<task>-<run id>``, written whole or not at all:
 
-* ``results.json``: :class:`Results` as strict JSON, where NaN is null and a unit is ``L12N345``. The simulated and
-  judged excerpts of each explanation, a lookup's table and the knots of a calibration are left out; they are in the
-  tables beside it (:mod:`harness.results.tables`).
+* ``results.json``: :class:`Results` as strict JSON, where NaN is null and a unit is ``L12N345``. The scored
+  explanations of its rows are left out; they are in the tables beside it (:mod:`harness.results.tables`).
 * ``board.md``: the board as it was printed.
 
 ``runs/latest`` points to the folder written last; ``runs/failures/`` holds a record of each run that failed.
@@ -16,14 +15,15 @@ import dataclasses
 import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.files import point, put, safe_name, set_aside, sync_tree, unfinished, write_whole
 from harness.guards.secrets import scrubbed
-from harness.results.tables import TABLES, tables, write_tables
+from harness.results.stored import read_scored
+from harness.results.tables import TABLES, TableWriter
 from harness.results.vocabulary import ExplainerInfo, ResultRow, StageUsage, TaskInfo, TruthSummary
 from harness.typed_json import MOST_BYTES, dump, from_json, read_json, to_json
 from harness.types import (
@@ -106,7 +106,53 @@ class Results:
 # ---------------------------------------------------------------------------------------------------- write and read
 
 
-def write_run(root: Path, results: Results, board_markdown: str, writers: Sequence[Writer] = ()) -> Path:
+@contextmanager
+def writing_tables(root: Path) -> Iterator[Tables]:
+    """Yield what writes the tables of a run while it goes on; they are gone at the end but for what was taken away.
+
+    Args:
+        root: the folder of all runs.
+
+    Raises:
+        NeuroglossError: they cannot be written.
+    """
+    with ExitStack() as stack:
+        with _one_sentence(root):
+            writer = TableWriter(stack.enter_context(unfinished(root / "tables")))
+        yield Tables(root, writer)
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The tables of a run that are being written, in a folder of their own beside the runs.
+
+    Attributes:
+        root: the folder of all runs.
+        writer: of the tables.
+    """
+
+    root: Path
+    writer: TableWriter
+
+    def write(self, explainers: Sequence[ExplainerInfo], scored: Mapping[RowKey, Sequence[ScoredExplanation]]) -> None:
+        """Write the scored explanations of some units.
+
+        Raises:
+            NeuroglossError: they cannot be written.
+        """
+        with _one_sentence(self.root):
+            self.writer.write(explainers, scored)
+
+    def move(self, folder: Path) -> None:
+        """Finish the tables, and move them into the folder of the run."""
+        self.writer.close()
+        for path in self.writer.folder.iterdir():
+            path.rename(folder / path.name)
+
+
+def write_run(
+    root: Path, results: Results, board_markdown: str, writers: Sequence[Writer] = (), tables: Writer | None = None
+) -> Path:
     """Write a run's folder under ``root``, whole or not at all, and point ``latest`` to it.
 
     The folder is built beside its place, brought to disk and renamed; one of the same run is replaced. A kill at any
@@ -117,6 +163,7 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
         results: what to write.
         board_markdown: the board.
         writers: called in turn with the unfinished folder, to add files of their own.
+        tables: adds the tables; None to write those of ``results``.
 
     Returns:
         The folder.
@@ -125,12 +172,11 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
         NeuroglossError: it cannot be written; nothing half-written is left.
     """
     folder = root / safe_name(f"{results.task.name}-{results.run_id[:12]}")
-    document = {"schema_version": SCHEMA_VERSION, **to_json(compact(results))}
+    document = {"schema_version": SCHEMA_VERSION, **to_json(without_scored(results))}
     with _one_sentence(root), unfinished(folder) as draft:
         (draft / "results.json").write_bytes(dump(document))
         (draft / "board.md").write_text(board_markdown, encoding="utf-8", errors="replace")
-        write_tables(draft, tables(results.explainers, results.rows))
-        for writer in writers:
+        for writer in (tables or _tables_of(results), *writers):
             writer(draft)
         _keep_others(folder, draft)
         sync_tree(draft)
@@ -138,6 +184,16 @@ def write_run(root: Path, results: Results, board_markdown: str, writers: Sequen
         point(root / "latest", folder.name)
         failure_path(root, results.run_id).unlink(missing_ok=True)
     return folder
+
+
+def _tables_of(results: Results) -> Writer:
+    """Return what writes the tables of results, explanation by explanation."""
+
+    def write(folder: Path) -> None:
+        with TableWriter(folder) as writer:
+            writer.write(results.explainers, results.scored)
+
+    return write
 
 
 _OURS = {"results.json", "board.md", "audit.json", "audit.md", "dataset", *TABLES, "judgements.parquet"}
@@ -169,6 +225,8 @@ def write_report(folder: Path, name: str, document: Mapping[str, object], page: 
 def read_run(folder: Path) -> Results:
     """Read a run back: exactly what was written, but for what :func:`compact` leaves out, which is empty here.
 
+    How many replies the store had is not known of each explanation any more.
+
     Raises:
         NeuroglossError: it is not a run, it is damaged, or another version of this package wrote it.
     """
@@ -176,11 +234,24 @@ def read_run(folder: Path) -> Results:
     missing = [name for name in ("results.json", *TABLES) if not (folder / name).is_file()]
     if missing:
         raise NeuroglossError(f"{folder} is not a whole run: {missing[0]} is missing; give a folder under runs/.")
-    return read_results(folder / "results.json")
+    results, scored = read_results(folder / "results.json"), read_scored(folder)
+    rows = tuple(dataclasses.replace(row, scored=scored.get(row.key, ())) for row in results.rows)
+    return dataclasses.replace(results, rows=rows)
+
+
+def read_run_or_entry(path: Path, most: int = MOST_BYTES) -> Results:
+    """Read a run, by its folder or its ``results.json``, or the file of an entry, of at most so many bytes.
+
+    Raises:
+        NeuroglossError: as :func:`read_run`.
+    """
+    if path.is_file() and path.name != "results.json":
+        return read_results(path, most)
+    return read_run(path.parent if path.is_file() else path)
 
 
 def read_results(path: Path, most: int = MOST_BYTES) -> Results:
-    """Read the ``results.json`` of a run, of at most so many bytes.
+    """Read the ``results.json`` of a run, which has no scored explanations, or an entry, of at most so many bytes.
 
     Raises:
         NeuroglossError: it is damaged, or another version of this package wrote it.
@@ -233,13 +304,19 @@ def failure_path(root: Path, run_id: str) -> Path:
     return root / "failures" / f"{safe_name(run_id)}.json"
 
 
+def without_scored(results: Results) -> Results:
+    """Return the results as ``results.json`` holds them."""
+    return dataclasses.replace(results, rows=tuple(dataclasses.replace(row, scored=()) for row in results.rows))
+
+
 def compact(results: Results) -> Results:
-    """Return the results as ``results.json`` holds them: without excerpts, lookup tables and knots."""
-    rows = tuple(dataclasses.replace(row, scored=tuple(map(_compact, row.scored))) for row in results.rows)
+    """Return the results as entries hold them, see :func:`compact_item`."""
+    rows = tuple(dataclasses.replace(row, scored=tuple(map(compact_item, row.scored))) for row in results.rows)
     return dataclasses.replace(results, rows=rows)
 
 
-def _compact(item: ScoredExplanation) -> ScoredExplanation:
+def compact_item(item: ScoredExplanation) -> ScoredExplanation:
+    """Return a scored explanation without excerpts, judged cases, its lookup table and its knots."""
     return dataclasses.replace(
         item,
         simulated=(),

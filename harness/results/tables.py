@@ -10,29 +10,23 @@ They hold nothing that differs between a run that was resumed and one that never
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.results.vocabulary import ExplainerInfo, ResultRow
+from harness.results.vocabulary import ExplainerInfo
 from harness.text import number
-from harness.types import (
-    Judged,
-    ScoredExplanation,
-    SimulatedExcerpt,
-    utf8,
-)
+from harness.types import Judged, RowKey, ScoredExplanation, SimulatedExcerpt, Usage, utf8
 
 TABLES = ("explanations.parquet", "simulations.parquet", "scores.parquet")
 """The tables that every run has."""
-
-
-def write_tables(folder: Path, tables: Mapping[str, Table]) -> None:
-    """Write Parquet tables, by the name of their file."""
-    for name, (rows, schema) in tables.items():
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), folder / name)
+_ROWS_TOGETHER = 8192
+"""Rows of a table that are made at once, and that are one row group of its file."""
 
 
 def columns(**types: pa.DataType) -> pa.Schema:
@@ -44,6 +38,7 @@ TEXT, FLOAT, INT, BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
 
 _WHICH = {
+    "explanation": INT,
     "explainer": TEXT,
     "method": TEXT,
     "model": TEXT,
@@ -56,7 +51,10 @@ _WHICH = {
 }
 
 
-_EXPLANATIONS = columns(
+_USAGE = pa.struct({"requests": INT, "prompt_tokens": INT, "completion_tokens": INT, "usd": FLOAT})
+
+
+EXPLANATIONS = columns(
     **_WHICH,
     text=TEXT,
     table_key=TEXT,
@@ -68,6 +66,14 @@ _EXPLANATIONS = columns(
     prompt_tokens=INT,
     completion_tokens=INT,
     usd=FLOAT,
+    requests=INT,
+    simulate_usage=_USAGE,
+    judge_usage=_USAGE,
+    tokens=INT,
+    missing_tokens=INT,
+    judgements=INT,
+    missing_judgements=INT,
+    reliability=pa.list_(pa.struct({"tokens": INT, "predicted": FLOAT, "actual": FLOAT})),
     calibration=TEXT,
     slope=FLOAT,
     slope_error=FLOAT,
@@ -110,34 +116,69 @@ _JUDGEMENTS = columns(
 )
 
 
-_SCORES = columns(**_WHICH, metric=TEXT, value=FLOAT, degenerate=BOOL, reason=TEXT)
+SCORES = columns(**_WHICH, metric=TEXT, value=FLOAT, degenerate=BOOL, reason=TEXT)
 
 
 Rows = Iterator[dict[str, object]]
 
 
-Table = tuple[Rows, pa.Schema]
-"""The rows of a table, and its columns."""
+class TableWriter:
+    """Writes the tables of a run into a folder, each part of the run as a row group of each.
+
+    Args:
+        folder: that is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the files."""
+        for writer in self._writers.values():
+            writer.close()
+
+    def write(self, explainers: Iterable[ExplainerInfo], scored: Mapping[RowKey, Sequence[ScoredExplanation]]) -> None:
+        """Write the scored explanations of some units.
+
+        Args:
+            explainers: of all rows.
+            scored: the explanations of each row, whose rows of a table stand in this order.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        infos = {info.name: info for info in explainers}
+        members = [(infos[key.explainer], item) for key, of_row in scored.items() for item in of_row]
+        items = [(_which(number, *member), member[1]) for number, member in enumerate(members, start=self._number)]
+        self._number += len(items)
+        self._add("explanations", EXPLANATIONS, (which | _explanation_row(item) for which, item in items))
+        simulations = ((which, simulated) for which, item in items for simulated in item.simulated)
+        self._add("simulations", _SIMULATIONS, (which | _simulation_row(simulated) for which, simulated in simulations))
+        scores = ((which, row) for which, item in items for row in _score_rows(item))
+        self._add("scores", SCORES, (which | row for which, row in scores))
+        if "judgements" in self._writers or any(item.judged for _, item in items):
+            cases = ((which, case) for which, item in items for case in item.judged)
+            self._add("judgements", _JUDGEMENTS, (which | _judgement_row(case) for which, case in cases))
+
+    def _add(self, name: str, schema: pa.Schema, rows: Rows) -> None:
+        if name not in self._writers:
+            self._writers[name] = pq.ParquetWriter(self.folder / f"{name}.parquet", schema)
+        while chunk := list(islice(rows, _ROWS_TOGETHER)):
+            self._writers[name].write_table(pa.Table.from_pylist(chunk, schema=schema))
 
 
-def tables(explainers: Sequence[ExplainerInfo], rows: Sequence[ResultRow]) -> dict[str, Table]:
-    """Return the tables of the rows of a run, by the name of their file."""
-    infos = {info.name: info for info in explainers}
-    items = [(infos[row.summary.explainer], item) for row in rows for item in row.scored]
-    cases = (_judgement_row(info, item, case) for info, item in items for case in item.judged)
-    judged = {"judgements.parquet": (cases, _JUDGEMENTS)} if any(item.judged for _, item in items) else {}
-    return judged | {
-        "explanations.parquet": ((_explanation_row(info, item) for info, item in items), _EXPLANATIONS),
-        "simulations.parquet": (
-            (_simulation_row(info, item, simulated) for info, item in items for simulated in item.simulated),
-            _SIMULATIONS,
-        ),
-        "scores.parquet": ((row for info, item in items for row in _score_rows(info, item)), _SCORES),
-    }
-
-
-def _which(explainer: ExplainerInfo, item: ScoredExplanation) -> dict[str, object]:
+def _which(number: int, explainer: ExplainerInfo, item: ScoredExplanation) -> dict[str, object]:
+    """Return which explanation a row is about: its number in its table, which all tables share, and its place."""
     return {
+        "explanation": number,
         "explainer": utf8(explainer.name),
         "method": utf8(explainer.method),
         "model": utf8(explainer.model),
@@ -150,11 +191,10 @@ def _which(explainer: ExplainerInfo, item: ScoredExplanation) -> dict[str, objec
     }
 
 
-def _explanation_row(explainer: ExplainerInfo, item: ScoredExplanation) -> dict[str, object]:
-    explanation, usage, line = item.explanation, item.explanation.usage, item.calibration
+def _explanation_row(item: ScoredExplanation) -> dict[str, object]:
+    explanation, usage, line, scores = item.explanation, item.explanation.usage, item.calibration, item.scores
     table = explanation.table
     return {
-        **_which(explainer, item),
         "text": utf8(explanation.text),
         "table_key": None if table is None else explanation.table_key.value,
         "table_tokens": None if table is None else [utf8(token) for token in table],
@@ -165,6 +205,14 @@ def _explanation_row(explainer: ExplainerInfo, item: ScoredExplanation) -> dict[
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "usd": usage.usd,
+        "requests": usage.requests,
+        "simulate_usage": _usage(item.simulate_usage),
+        "judge_usage": _usage(item.judge_usage),
+        "tokens": scores.tokens,
+        "missing_tokens": scores.missing_tokens,
+        "judgements": scores.judgements,
+        "missing_judgements": scores.missing_judgements,
+        "reliability": [dataclasses.asdict(part) for part in scores.reliability],
         "calibration": line and line.method.value,
         "slope": line and number(line.slope),
         "slope_error": line and number(line.error),
@@ -180,12 +228,14 @@ def _explanation_row(explainer: ExplainerInfo, item: ScoredExplanation) -> dict[
     }
 
 
-def _simulation_row(
-    explainer: ExplainerInfo, item: ScoredExplanation, simulated: SimulatedExcerpt
-) -> dict[str, object]:
+def _usage(usage: Usage) -> dict[str, float]:
+    """Return a cost; how many replies the store had differs between runs that are the same."""
+    return {name: value for name, value in dataclasses.asdict(usage).items() if name != "stored"}
+
+
+def _simulation_row(simulated: SimulatedExcerpt) -> dict[str, object]:
     excerpt, simulation = simulated.excerpt, simulated.simulation
     return {
-        **_which(explainer, item),
         "split": simulated.split,
         "kind": excerpt.kind.value,
         "source": utf8(excerpt.source),
@@ -201,9 +251,8 @@ def _simulation_row(
     }
 
 
-def _judgement_row(explainer: ExplainerInfo, item: ScoredExplanation, case: Judged) -> dict[str, object]:
+def _judgement_row(case: Judged) -> dict[str, object]:
     return {
-        **_which(explainer, item),
         "judge": case.judge,
         "kind": case.excerpt.kind.value,
         "source": utf8(case.excerpt.source),
@@ -215,9 +264,9 @@ def _judgement_row(explainer: ExplainerInfo, item: ScoredExplanation, case: Judg
     }
 
 
-def _score_rows(explainer: ExplainerInfo, item: ScoredExplanation) -> Rows:
-    key, scores = _which(explainer, item), item.scores
+def _score_rows(item: ScoredExplanation) -> Rows:
+    scores = item.scores
     for metric, value in scores.values.items():
-        yield {**key, "metric": metric, "value": value, "degenerate": metric in scores.degenerate}
+        yield {"metric": metric, "value": value, "degenerate": metric in scores.degenerate}
     for metric, reason in scores.missing.items():
-        yield {**key, "metric": metric, "degenerate": False, "reason": reason}
+        yield {"metric": metric, "degenerate": False, "reason": reason}

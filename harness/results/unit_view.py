@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness.results.rows import COMPARED
@@ -16,6 +17,8 @@ from harness.stats import HEADLINE
 from harness.types import HIGHEST_LEVEL, NeuroglossError, RowKey
 
 Row = Mapping[str, Any]
+Filter = tuple[str, str, str | int]
+"""A column, a comparison, and what it is compared with."""
 TABLES_SHOWN = ("explanations", "scores", "simulations")
 
 
@@ -65,23 +68,41 @@ def read(folder: Path, unit: str | None = None) -> UnitView:
     """
     results = read_results(folder / "results.json")
     metric = _metric(results)
-    units = list(dict.fromkeys(row["unit"] for row in _rows(folder, "explanations")))
-    name = unit or _best(results, _rows(folder, "scores", [("metric", "=", metric)]), units)
+    units = list(dict.fromkeys(_table(folder, "explanations", columns=["unit"])["unit"].to_pylist()))
+    name = unit or _best(results, _scores(folder, metric), units)
     if name not in units:
         raise NeuroglossError(f"the run has no unit {name}; it has {', '.join(units[:8])}{', ...' * (len(units) > 8)}.")
-    return _view(name, metric, *(_rows(folder, table, [("unit", "=", name)]) for table in TABLES_SHOWN))
+    return _view(name, metric, *(_table(folder, table, [("unit", "=", name)]).to_pylist() for table in TABLES_SHOWN))
 
 
 def read_all(folder: Path) -> Iterator[UnitView]:
-    """Yield every unit of a run, in the order of its tables.
+    """Yield every unit of a run, in the order of its tables, of which memory holds the part about some units only.
 
     Raises:
         NeuroglossError: the folder is no run.
     """
     metric = _metric(read_results(folder / "results.json"))
-    by_unit = [_by_unit(_rows(folder, table)) for table in TABLES_SHOWN]
-    for name in by_unit[0]:
-        yield _view(name, metric, *(rows.get(name, []) for rows in by_unit))
+    for first, end, units in _parts(_table(folder, "explanations", columns=["explanation", "unit"])):
+        part: list[Filter] = [("explanation", ">=", first), ("explanation", "<", end)]
+        tables = [_table(folder, name, part) for name in TABLES_SHOWN]
+        for unit in units:
+            yield _view(unit, metric, *(table.filter(pc.field("unit") == unit).to_pylist() for table in tables))
+
+
+def _parts(explanations: pa.Table) -> Iterator[tuple[int, int, list[str]]]:
+    """Yield parts of a run's tables that have all there is of their units: the number of the first explanation, that of
+    the first one behind the part, and the units in order."""
+    pairs = list(zip(explanations["explanation"].to_pylist(), explanations["unit"].to_pylist(), strict=True))
+    last = {unit: number for number, unit in pairs}
+    units: dict[str, None] = {}
+    first = pairs[0][0] if pairs else 0
+    end = first
+    for number, unit in pairs:
+        units[unit] = None
+        end = max(end, last[unit])
+        if number == end:
+            yield first, end + 1, list(units)
+            units, first, end = {}, end + 1, end + 1
 
 
 def _metric(results: Results) -> str:
@@ -89,19 +110,18 @@ def _metric(results: Results) -> str:
     return next((standing.metric for standing in results.standings), HEADLINE)
 
 
+def _scores(folder: Path, metric: str) -> list[Row]:
+    columns = ["unit", "explainer", "value"]
+    return list(_table(folder, "scores", [("metric", "=", metric)], columns).to_pylist())
+
+
 def _best(results: Results, scores: Sequence[Row], units: Sequence[str]) -> str:
     """Return the unit with the highest score by a method; by any row where there is no method."""
     methods = {row.explainer for row in results.summaries if row.role in COMPARED}
-    by_methods = [row for row in scores if row["explainer"] in methods] or scores
-    best = {name: max(map(_value, (row for row in by_methods if row["unit"] == name)), default=-1.0) for name in units}
-    return max(units, key=lambda name: best[name])
-
-
-def _by_unit(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row["unit"], []).append(row)
-    return groups
+    best: dict[str, float] = {}
+    for row in [row for row in scores if row["explainer"] in methods] or scores:
+        best[row["unit"]] = max(_value(row), best.get(row["unit"], -1.0))
+    return max(units, key=lambda name: best.get(name, -1.0))
 
 
 def _view(
@@ -112,10 +132,10 @@ def _view(
     return UnitView(unit, metric, rows, tuple(_excerpts(simulations)))
 
 
-def _rows(folder: Path, table: str, filters: list[tuple[str, str, str]] | None = None) -> list[Row]:
-    path = folder / f"{table}.parquet"
+def _table(folder: Path, name: str, filters: list[Filter] | None = None, columns: list[str] | None = None) -> pa.Table:
+    path = folder / f"{name}.parquet"
     try:
-        return list(pq.read_table(path, filters=filters).to_pylist())
+        return pq.read_table(path, filters=filters, columns=columns)
     except (OSError, pa.ArrowException) as error:
         raise NeuroglossError(f"{path} cannot be read; give the folder of a whole run.") from error
 

@@ -153,7 +153,7 @@ class WandbTracker:
             "summary": contents.summary([row.summary for row in results.rows]),
             "tables": {
                 "board": contents.board_table(results),
-                "units": contents.unit_table(results, self.heat_maps),
+                "units": contents.unit_table(results, contents.heat_maps_of(results, folder, self.heat_maps)),
             },
             "html": contents.HEAT_MAP,
             "plots": contents.plots(results),

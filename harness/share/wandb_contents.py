@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from harness.results.rows import by_unit
 from harness.results.run import Results
+from harness.results.stored import explanation_numbers, simulated_excerpts
 from harness.results.vocabulary import ResultRow
 from harness.share.tracker import Moment
 from harness.stats import HEADLINE
 from harness.typed_json import to_json
-from harness.types import ScoredExplanation, SimulatedExcerpt, Summary
+from harness.types import RowKey, Summary
 
 Table = dict[str, list[Any]]
 """``columns``, their names, and ``data``, a list of rows."""
@@ -94,17 +96,20 @@ def board_table(results: Results) -> Table:
     return {"columns": ["explainer", "method", "model", "role", "simulator", "units", "scored", *names], "data": data}
 
 
-def unit_table(results: Results, heat_maps: int) -> Table:
+Place = tuple[RowKey, int]
+"""An explanation of a run: its row, and its place there."""
+
+
+def unit_table(results: Results, heat_maps: Mapping[Place, str]) -> Table:
     """Return every explanation with its scores; an empty cell is a score that could not be computed.
 
     Args:
-        results: of the run, with what was simulated.
-        heat_maps: of so many explanations, spread evenly over all, the strongest valid excerpt is shown as HTML.
+        results: of the run.
+        heat_maps: HTML of some explanations, see :func:`heat_maps_of`.
     """
     infos = {info.name: info for info in results.explainers}
-    scored = [item for row in results.rows for item in row.scored]
-    metrics = list(dict.fromkeys(name for item in scored for name in item.scores.values))
-    shown = {place * len(scored) // heat_maps for place in range(heat_maps)}
+    scored = [((row.key, number), item) for row in results.rows for number, item in enumerate(row.scored)]
+    metrics = list(dict.fromkeys(name for _, item in scored for name in item.scores.values))
     data = [
         [
             item.explanation.explainer,
@@ -115,35 +120,45 @@ def unit_table(results: Results, heat_maps: int) -> Table:
             item.unit.group,
             item.explanation.text,
             str(item.explanation.outcome),
-            heat_map(item) if place in shown else None,
+            heat_maps.get(place),
             *(_finite(item.scores.values.get(name)) for name in metrics),
         ]
-        for place, item in enumerate(scored)
+        for place, item in scored
     ]
     names = ["explainer", "method", "model", "simulator", "unit", "group", "explanation", "outcome", HEAT_MAP]
     return {"columns": [*names, *metrics], "data": data}
 
 
-def heat_map(item: ScoredExplanation) -> str | None:
-    """Return real and simulated activations of the strongest valid excerpt, one above the other, as HTML.
+def heat_maps_of(results: Results, folder: Path, most: int) -> dict[Place, str]:
+    """Return the heat map of at most so many explanations, spread evenly over all of a run, from its tables."""
+    numbers = explanation_numbers(folder)
+    places = [(key, place) for key in results.scored for place in range(len(numbers.get(key, [])))]
+    members = [places[place * len(places) // most] for place in range(most) if places]
+    by_number = {numbers[key][place]: (key, place) for key, place in members}
+    excerpts: dict[Place, list[dict[str, Any]]] = {}
+    for row in simulated_excerpts(folder, by_number):
+        if row["split"] == "valid":
+            excerpts.setdefault(by_number[row["explanation"]], []).append(row)
+    return {place: heat_map(rows) for place, rows in excerpts.items()}
+
+
+def heat_map(excerpts: Sequence[Mapping[str, Any]]) -> str:
+    """Return real and simulated activations of the strongest of some excerpts, one above the other, as HTML.
 
     Each line is as dark as its own largest absolute value at most: red above 0, blue below, grey where a simulation is
-    missing. None if nothing was simulated.
+    missing.
     """
-    valid = [simulated for simulated in item.simulated if simulated.split == "valid"]
-    if not valid:
-        return None
-    strongest = max(valid, key=lambda simulated: max(map(abs, simulated.excerpt.activations), default=0.0))
-    lines = [("real", strongest.excerpt.activations), ("simulated", _levels(strongest))]
+    strongest = max(excerpts, key=lambda row: max(map(abs, row["real"]), default=0.0))
+    lines = [("real", strongest["real"]), ("simulated", _levels(strongest))]
     return "".join(
-        f'<div style="font-family:monospace"><b>{name}</b> {_marked(strongest.excerpt.tokens, values)}</div>'
+        f'<div style="font-family:monospace"><b>{name}</b> {_marked(strongest["tokens"], values)}</div>'
         for name, values in lines
     )
 
 
-def _levels(simulated: SimulatedExcerpt) -> Sequence[float]:
-    expected = simulated.simulation.expected
-    return expected or (math.nan,) * len(simulated.excerpt.tokens)
+def _levels(excerpt: Mapping[str, Any]) -> Sequence[float]:
+    values = excerpt["simulated"] or [None] * len(excerpt["tokens"])
+    return [math.nan if value is None else value for value in values]
 
 
 def _marked(tokens: Sequence[str], values: Sequence[float]) -> str:

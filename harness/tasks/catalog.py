@@ -11,7 +11,7 @@ from harness.files import shipped
 from harness.guards.printing import shortened
 from harness.tasks import frozen
 from harness.tasks.frozen import DESCRIPTION
-from harness.tasks.splits import deal
+from harness.tasks.splits import Dealt
 from harness.types import NeuroglossError, PuzzleTask, Record, Task, Unit
 
 Item = TypeVar("Item")
@@ -105,8 +105,8 @@ def records(
     places: Sequence[int] | None = None,
     units: Sequence[str] | None = None,
     limit: int | None = None,
-) -> list[Record]:
-    """Return some of a task's units, dealt into splits, in the order of the task.
+) -> Sequence[Record]:
+    """Return some of a task's units, dealt into splits when they are asked for, in the order of the task.
 
     Args:
         task: where they are.
@@ -117,19 +117,20 @@ def records(
     Raises:
         NeuroglossError: the task has no such place or unit, or nothing is left.
     """
-    sources = list(task.records)
+    members = list(enumerate(task.units))
     if places is not None:
-        _check_known("place", sorted(set(places)), sorted({source.unit.place for source in sources}), task.name)
-        sources = [source for source in sources if source.unit.place in places]
+        _check_known("place", sorted(set(places)), sorted({unit.place for unit in task.units}), task.name)
+        members = [(number, unit) for number, unit in members if unit.place in places]
     if units is not None:
         names = [Unit.parse(text) for text in units]
-        _check_known("unit", names, [source.unit for source in task.records], task.name)
-        sources = [source for source in sources if source.unit in names]
+        _check_known("unit", names, task.units, task.name)
+        requested = set(names)
+        members = [(number, unit) for number, unit in members if unit in requested]
     if limit is not None:
-        sources = spread(sources, limit)
-    if not sources:
+        members = spread(members, limit)
+    if not members:
         raise NeuroglossError(f"no unit of {task.name} is left; widen units.places, units.ids or units.limit.")
-    return list(map(deal, sources))
+    return Dealt(task.records, [number for number, _ in members])
 
 
 def puzzle_records(task: PuzzleTask, units: Sequence[str] | None = None, limit: int | None = None) -> list[Record]:
@@ -158,7 +159,8 @@ def spread(items: Sequence[Item], limit: int) -> list[Item]:
 
 
 def _check_known(noun: str, names: Iterable[object], members: Sequence[object], task: str) -> None:
-    unknown = [name for name in names if name not in members]
+    known = set(members)
+    unknown = [name for name in names if name not in known]
     if unknown:
         listing = ", ".join(map(str, members[:8])) + (", ..." if len(members) > 8 else "")
         raise NeuroglossError(f"task {task} has no {noun} {unknown[0]}; it has {listing}.")

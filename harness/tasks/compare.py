@@ -24,7 +24,7 @@ def compare(task: Task, recollected: Task) -> str:
     """
     if recollected.digest == task.digest:
         return f"{task.name}: collects to the same digest, {task.digest}"
-    if [record.unit for record in task.records] != [record.unit for record in recollected.records]:
+    if task.units != recollected.units:
         raise NeuroglossError(f"{task.name} collects to other neurons: {_OTHERWISE}")
     largest = 0.0
     for first, second in zip(task.records, recollected.records, strict=True):

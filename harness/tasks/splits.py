@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import overload
 
 import numpy as np
 
@@ -29,6 +31,43 @@ def deal(source: UnitRecord) -> Record:
         corpus_mean=source.moments.mean,
         source=source,
     )
+
+
+KEPT = 128
+"""Records of a task that are kept once they are dealt."""
+
+
+class Dealt(Sequence[Record]):
+    """Some records of a task, dealt when they are asked for; where they are few, at once, so that faults show early.
+
+    Args:
+        sources: all records of the task.
+        places: of those that are meant.
+
+    Raises:
+        NeuroglossError: here, or when a record is asked for: see :func:`deal`.
+    """
+
+    def __init__(self, sources: Sequence[UnitRecord], places: Sequence[int]) -> None:
+        self._places = places
+        self._deal = lru_cache(maxsize=KEPT)(lambda place: deal(sources[place]))
+        if len(places) <= KEPT:
+            self[:]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, number: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Record]: ...
+
+    def __getitem__(self, number: int | slice) -> Record | list[Record]:
+        """Return a record, or several."""
+        if isinstance(number, slice):
+            return [self._deal(place) for place in self._places[number]]
+        return self._deal(self._places[number])
 
 
 def evidence(record: Record) -> Evidence:

@@ -9,10 +9,8 @@ puzzles (:mod:`harness.tasks.puzzles.task`); :func:`harness.tasks.catalog.read` 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,109 +19,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness.guards.parquet import table_of
 from harness.guards.printing import shortened
 from harness.tasks import frozen, kinds
 from harness.tasks.frozen import QUANTILES, restore
-from harness.tasks.openai_format import every_excerpt
-from harness.typed_json import from_json
-from harness.types import (
-    Excerpt,
-    ExcerptKind,
-    Identity,
-    Moments,
-    NeuroglossError,
-    Task,
-    TokenSums,
-    Unit,
-    UnitRecord,
+from harness.tasks.frozen_records import (
+    QUANTILE_COLUMNS,
+    RECORD_COLUMNS,
+    RECORDS,
+    SUMS,
+    TOKENS,
+    UNITS_OF_A_PART,
+    FrozenRecords,
+    check_row,
+    described_by,
+    with_excerpts,
 )
+from harness.tasks.openai_format import every_excerpt
+from harness.types import Excerpt, NeuroglossError, Task, Unit, UnitRecord
 
 if TYPE_CHECKING:  # reading a task needs no model
     from harness.tasks.collected import Collection
 
 
-RECORDS, TOKENS, SUMS, PAGE = "records.parquet", "tokens.parquet", "sums.parquet", "README.md"
+PAGE = "README.md"
 _PAGE = Path(__file__).with_name("readme.md")
-
-
-@dataclass(frozen=True)
-class Described:
-    """What ``task.yaml`` says of a task of units, beyond :class:`harness.tasks.frozen.Description`.
-
-    Attributes:
-        name, description, digest: of the task.
-        subject: the model that was read.
-        excerpt_tokens: tokens of each excerpt.
-        leading: of these, first ones that no score counts.
-        neurons: unit -> moments of its activation.
-        quantile_boundaries: unit -> the boundaries between its strata.
-        strata: unit -> the number of its strata, where the boundaries do not tell.
-        imported: where records come from that were not collected.
-    """
-
-    name: str
-    description: str
-    digest: str
-    subject: Identity
-    excerpt_tokens: int
-    leading: int
-    neurons: Mapping[Unit, Moments]
-    quantile_boundaries: Mapping[Unit, tuple[float, ...]] = field(default_factory=dict)
-    strata: Mapping[Unit, int] = field(default_factory=dict)
-    imported: Mapping[str, object] | None = None
-
-    def check(self) -> None:
-        """Refuse numbers that no task has.
-
-        Raises:
-            NeuroglossError: naming the key.
-        """
-        if not (0 <= self.leading < self.excerpt_tokens <= MOST_TOKENS):
-            raise NeuroglossError(
-                f"it says excerpt_tokens {self.excerpt_tokens} and leading {self.leading}, of which the first must be "
-                f"the larger and the second at least 0."
-            )
-        for unit, moments in self.neurons.items():
-            self._check_moments(unit, moments)
-        for unit, number in self.strata.items():
-            if not 0 <= number <= MOST_STRATA:
-                raise NeuroglossError(f"it says {number} strata of {unit}.")
-        for unit, cuts in self.quantile_boundaries.items():
-            if len(cuts) >= MOST_STRATA or (self.imported is None and not _rise(cuts)):
-                raise NeuroglossError(f"its boundaries of {unit} do not rise.")
-
-    def _check_moments(self, unit: Unit, moments: Moments) -> None:
-        """Refuse moments that no activation has; those of imported records may be missing."""
-        missing_allowed = self.imported is not None
-        values = [value for value in dataclasses.astuple(moments) if value is not None]
-        if moments.count < 0 or not all(math.isfinite(value) or missing_allowed for value in values):
-            raise NeuroglossError(f"its moments of {unit} are no numbers.")
-        shares = (moments.fraction_active, 0.0 if moments.positive_share is None else moments.positive_share)
-        if moments.variance < 0 or min(shares) < 0 or max(shares) > 1:
-            raise NeuroglossError(f"its moments of {unit} are those of no activation.")
-
-
-MOST_TOKENS, MOST_STRATA = 1 << 20, 1000
-"""Tokens of an excerpt, and strata of a unit, that a task can have."""
-
-
-def _described(contents: Mapping[str, Any], where: str) -> Described:
-    """Return what a description says; boundaries may be infinite, which nothing else may, so they are read apart."""
-    boundaries = contents.get("quantile_boundaries") or {}
-    is_well_formed = isinstance(boundaries, dict) and all(
-        isinstance(cuts, list) and all(type(cut) in (int, float) for cut in cuts) for cuts in boundaries.values()
-    )
-    if not is_well_formed:
-        raise NeuroglossError(f"{where}.quantile_boundaries is not a mapping of lists of numbers; the file is damaged.")
-    rest = {key: value for key, value in contents.items() if key != "quantile_boundaries"}
-    described: Described = from_json(Described, rest, where)
-    cuts_by_unit = {Unit.parse(name): tuple(map(float, cuts)) for name, cuts in boundaries.items()}
-    return dataclasses.replace(described, quantile_boundaries=cuts_by_unit)
-
-
-def _rise(values: Sequence[float]) -> bool:
-    return not any(map(math.isnan, values)) and all(low <= high for low, high in pairwise(values))
 
 
 def read_task(folder: Path) -> Task:
@@ -134,25 +53,17 @@ def read_task(folder: Path) -> Task:
             sentence names the file, or the unit, and what to do.
     """
     contents = frozen.read(folder)
-    described = _described(contents, str(folder / frozen.DESCRIPTION))
+    described = described_by(contents, str(folder / frozen.DESCRIPTION))
     frozen.check_files(folder, contents)
     try:
         described.check()
-        texts = _texts(folder)
-        columns = {"text": pa.string(), "count": pa.int64(), **{str(unit): pa.float32() for unit in described.neurons}}
-        rows = table_of(folder / RECORDS, _COLUMNS).to_pylist()
-        records = tuple(
-            _records(described, rows, texts, table_of(folder / SUMS, columns), _quantiles(folder, described, texts))
-        )
+        records = FrozenRecords(folder, described)
+        records.check()
     except (LookupError, TypeError, ValueError, ArithmeticError, NeuroglossError) as error:
         reason = str(error) if isinstance(error, NeuroglossError) else repr(error)
         raise NeuroglossError(
             f"{folder} is not laid out as a task ({shortened(reason, 300)}); {restore(folder)}"
         ) from error
-    if described.imported is not None:  # then token ids are numbers of the task's own
-        records = tuple(
-            _changed(record, lambda excerpt: dataclasses.replace(excerpt, token_ids=())) for record in records
-        )
     return Task(
         name=described.name,
         digest=described.digest,
@@ -162,86 +73,6 @@ def read_task(folder: Path) -> Task:
         leading=described.leading,
         description=described.description,
     )
-
-
-Strata = dict[str, list[list[Excerpt]]]
-
-
-def _texts(folder: Path) -> dict[int, str]:
-    """Return the text of each token id."""
-    table = table_of(folder / TOKENS, {"id": pa.int32(), "text": pa.string()})
-    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
-
-
-def _quantiles(folder: Path, described: Described, texts: Mapping[int, str]) -> Strata:
-    """Return unit -> excerpts of each stratum, for a task that has such."""
-    numbers = {unit: len(cuts) + 1 for unit, cuts in described.quantile_boundaries.items()} | dict(described.strata)
-    strata: Strata = {str(unit): [[] for _ in range(number)] for unit, number in numbers.items()}
-    columns = {**_COLUMNS, "stratum": pa.int32()}
-    for row in table_of(folder / QUANTILES, columns).to_pylist() if described.quantile_boundaries else []:
-        excerpts = strata[row["neuron"]]
-        if not 0 <= row["stratum"] < len(excerpts):
-            raise NeuroglossError(f"excerpt {row['source']} of unit {row['neuron']} is of no stratum.")
-        excerpts[row["stratum"]].append(_excerpt(row, texts, described))
-    return strata
-
-
-def _records(
-    described: Described,
-    rows: Iterable[Mapping[str, Any]],
-    texts: Mapping[int, str],
-    sums: pa.Table,
-    quantiles: Strata,
-) -> Iterator[UnitRecord]:
-    excerpts: dict[str, list[Excerpt]] = {str(unit): [] for unit in described.neurons}
-    for row in rows:
-        excerpts[row["neuron"]].append(_excerpt(row, texts, described))
-    tokens, counts = tuple(sums["text"].to_pylist()), sums["count"].to_numpy()
-    for unit, moments in described.neurons.items():
-        values = sums[str(unit)].to_numpy().astype(np.float64)
-        if not np.isfinite(values).all() or (counts < 0).any() or None in tokens:
-            raise NeuroglossError(f"its sums by token of {unit} are no numbers.")
-        yield UnitRecord(
-            unit=unit,
-            top=tuple(excerpt for excerpt in excerpts[str(unit)] if excerpt.kind is ExcerptKind.TOP),
-            random=tuple(excerpt for excerpt in excerpts[str(unit)] if excerpt.kind is ExcerptKind.RANDOM),
-            moments=moments,
-            token_sums=TokenSums(tokens, counts, values),
-            by_quantile=tuple(map(tuple, quantiles.get(str(unit), []))),
-            quantile_boundaries=tuple(described.quantile_boundaries.get(unit, ())),
-            hard=tuple(excerpt for excerpt in excerpts[str(unit)] if excerpt.kind is ExcerptKind.HARD),
-        )
-
-
-def _excerpt(row: Mapping[str, Any], texts: Mapping[int, str], described: Described) -> Excerpt:
-    """Return an excerpt, checked: of a text without characters that a file cannot hold, and of a weight that counts."""
-    _check_row(row, described.excerpt_tokens)
-    if not (math.isfinite(row["weight"]) and row["weight"] >= 0 and isinstance(row["source"], str)):
-        raise NeuroglossError(f"excerpt {row['source']} of unit {row['neuron']} has the weight {row['weight']}.")
-    return Excerpt(
-        tokens=tuple(texts[token_id] for token_id in row["token_ids"]),
-        token_ids=tuple(row["token_ids"]),
-        activations=tuple(row["activations"]),
-        kind=ExcerptKind(row["kind"]),
-        weight=row["weight"],
-        source=row["source"],
-        leading=described.leading,
-    )
-
-
-def _check_row(row: Mapping[str, Any], length: int) -> None:
-    """Refuse an excerpt of another length than the task's, and one with an activation that is not a finite number."""
-    unit = Unit.parse(row["neuron"])
-    if not len(row["token_ids"]) == len(row["activations"]) == length:
-        raise NeuroglossError(
-            f"excerpt {row['source']} of unit {unit} has {len(row['token_ids'])} tokens and "
-            f"{len(row['activations'])} activations, and the task's excerpts have {length}; collect it again."
-        )
-    if not np.isfinite(row["activations"]).all():
-        raise NeuroglossError(
-            f"excerpt {row['source']} of unit {unit} holds an activation that is not a finite number; collect it again "
-            "with the subject in float32."
-        )
 
 
 def write_task(
@@ -273,17 +104,18 @@ def write_task(
         described["imported"] = dict(imported)
         collection = dataclasses.replace(collection, records=_numbered(collection.records))
     with frozen.whole(folder) as draft:
-        _write_parquet(draft / RECORDS, _records_table(collection.records, collection.settings.excerpt_tokens))
-        _write_parquet(draft / TOKENS, _tokens_table(collection.records))
-        _write_parquet(draft / SUMS, _sums_table(collection.records))
+        length = collection.settings.excerpt_tokens
+        _write_parquet(draft / RECORDS, _parts(collection.records, lambda part: _records_table(part, length)))
+        _write_parquet(draft / TOKENS, [_tokens_table(collection.records)])
+        _write_parquet(draft / SUMS, [_sums_table(collection.records)])
         (draft / PAGE).write_text(_page(described), encoding="utf-8", newline="\n")
         files: tuple[str, ...] = (RECORDS, TOKENS, SUMS, PAGE)
         if "quantile_boundaries" in described:
-            _write_parquet(draft / QUANTILES, _quantiles_table(collection.records, collection.settings.excerpt_tokens))
+            _write_parquet(draft / QUANTILES, _parts(collection.records, lambda part: _quantiles_table(part, length)))
             files += (QUANTILES,)
         frozen.seal(draft, described, files)
-        task = read_task(draft)  # what cannot be read back is not frozen
-    return task
+        read_task(draft)  # what cannot be read back is not frozen
+    return read_task(folder)
 
 
 def _numbered(records: Sequence[UnitRecord]) -> tuple[UnitRecord, ...]:
@@ -291,21 +123,10 @@ def _numbered(records: Sequence[UnitRecord]) -> tuple[UnitRecord, ...]:
     texts = {token for record in records for excerpt in every_excerpt(record) for token in excerpt.tokens}
     ids = {text: number for number, text in enumerate(sorted(texts))}
     return tuple(
-        _changed(
+        with_excerpts(
             record, lambda excerpt: dataclasses.replace(excerpt, token_ids=tuple(map(ids.__getitem__, excerpt.tokens)))
         )
         for record in records
-    )
-
-
-def _changed(record: UnitRecord, change: Callable[[Excerpt], Excerpt]) -> UnitRecord:
-    """Return a record with each of its excerpts changed."""
-    return dataclasses.replace(
-        record,
-        top=tuple(map(change, record.top)),
-        random=tuple(map(change, record.random)),
-        hard=tuple(map(change, record.hard)),
-        by_quantile=tuple(tuple(map(change, stratum)) for stratum in record.by_quantile),
     )
 
 
@@ -347,23 +168,13 @@ def _fewest_hard(records: Sequence[UnitRecord]) -> int:
     return min((len(record.hard) for record in records), default=0)
 
 
-_COLUMNS = {
-    "neuron": pa.string(),
-    "kind": pa.string(),
-    "weight": pa.float64(),
-    "source": pa.string(),
-    "token_ids": pa.list_(pa.int32()),
-    "activations": pa.list_(pa.float32()),
-}
-
-
 def _records_table(records: Sequence[UnitRecord], length: int) -> pa.Table:
     rows = [
         _row(record.unit, excerpt, length)
         for record in records
         for excerpt in (*record.top, *record.random, *record.hard)
     ]
-    return pa.Table.from_pylist(rows, schema=pa.schema(_COLUMNS))
+    return pa.Table.from_pylist(rows, schema=pa.schema(RECORD_COLUMNS))
 
 
 def _quantiles_table(records: Sequence[UnitRecord], length: int) -> pa.Table:
@@ -373,7 +184,7 @@ def _quantiles_table(records: Sequence[UnitRecord], length: int) -> pa.Table:
         for stratum, excerpts in enumerate(record.by_quantile)
         for excerpt in excerpts
     ]
-    return pa.Table.from_pylist(rows, schema=pa.schema({**_COLUMNS, "stratum": pa.int32()}))
+    return pa.Table.from_pylist(rows, schema=pa.schema(QUANTILE_COLUMNS))
 
 
 def _row(unit: Unit, excerpt: Excerpt, length: int) -> dict[str, Any]:
@@ -385,7 +196,7 @@ def _row(unit: Unit, excerpt: Excerpt, length: int) -> dict[str, Any]:
         "token_ids": excerpt.token_ids,
         "activations": excerpt.activations,
     }
-    _check_row(row, length)
+    check_row(row, length)
     return row
 
 
@@ -408,8 +219,21 @@ def _sums_table(records: Sequence[UnitRecord]) -> pa.Table:
     return pa.table({"text": pa.array(shared.tokens, pa.string()), "count": shared.counts, **sums})
 
 
-def _write_parquet(path: Path, table: pa.Table) -> None:
-    pq.write_table(table, path, compression="zstd", compression_level=19)
+def _parts(
+    records: Sequence[UnitRecord], table_of_part: Callable[[Sequence[UnitRecord]], pa.Table]
+) -> Iterator[pa.Table]:
+    """Yield the table of each part of the units, which is read without the others."""
+    starts = range(0, max(1, len(records)), UNITS_OF_A_PART)
+    return (table_of_part(records[start : start + UNITS_OF_A_PART]) for start in starts)
+
+
+def _write_parquet(path: Path, tables: Iterable[pa.Table]) -> None:
+    """Write tables of the same columns as one file, each as a row group."""
+    remaining = iter(tables)
+    first = next(remaining)
+    with pq.ParquetWriter(path, first.schema, compression="zstd", compression_level=19) as writer:
+        for table in chain([first], remaining):
+            writer.write_table(table, row_group_size=max(1, table.num_rows))
 
 
 def _page(described: Mapping[str, Any]) -> str:

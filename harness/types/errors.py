@@ -9,4 +9,4 @@ class NeuroglossError(Exception):
 
 def utf8(text: str) -> str:
     """``text`` with lone surrogates, which no file and no tokenizer takes, as U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -279,7 +279,7 @@ class Scores:
 @dataclass(frozen=True, slots=True)
 class ScoredExplanation:
     """One unit under one row of a board, from explanation to scores; ``simulator`` is the one that was asked, or
-    ``lookup`` for a table."""
+    ``lookup`` for a table. What its simulations and judgements cost stands here too, as they are not kept for long."""
 
     explanation: Explanation
     simulator: str
@@ -287,6 +287,8 @@ class ScoredExplanation:
     calibration: Calibration | None
     scores: Scores
     judged: tuple[Judged, ...] = ()
+    simulate_usage: Usage = Usage()
+    judge_usage: Usage = Usage()
 
     @property
     def unit(self) -> Unit:

@@ -321,15 +321,22 @@ class Task:
     """A frozen set of neurons and excerpts: what every explainer on a board is measured on.
 
     ``digest`` covers every file of the task and is checked on reading; ``subject`` is the model that was recorded.
+    ``records`` may be more than memory holds: they are read when they are asked for, and ``units`` says whose they are.
     """
 
     name: str
     digest: str
     subject: Identity
-    records: tuple[UnitRecord, ...]
+    records: Sequence[UnitRecord]
     excerpt_tokens: int
     leading: int
     description: str = ""
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Its units, in order."""
+        units: tuple[Unit, ...] | None = getattr(self.records, "units", None)
+        return tuple(record.unit for record in self.records) if units is None else units
 
     @property
     def size(self) -> str:

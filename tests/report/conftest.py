@@ -12,8 +12,6 @@ from harness.results.rows import Resampling, summarise
 from harness.results.run import Results
 from harness.results.vocabulary import ExplainerInfo, ResultRow, StageUsage, TaskInfo
 from harness.types import (
-    Excerpt,
-    ExcerptKind,
     Explanation,
     Heading,
     Identity,
@@ -23,8 +21,6 @@ from harness.types import (
     ScoredExplanation,
     ScorerInfo,
     Scores,
-    SimulatedExcerpt,
-    Simulation,
     SimulatorInfo,
     Unit,
     Usage,
@@ -131,17 +127,16 @@ EXPLAINED = {"max_activation": (Role.EXPLAINER, "tuned"), "shuffled": (Role.FLOO
 
 
 def _told(validity: str, simulator: str) -> ResultRow:
-    simulation = Simulation((1.0,), usage=Usage(requests=1, prompt_tokens=100))
-    excerpt = Excerpt(("dog",), (), (1.0,), ExcerptKind.TOP)
     scored = tuple(
         ScoredExplanation(
             Explanation(Unit("puzzle", name=key), f"{validity} of {key}", explainer=validity),
             simulator,
-            (SimulatedExcerpt("valid", excerpt, simulation, (1.0,)),),
+            (),
             None,
             Scores(
                 {"correlation": truth + TOLD[validity], **({"auroc": 1.0} if validity == "true" else {})}, tokens=50
             ),
+            simulate_usage=Usage(requests=1, prompt_tokens=100),
         )
         for key, truth in zip(PUZZLES, GIVEN_TRUTH[simulator], strict=True)
     )

@@ -10,20 +10,14 @@ from harness.results import rows
 from harness.results.rows import Resampling, by_unit, is_ranked, is_whole, standing, standings, summarise
 from harness.results.vocabulary import ResultRow
 from harness.types import (
-    Excerpt,
-    ExcerptKind,
     Explanation,
     Interval,
-    Judged,
-    Judgement,
     Outcome,
     RankRange,
     Role,
     RowKey,
     ScoredExplanation,
     Scores,
-    SimulatedExcerpt,
-    Simulation,
     SimulatorInfo,
     Standing,
     Summary,
@@ -69,10 +63,8 @@ def test_a_summary_counts_what_it_says() -> None:
 
 
 def test_a_summary_adds_up_what_simulations_and_judgements_cost() -> None:
-    excerpt = Excerpt(("a",), (), (1.0,), ExcerptKind.TOP)
-    part = SimulatedExcerpt("valid", excerpt, Simulation((1.0,), usage=Usage(1, prompt_tokens=7)), (1.0,))
-    case = Judged("detection", excerpt, (), True, Judgement(0.9, usage=Usage(1, prompt_tokens=5)))
-    item = ScoredExplanation(Explanation(UNITS[0]), "s", (part, part), None, Scores({}), (case,))
+    costs = {"simulate_usage": Usage(2, prompt_tokens=14), "judge_usage": Usage(1, prompt_tokens=5)}
+    item = ScoredExplanation(Explanation(UNITS[0]), "s", (), None, Scores({}), **costs)
     summary = summarise(KEY, Role.EXPLAINER, [item, item], FEW)
     assert (summary.simulate_usage.requests, summary.simulate_usage.prompt_tokens) == (4, 28)
     assert (summary.judge_usage.requests, summary.judge_usage.prompt_tokens) == (2, 10)

@@ -52,6 +52,7 @@ from harness.types import (
     TableKey,
     Unit,
     Usage,
+    utf8,
 )
 
 Make = Callable[..., Results]
@@ -107,6 +108,25 @@ def results(make_results: Make) -> Results:
     )
 
 
+def read_back(results: Results) -> Results:
+    """Results as a run gives them back: of texts what UTF-8 can hold, and not how many replies the store had."""
+
+    def from_tables(item: ScoredExplanation) -> ScoredExplanation:
+        explanation = item.explanation
+        candidates = tuple(replace(candidate, text=utf8(candidate.text)) for candidate in explanation.candidates)
+        explanation = replace(
+            explanation,
+            text=utf8(explanation.text),
+            shown=tuple(map(utf8, explanation.shown)),
+            candidates=candidates,
+            usage=replace(explanation.usage, stored=0),
+        )
+        return replace(item, explanation=explanation)
+
+    rows = tuple(replace(row, scored=tuple(map(from_tables, row.scored))) for row in compact(results).rows)
+    return replace(results, rows=rows)
+
+
 def _files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -117,7 +137,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 def test_a_run_is_read_back_as_it_was_written(tmp_path: Path, results: Results) -> None:
     folder = write_run(tmp_path / "runs", results, "# Board\n")
     assert folder == tmp_path / "runs" / "mini-v1-0123456789ab"
-    assert read_run(folder) == compact(results)
+    assert read_run(folder) == read_back(results)
     assert (folder / "board.md").read_text() == "# Board\n"
     tables = ("explanations.parquet", "simulations.parquet", "judgements.parquet", "scores.parquet")
     assert sorted(_files(folder)) == sorted(["results.json", "board.md", *tables])
@@ -263,7 +283,7 @@ def test_killed_between_the_renames_nothing_is_lost(tmp_path: Path, results: Res
     folder = write_run(tmp_path, results, "old")
     aside = files.set_aside(folder)
     folder.rename(aside)  # what a kill leaves after the first rename
-    assert read_run(folder) == compact(results)
+    assert read_run(folder) == read_back(results)
     write_run(tmp_path, replace(results, seed=8), "new")
     assert read_run(folder).seed == 8
     folder.rename(aside)
@@ -311,7 +331,7 @@ def test_a_damaged_run_is_refused_with_the_place(tmp_path: Path, results: Result
 def test_unknown_keys_are_passed_over(tmp_path: Path, results: Results) -> None:
     folder = write_run(tmp_path, results, "")
     _spoil(folder, lambda run: (run.update(later=1), run["task"].update(later=1)))
-    assert read_run(folder) == compact(results)
+    assert read_run(folder) == read_back(results)
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', "[1]", "\udcff", "[" * 100_000])

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from harness.results.run import Results
-from harness.results.tables import TABLES, tables, write_tables
+from harness.results.run import Results, compact_item
+from harness.results.stored import explanation_numbers, read_scored, simulated_excerpts
+from harness.results.tables import TABLES, TableWriter
 from harness.types import (
     Calibration,
     CalibrationMethod,
@@ -73,7 +74,8 @@ def _refused() -> ScoredExplanation:
 
 
 def _written(folder: Path, results: Results) -> dict[str, list[dict[str, Any]]]:
-    write_tables(folder, tables(results.explainers, results.rows))
+    with TableWriter(folder) as writer:
+        writer.write(results.explainers, results.scored)
     return {path.stem: pq.read_table(path).to_pylist() for path in folder.glob("*.parquet")}
 
 
@@ -90,10 +92,11 @@ def results(make_results: Make) -> Results:
 def test_every_table_says_of_which_row_and_unit(tmp_path: Path, results: Results) -> None:
     by_table = _written(tmp_path, results)
     assert set(by_table) == {name.removesuffix(".parquet") for name in TABLES}
-    names = ("explainer", "method", "model", "simulator", "unit", "unit_kind", "group", "index", "annotator")
+    names = ("explanation", "explainer", "method", "model", "simulator", "unit", "unit_kind", "group", "index")
+    names += ("annotator",)
     for rows in by_table.values():
         assert tuple(rows[0])[: len(names)] == names
-        expected = ("words · model", "words", "model", "all_at_once", "L0N5", "N", "L0", 5, "Ann")
+        expected = (0, "words · model", "words", "model", "all_at_once", "L0N5", "N", "L0", 5, "Ann")
         assert tuple(rows[0][name] for name in names) == expected
     keys = [
         (row["explainer"], row["method"], row["model"], row["simulator"], row["unit"])
@@ -103,6 +106,21 @@ def test_every_table_says_of_which_row_and_unit(tmp_path: Path, results: Results
         ("words · model", "words", "model", "all_at_once", "L3N1"),
         ("table", "table", "", "lookup", "L0N5"),
     ]
+
+
+def test_parts_of_a_run_are_numbered_on_and_judgements_may_begin_later(tmp_path: Path, make_results: Make) -> None:
+    parts = [make_results({"words": (Role.EXPLAINER, (_words(judged), _refused()))}) for judged in ((), JUDGED)]
+    with TableWriter(tmp_path) as writer:
+        for part in parts:
+            writer.write(part.explainers, part.scored)
+    by_table = {path.stem: pq.read_table(path).to_pylist() for path in tmp_path.glob("*.parquet")}
+    assert [row["explanation"] for row in by_table["explanations"]] == [0, 1, 2, 3]
+    assert [row["explanation"] for row in by_table["judgements"]] == [2, 2]
+    assert explanation_numbers(tmp_path) == {RowKey("words", "all_at_once"): [0, 1, 2, 3]}
+    assert [row["explanation"] for row in simulated_excerpts(tmp_path, {2})] == [2]
+    both = {key: compact_item(item) for part in parts for key, items in part.scored.items() for item in items}
+    assert set(read_scored(tmp_path)) == set(both)
+    assert len(read_scored(tmp_path)[RowKey("words", "all_at_once")]) == 4
 
 
 def test_explanations(tmp_path: Path, results: Results) -> None:

@@ -6,7 +6,6 @@ A run that is killed, with everything that it has started or without, and run ag
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import signal
@@ -23,11 +22,11 @@ from typing import Any
 
 import pytest
 
-from harness.results.run import Results, read_run
+from harness.results.run import Results, read_run, write_run
 from harness.results.vocabulary import TaskInfo
 from harness.share.tracker import Moment, RunningMean, Tracker
 from harness.share.wandb import WandbTracker
-from harness.share.wandb_contents import HEAT_MAP, board_table, heat_map, plots, summary, unit_table
+from harness.share.wandb_contents import HEAT_MAP, board_table, heat_map, heat_maps_of, plots, summary, unit_table
 from harness.types import (
     LOOKUP,
     Excerpt,
@@ -306,7 +305,7 @@ def assert_equal_to_results(logged: Logged, folder: Path) -> None:
 
 
 def test_tables_keep_missing_cells_empty(results: Results) -> None:
-    assert unit_table(results, 0) == {
+    assert unit_table(results, {}) == {
         "columns": [
             *("explainer", "method", "model", "simulator", "unit", "group", "explanation", "outcome"),
             *(HEAT_MAP, "correlation", "ablation"),
@@ -337,34 +336,43 @@ def test_a_run_of_puzzles_has_a_row_for_each_simulator(puzzle_results: Callable[
     figures = summary([row.summary for row in results.rows])
     assert figures["true/oracle/correlation"] == pytest.approx(1.0)
     assert {"true/chance/correlation", "near/oracle/correlation", "max_activation/oracle/difference"} <= set(figures)
-    table = unit_table(results, 0)
+    table = unit_table(results, {})
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
     assert {row["unit"] for row in rows} == {"puzzle:pets", "puzzle:ing"}
     assert {row["group"] for row in rows} == {"puzzle:pets", "puzzle:ing"}
     assert {row["simulator"] for row in rows} == {"oracle", "token_overlap", "chance", "lookup"}
 
 
-def test_a_heat_map_has_real_above_simulated_of_the_strongest_valid_excerpt() -> None:
-    def simulated(split: str, activations: tuple[float, ...], levels: tuple[float, ...]) -> SimulatedExcerpt:
-        excerpt = Excerpt(("<b>", " tea", "\n"), (), activations, ExcerptKind.TOP)
-        return SimulatedExcerpt(split, excerpt, Simulation(levels), levels)
+def test_a_heat_map_has_real_above_simulated_of_the_strongest_excerpt() -> None:
+    def row(real: list[float], simulated: list[float | None] | None) -> dict[str, Any]:
+        return {"tokens": ["<b>", " tea", "\n"], "real": real, "simulated": simulated}
 
-    weak, strong = simulated("valid", (0.5, 0, 0), (1, 1, 1)), simulated("valid", (0, 4, -2), (10, math.nan, 0))
-    excerpts = (simulated("calibration", (9, 9, 9), (9, 9, 9)), weak, strong)
-    item = replace(scored(UNITS[0], "tea", Scores({})), simulated=excerpts)
-    real, levels = re.findall(r"<div.*?</div>", heat_map(item) or "", re.DOTALL)
+    real, levels = re.findall(
+        r"<div.*?</div>", heat_map([row([0.5, 0, 0], [1, 1, 1]), row([0, 4, -2], [10, None, 0])]), re.DOTALL
+    )
     assert re.findall(r'title="(.*?)"', real) == ["0", "4", "-2"]
     none, full, half_below = "rgba(220,38,38,0.00)", "rgba(220,38,38,1.00)", "rgba(37,99,235,0.50)"
     assert re.findall(r'background:(.*?)"', real) == [none, full, half_below]
     assert re.findall(r'background:(.*?)"', levels) == [full, "#ddd", none]
     assert "&lt;b&gt;" in real
-    assert heat_map(scored(UNITS[0], "tea", Scores({}))) is None
+    assert heat_map([row([1, 2, 3], None)]).count("#ddd") == 3
 
 
-def test_heat_maps_are_spread_over_all_explanations(make_results: Callable[..., Results]) -> None:
-    excerpt = SimulatedExcerpt("valid", Excerpt(("a",), (), (1.0,), ExcerptKind.TOP), Simulation((5.0,)), (1.0,))
-    items = tuple(replace(scored(Unit("N", 0, place), "x", Scores({})), simulated=(excerpt,)) for place in range(10))
-    table = unit_table(make_results({"x": (Role.EXPLAINER, items)}), 3)
+def test_heat_maps_are_spread_over_all_explanations(make_results: Callable[..., Results], tmp_path: Path) -> None:
+    excerpts = [
+        SimulatedExcerpt(split, Excerpt(("a",), (), (1.0,), ExcerptKind.TOP), Simulation((5.0,)), (1.0,))
+        for split in ("calibration", "valid")
+    ]
+    items = tuple(
+        replace(scored(Unit("N", 0, place), "x", Scores({})), simulated=tuple(excerpts[place == 3 :]))
+        for place in range(10)
+    )
+    results = make_results({"x": (Role.EXPLAINER, items)})
+    folder = write_run(tmp_path, results, "")
+    maps = heat_maps_of(results, folder, 3)
+    assert [place for _, place in maps] == [0, 3, 6]
+    assert len(heat_maps_of(results, folder, 0)) == 0
+    table = unit_table(results, maps)
     place = table["columns"].index(HEAT_MAP)
     assert [index for index, row in enumerate(table["data"]) if row[place]] == [0, 3, 6]
 

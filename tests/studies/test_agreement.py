@@ -87,7 +87,10 @@ def _row(
             for values in [tuple(map(float, change(_levels(excerpt, explainer, neuron), explainer, neuron)))]
         )
         explanation = Explanation(neuron, texts.format(explainer), explainer=explainer)
-        scored.append(ScoredExplanation(explanation, simulator, simulated, None, _scores(simulated)))
+        usage = sum((part.simulation.usage for part in simulated), Usage())
+        scored.append(
+            ScoredExplanation(explanation, simulator, simulated, None, _scores(simulated), simulate_usage=usage)
+        )
     return ResultRow(
         summarise(RowKey(explainer, simulator), Role.EXPLAINER, scored, Resampling(resamples=20)), tuple(scored)
     )

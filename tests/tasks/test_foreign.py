@@ -16,7 +16,7 @@ import yaml
 
 from harness import cli
 from harness.config.tasks import task_options
-from harness.tasks import catalog, frozen, units
+from harness.tasks import catalog, frozen, frozen_records
 from harness.tasks.collected import Collection, CollectionSettings
 from harness.tasks.units import read_task, write_task
 from harness.types import Excerpt, ExcerptKind, Identity, Moments, NeuroglossError, TokenSums, Unit, UnitRecord
@@ -150,7 +150,7 @@ def test_records_that_no_collection_makes_are_refused(
 
 
 def test_records_that_decode_to_much_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units, "table_of", partial(units.table_of, most=1 << 23))
+    monkeypatch.setattr(frozen_records, "table_of", partial(frozen_records.table_of, most=1 << 23))
     count = 1_000_000
     ids = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.int32()))
     values = pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), pa.nulls(count, pa.float32()))

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import itertools
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.jobs.collection import export_records, import_records
-from harness.tasks import catalog, frozen
+from harness.tasks import catalog, frozen, frozen_records, units
 from harness.tasks.catalog import find_task, list_tasks
 from harness.tasks.collected import Collection, CollectionSettings
 from harness.tasks.compare import compare
@@ -188,15 +189,14 @@ def test_a_task_is_never_overwritten(folder: Path, collection: Collection) -> No
 def test_a_full_disk_leaves_nothing_behind(
     tmp_path: Path, collection: Collection, monkeypatch: pytest.MonkeyPatch, fails_at: int
 ) -> None:
-    write, calls = pq.write_table, iter(range(9))
+    write, calls = pq.ParquetWriter.write_table, iter(range(9))
 
-    def failing(table: pa.Table, path: Path, **options: Any) -> None:
+    def failing(writer: pq.ParquetWriter, table: pa.Table, **options: Any) -> None:
         if next(calls) == fails_at:
-            Path(path).write_bytes(b"PAR1 half")
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(table, path, **options)
+        write(writer, table, **options)
 
-    monkeypatch.setattr(pq, "write_table", failing)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", failing)
     with pytest.raises(NeuroglossError, match=r"some-v1 cannot be written \(No space left on device\)"):
         write_task(tmp_path / "some-v1", collection)
     assert list(tmp_path.iterdir()) == []
@@ -300,6 +300,41 @@ def test_a_task_of_ones_own_is_found_beside_those_that_ship(
     with pytest.raises(NeuroglossError, match="as that of a task that ships"):
         catalog.check_free("smollm2-v2")
     catalog.check_free("own-v1")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_task_read_in_parts_is_the_task(
+    folder: Path, collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    whole = read_task(folder)
+    for module in (frozen_records, units):
+        monkeypatch.setattr(module, "UNITS_OF_A_PART", size)
+    in_parts = write_task(tmp_path / "parts-v1", collection)
+    assert pq.ParquetFile(tmp_path / "parts-v1" / "records.parquet").num_row_groups == math.ceil(5 / size)
+    assert "agree to 0.0e+00" in compare(whole, in_parts)
+    assert in_parts.records[-1].unit == in_parts.units[-1]
+    assert [record.unit for record in in_parts.records[1:4]] == list(whole.units[1:4])
+
+
+def test_only_the_parts_asked_for_last_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen_records, "UNITS_OF_A_PART", 1)
+    records = read_task(folder).records
+    assert records[4] is records[4]
+    first, _, _ = records[:3]
+    assert records[0] is not first
+
+
+def test_rows_of_a_unit_stand_together(folder: Path) -> None:
+    """A stranger's task is refused before anything of it is read by its rows."""
+    rewritten(folder, "records.parquet", lambda rows: rows.take([*range(13), 14, 13, *range(15, rows.num_rows)]))
+    with pytest.raises(NeuroglossError, match="do not stand together"):
+        read_task(folder)
+
+
+def test_units_may_stand_in_another_order_than_their_rows(folder: Path) -> None:
+    whole = read_task(folder)
+    rewritten(folder, "records.parquet", lambda rows: rows.take([*range(28, 42), *range(28), *range(42, 70)]))
+    assert "agree to 0.0e+00" in compare(whole, read_task(folder))
 
 
 def test_neurons_are_selected_by_layer_by_name_and_by_number(folder: Path) -> None:
