@@ -21,7 +21,7 @@ _ROWS = 4096
 
 
 def table_of(
-    path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DECODED, rows: range | None = None
+    path: Path, kinds: Mapping[str, pa.DataType], most: int = MOST_DECODED, rows: range | None = None
 ) -> pa.Table:
     """Return the columns of a Parquet file, or those of some rows.
 
@@ -29,7 +29,7 @@ def table_of(
 
     Args:
         path: of the file.
-        wanted: column -> its type.
+        kinds: column -> its type.
         most: bytes of the decoded columns.
         rows: which to return; None for all. Only the row groups that hold them are decoded.
 
@@ -38,21 +38,21 @@ def table_of(
     """
     with _explained(path):
         file = pq.ParquetFile(path, thrift_string_size_limit=MOST_BYTES, thrift_container_size_limit=MOST_BYTES)
-        names = list(wanted)
-        _check_columns(file, wanted, path)
-        groups, before = _groups(file, rows)
+        names = list(kinds)
+        _check_columns(file, kinds, path)
+        groups, offset = _groups(file, rows)
         together = _check_sizes(file, names, groups, most, path)
         batches = list(_batches(file, names, groups, together, most, path))
         table = pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in names]))
-        return table if rows is None else table.slice(rows.start - before, len(rows))
+        return table if rows is None else table.slice(rows.start - offset, len(rows))
 
 
-def batches_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_DECODED) -> Iterator[pa.RecordBatch]:
+def batches_of(path: Path, kinds: Mapping[str, pa.DataType], most: int = MOST_DECODED) -> Iterator[pa.RecordBatch]:
     """Yield the columns of a Parquet file by and by, however large it is.
 
     Args:
         path: of the file.
-        wanted: column -> its type.
+        kinds: column -> its type.
         most: bytes of the decoded columns of a row group.
 
     Raises:
@@ -60,8 +60,8 @@ def batches_of(path: Path, wanted: Mapping[str, pa.DataType], most: int = MOST_D
     """
     with _explained(path):
         file = pq.ParquetFile(path, thrift_string_size_limit=MOST_BYTES, thrift_container_size_limit=MOST_BYTES)
-        names = list(wanted)
-        _check_columns(file, wanted, path)
+        names = list(kinds)
+        _check_columns(file, kinds, path)
         for group in range(file.metadata.num_row_groups):
             together = _check_sizes(file, names, [group], most, path)
             yield from _batches(file, names, [group], together, most, path)
@@ -87,10 +87,10 @@ def _groups(file: Any, rows: range | None) -> tuple[list[int], int]:
     return groups, starts[groups[0]] if groups else rows.start
 
 
-def _check_columns(file: Any, wanted: Mapping[str, pa.DataType], path: Path) -> None:
-    """Refuse a file without a column that is wanted, or with it as another type."""
+def _check_columns(file: Any, kinds: Mapping[str, pa.DataType], path: Path) -> None:
+    """Refuse a file without a column that is asked for, or with it as another type."""
     schema = file.schema_arrow
-    for name, kind in wanted.items():
+    for name, kind in kinds.items():
         if schema.names.count(name) != 1:
             raise NeuroglossError(f"{path} cannot be read: it has not one column {shortened(name)}.")
         actual = schema.field(name).type
@@ -107,9 +107,9 @@ def _alike(actual: pa.DataType, kind: pa.DataType) -> bool:
 
 def _check_sizes(file: Any, names: Iterable[str], numbers: Sequence[int], most: int, path: Path) -> int:
     """Refuse row groups that say themselves how large they are; return how many rows fit in ``most`` together."""
-    groups, known = list(map(file.metadata.row_group, numbers)), set(names)
+    groups, columns = list(map(file.metadata.row_group, numbers)), set(names)
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
-    chunks = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in known]
+    chunks = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in columns]
     largest = max((chunk.total_uncompressed_size for chunk in chunks), default=0)
     total = sum(max(chunk.total_uncompressed_size, chunk.num_values) for chunk in chunks)
     if total > most or sum(group.num_rows for group in groups) > most:

@@ -39,11 +39,11 @@ class Ledger:
         """End the stage before, and begin ``stage``, which may have been begun before: each shard goes through all."""
         now, totals = time.monotonic(), self.meter.totals
         if self._stage:
-            before = self.usage.get(self._stage, StageUsage())
+            so_far = self.usage.get(self._stage, StageUsage())
             self.seconds[self._stage] = self.seconds.get(self._stage, 0.0) + now - self._start
             self.usage[self._stage] = StageUsage(
-                spent=before.spent + totals.spent - self._totals_at_start.spent,
-                saved=before.saved + totals.saved - self._totals_at_start.saved,
+                spent=so_far.spent + totals.spent - self._totals_at_start.spent,
+                saved=so_far.saved + totals.saved - self._totals_at_start.saved,
             )
         self._stage, self._start, self._totals_at_start = stage, now, totals
         self._announce(stage)

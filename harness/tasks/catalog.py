@@ -159,8 +159,8 @@ def spread(items: Sequence[Item], limit: int) -> list[Item]:
 
 
 def _check_known(noun: str, names: Iterable[object], members: Sequence[object], task: str) -> None:
-    known = set(members)
-    unknown = [name for name in names if name not in known]
+    member_set = set(members)
+    unknown = [name for name in names if name not in member_set]
     if unknown:
         listing = ", ".join(map(str, members[:8])) + (", ..." if len(members) > 8 else "")
         raise NeuroglossError(f"task {task} has no {noun} {unknown[0]}; it has {listing}.")

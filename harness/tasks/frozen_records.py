@@ -107,8 +107,8 @@ def described_by(contents: Mapping[str, Any], where: str) -> Described:
     )
     if not is_well_formed:
         raise NeuroglossError(f"{where}.quantile_boundaries is not a mapping of lists of numbers; the file is damaged.")
-    rest = {key: value for key, value in contents.items() if key != "quantile_boundaries"}
-    described: Described = from_json(Described, rest, where)
+    plain = {key: value for key, value in contents.items() if key != "quantile_boundaries"}
+    described: Described = from_json(Described, plain, where)
     cuts_by_unit = {Unit.parse(name): tuple(map(float, cuts)) for name, cuts in boundaries.items()}
     return dataclasses.replace(described, quantile_boundaries=cuts_by_unit)
 
