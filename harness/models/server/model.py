@@ -238,8 +238,7 @@ class ServerModel:
     @property
     def settings(self) -> dict[str, Any]:
         """The arguments that make this model again."""
-        names = inspect.signature(type(self)).parameters
-        return {name: getattr(self.rules if hasattr(self.rules, name) else self, name) for name in names}
+        return {name: getattr(self.rules if hasattr(self.rules, name) else self, name) for name in _arguments()}
 
     def batched(self) -> Self:
         """Return a copy of this model with the prices of requests in a batch file."""
@@ -606,6 +605,12 @@ class ServerModel:
         millions = usage.prompt_tokens * (self.usd_per_million_prompt_tokens or 0.0)
         millions += usage.completion_tokens * (self.usd_per_million_completion_tokens or 0.0)
         return replace(usage, usd=millions / 1e6)
+
+
+@cache
+def _arguments() -> tuple[str, ...]:
+    """Return the names of the arguments that make a model; cached, because each request of a batch file asks."""
+    return tuple(inspect.signature(ServerModel).parameters)
 
 
 def missing(prompt: SlottedPrompt, outcome: Outcome, usage: Usage) -> LevelReading:

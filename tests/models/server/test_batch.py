@@ -415,6 +415,21 @@ def test_a_server_is_tried_out_before_it_is_asked_for_levels(place: Place, chat:
     assert readings(place, model(), "second.jsonl").kinds == {LEVELS.name: 1}
 
 
+@pytest.mark.parametrize("text", [" the\t5\n storm\t7", " a\t5\n horse\t7", "5 7", "\n\n"])
+def test_levels_are_read_as_live_ones_even_of_another_prompt(
+    place: Place, loopback: Any, act: Any, chat: Any, text: str
+) -> None:
+    loopback.script = lambda path, body: act(chat(text))
+    live = ServerModel("tiny", base_url=loopback.url, transport="text")
+    ((_, reading),) = live.read_levels([LINES])
+    (file,) = readings(place, live).files
+    assert place.read(jsonl([answer(line, chat(text)) for line in requests(file)])).stored == 1
+    key = key_of(live.identity, LEVELS.name, LINES)
+    with Store(place.store) as replies:
+        assert repr(stored_replies(replies, LEVELS, [key])[key]) == repr(reading)
+    assert any(reading.seen) == ("storm" in text)
+
+
 def test_numbers_in_text_need_no_trial(place: Place) -> None:
     assert readings(place, model(transport="text")).kinds == {LEVELS.name: 1}
 
