@@ -19,7 +19,7 @@ from harness.jobs.tools import Remembering, build_tools
 from harness.models.backend import Backend
 from harness.models.server.batch import BatchFile, BatchModel, Outbox, Questions, Receipt, receive
 from harness.models.server.model import ServerModel
-from harness.models.store import Store
+from harness.models.store import CAPABILITIES, Store
 from harness.report.page import short
 from harness.text import plain
 from harness.types import Explanation, LanguageModel, NeuroglossError, Outcome, Progress, Unit
@@ -138,11 +138,19 @@ def _next_step(written: Written) -> str:
         )
     kinds = ", ".join(f"{number} {kind}" for kind, number in written.kinds.items())
     repeated = f", of which {written.repeated} stand in earlier files too: send them once" if written.repeated else ""
-    follows = f"simulations of {written.waiting} explanations will follow" if written.waiting else "or run"
     return (
-        f"{count} requests written ({kinds}){repeated}; read their replies (neurogloss batch read FILE) and write "
-        f"again: {follows}."
+        f"{count} requests written ({kinds}){repeated}; read their replies (neurogloss batch read FILE) and "
+        f"{_follows(written)}."
     )
+
+
+def _follows(written: Written) -> str:
+    """Return what to do when the replies are read."""
+    if written.waiting:
+        return f"write again: simulations of {written.waiting} explanations will follow"
+    if CAPABILITIES.name in written.kinds:
+        return "write again: readings of levels will follow the trial"
+    return "run, or write again to see that nothing is missing"
 
 
 def lines_of_receipt(receipt: Receipt) -> list[str]:

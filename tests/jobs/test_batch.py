@@ -166,6 +166,19 @@ def test_a_store_that_is_not_there_is_named(neurogloss: Command, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("kinds", "waiting", "sentence"),
+    [
+        ({"completions": 2, "probes": 1}, 2, "write again: simulations of 2 explanations will follow."),
+        ({"probes": 1}, 0, "write again: readings of levels will follow the trial."),
+        ({"level readings": 9}, 0, "and run, or write again to see that nothing is missing."),
+        ({}, 0, "0 requests written: the store answers all of them"),
+    ],
+)
+def test_what_comes_next_is_said(kinds: dict[str, int], waiting: int, sentence: str) -> None:
+    assert sentence in batch._next_step(batch.Written((), kinds, 0, waiting))
+
+
 def test_a_file_that_was_forgotten_is_asked_for(settings: list[str]) -> None:
     plan = run.prepare(composed("run", settings))
     with pytest.raises(NeuroglossError, match="end the command with a new file such as requests"):
