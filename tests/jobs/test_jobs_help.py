@@ -42,20 +42,20 @@ def test_every_option_and_every_example_is_shown(name: str) -> None:
     assert len({jobs_help.text(other) for other in JOBS}) == len(JOBS)
 
 
-def examples() -> list[tuple[str, list[str]]]:
-    """The overrides of each example that needs no file of one's own."""
+def examples() -> list[tuple[str, tuple[str, ...]]]:
+    """The config and the overrides of each job of an example that needs no file of one's own."""
     commands = [(name, shlex.split(command)) for name, job in jobs_help.HELP.items() for command, _ in job.examples]
-    return [
-        (name, [word for word in words if "=" in word and not word.startswith(("hydra/", "hydra."))])
+    overrides = [
+        (JOBS[name].config, [word for word in words if "=" in word and not word.startswith(("hydra/", "hydra."))])
         for name, words in commands
         if not any(word.startswith(("plugins=", "--config-dir")) for word in words)
     ]
+    return list(dict.fromkeys((config, tuple(job)) for config, chosen in overrides for job in jobs(chosen)))
 
 
-@pytest.mark.parametrize(("name", "overrides"), examples(), ids=lambda value: " ".join(value)[:60])
-def test_an_example_composes(name: str, overrides: list[str]) -> None:
-    for of_job in jobs(overrides):
-        composed(JOBS[name].config, of_job)
+@pytest.mark.parametrize(("config", "overrides"), examples(), ids=lambda value: " ".join(value)[:60])
+def test_an_example_composes(config: str, overrides: tuple[str, ...]) -> None:
+    assert composed(config, overrides)
 
 
 def test_tasks_that_were_frozen_here_are_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

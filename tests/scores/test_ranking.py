@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -13,6 +13,7 @@ from harness.scores import ScoreInputError, UndefinedScoreError, auprc, auroc, f
 
 Metric = Callable[..., float]
 pairs = st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30)
+half = settings(max_examples=settings().max_examples // 2)
 
 
 def _sides(drawn: list[tuple[bool, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -27,6 +28,7 @@ def test_by_hand() -> None:
     assert auprc(active, simulated) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)  # recall 1/2 at 3, all of it at 2
 
 
+@half
 @given(pairs)
 def test_auroc_is_the_share_of_pairs_in_order(drawn: list[tuple[bool, int]]) -> None:
     active, simulated = _sides(drawn)
@@ -36,6 +38,7 @@ def test_auroc_is_the_share_of_pairs_in_order(drawn: list[tuple[bool, int]]) -> 
     assert auroc(active, simulated) == pytest.approx(stats.mannwhitneyu(yes, no).statistic / (len(yes) * len(no)))
 
 
+@half
 @given(pairs)
 def test_auprc_is_average_precision_over_thresholds(drawn: list[tuple[bool, int]]) -> None:
     active, simulated = _sides(drawn)
@@ -48,6 +51,7 @@ def test_auprc_is_average_precision_over_thresholds(drawn: list[tuple[bool, int]
     assert auprc(active, simulated) == pytest.approx(expected)
 
 
+@half
 @given(pairs)
 def test_only_the_order_counts_and_not_that_of_the_tokens(drawn: list[tuple[bool, int]]) -> None:
     active, simulated = _sides(drawn)
@@ -56,6 +60,7 @@ def test_only_the_order_counts_and_not_that_of_the_tokens(drawn: list[tuple[bool
         assert metric(active[::-1], simulated[::-1]) == pytest.approx(metric(active, simulated))
 
 
+@half
 @given(pairs)
 def test_f1_is_that_of_precision_and_recall(drawn: list[tuple[bool, int]]) -> None:
     active, simulated = _sides(drawn)
@@ -66,6 +71,7 @@ def test_f1_is_that_of_precision_and_recall(drawn: list[tuple[bool, int]]) -> No
     assert f1(active, predicted) == pytest.approx(expected)
 
 
+@half
 @given(pairs)
 def test_a_constant_simulation_is_worth_what_is_said(drawn: list[tuple[bool, int]]) -> None:
     active, _ = _sides(drawn)
@@ -77,6 +83,7 @@ def test_a_constant_simulation_is_worth_what_is_said(drawn: list[tuple[bool, int
 
 
 @pytest.mark.parametrize("metric", [auroc, auprc, f1])
+@settings(max_examples=settings().max_examples // 3)
 @given(pairs, st.data())
 def test_whole_weights_are_repetitions_and_the_score_is_a_share(
     metric: Metric, drawn: list[tuple[bool, int]], data: Any

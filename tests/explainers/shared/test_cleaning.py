@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.explainers.shared.cleaning import LONGEST, VERSION, explanation_of, is_copy
@@ -137,6 +137,7 @@ def test_kilobytes_of_reasoning_are_no_explanation(before: str, text: str, outco
     assert explanation_of(Completion(f"<think>{reasoning}", outcome), LEAD_IN)[1] is not Outcome.OK
 
 
+@settings(max_examples=settings().max_examples // 3)  # of long texts, each of which takes long to draw
 @given(st.text(max_size=3 * LONGEST), st.sampled_from([Outcome.OK, Outcome.TRUNCATED]))
 def test_any_reply_becomes_text_or_a_named_outcome(reply: str, outcome: Outcome) -> None:
     text, found = explanation_of(Completion(reply, outcome), LEAD_IN)
