@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import io
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 """Exit status: a job of a sweep failed; a mistake that the user can mend; Ctrl-C."""
@@ -41,6 +44,21 @@ class Command:
     help: str
     function: str
     arguments: tuple[Argument, ...] = ()
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return what reads a whole number of an argument, and refuses one that is too small."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if not least <= number < 1 << 63:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number of {least} or more")
+        return number
+
+    return read
 
 
 def argument(*names: str, **settings: Any) -> Argument:
@@ -91,7 +109,7 @@ _CIRCUIT = (
     argument("--subject", default=TOKENIZER, metavar="NAME", help=f"whose neurons they are ({TOKENIZER})"),
     argument("--task", default="smollm2-v2", help="on whose random excerpts activations are read (smollm2-v2)"),
     argument("--random", type=int, default=3, help="number of random groups for each (3)"),
-    argument("--seed", type=int, default=0, help="of the random groups (0)"),
+    argument("--seed", type=whole(0), default=0, help="of the random groups (0)"),
 )
 
 COMMANDS = (
@@ -193,9 +211,11 @@ COMMANDS = (
         (
             argument("folder", type=Path, help="a new folder, which subject.name can be"),
             argument("--tokenizer", default=TOKENIZER, metavar="NAME", help=f"of this model ({TOKENIZER})"),
-            argument("--seed", type=int, required=True, help="of all that is planted; a fresh one for each release"),
-            argument("--neurons", type=int, default=128, help="in each of the two layers (128)"),
-            argument("--documents", type=int, default=3000, help="of the corpus that is written beside it (3000)"),
+            argument(
+                "--seed", type=whole(0), required=True, help="of all that is planted; a fresh one for each release"
+            ),
+            argument("--neurons", type=whole(1), default=128, help="in each of the two layers (128)"),
+            argument("--documents", type=whole(1), default=3000, help="of the corpus that is written beside it (3000)"),
         ),
     ),
     Command(
@@ -267,7 +287,7 @@ COMMANDS = (
         "harness.jobs.humans:invite",
         (
             argument("study", type=Path, help="its file, which `neurogloss human serve` names"),
-            argument("number", type=int, help="of invitations"),
+            argument("number", type=whole(1), help="of invitations"),
         ),
     ),
     Command(
@@ -400,29 +420,65 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; the exit status is 0 only if all that was asked for was done."""
+    """Run the command; the exit status is 0 only if all that was asked for was done, and printed."""
+    _open_streams()
     try:
         status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # what cannot be written is told here, not by the interpreter at its end
+    except BrokenPipeError:
+        _leave_output()
+        status = FAILED
     except KeyboardInterrupt:
         _complain("stopped; every reply so far is kept, and the same command goes on from there.")
         status = INTERRUPTED
     except Exception as error:
-        if not _is_mistake(error):
+        mistake = _mistake(error)
+        if mistake is None:
             raise
-        _complain(str(error))
+        _complain(str(mistake))
         status = USER_ERROR
     raise SystemExit(status)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a disk on which nothing more can be written."""
+
+
+def _open_streams() -> None:
+    """Make standard output and error take any character, a question mark where they have none, and be there at all."""
+    if sys.stdout is None:
+        sys.stdout = _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _leave_output() -> None:
+    """Write nothing more where nobody reads, or nothing can be written."""
+    sys.stdout = _nowhere()
+    if isinstance(sys.__stdout__, io.TextIOWrapper):
+        os.dup2(sys.stdout.fileno(), sys.__stdout__.fileno())
+
+
+def _nowhere() -> TextIO:
+    return io.TextIOWrapper(io.FileIO(os.devnull, "w"), encoding="utf-8")
 
 
 def _complain(sentence: str) -> None:
     _imported("harness.progress:complain")(sentence)
 
 
-def _is_mistake(error: Exception) -> bool:
-    """Return whether an error is one that the user can mend."""
+def _mistake(error: Exception) -> Exception | None:
+    """Return the error that the user can mend; None where it is a defect of ours."""
     from harness.types import NeuroglossError  # noqa: PLC0415  # --help imports nothing
 
-    return isinstance(error, NeuroglossError)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        _leave_output()
+        return NeuroglossError(
+            f"{error.filename or 'what is printed'} cannot be written ({error.strerror}); make room and run again, "
+            "every reply so far is kept."
+        )
+    return error if isinstance(error, NeuroglossError) else None
 
 
 def _dispatch(words: list[str]) -> int:

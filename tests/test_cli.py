@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
+import os
 import re
 import shutil
 import signal
@@ -18,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness import cli, stats
+from harness.progress import show
 from harness.results.run import read_run
 from tests.fixtures import Command
 
@@ -434,3 +437,66 @@ def test_an_interrupt_is_one_sentence(seconds: float, small: list[str]) -> None:
     assert process.returncode in (cli.INTERRUPTED, -signal.SIGINT), "which is 130 to a shell, too"
     assert err.startswith("neurogloss: stopped;")
     assert err.count("\n") == 1
+
+
+# ---------------------------------------------------------------------------------------------------- standard streams
+
+
+def _printing(text: str, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
+    """Run a command that prints a text; return its exit status."""
+
+    def dispatch(_: object) -> int:
+        show(text)
+        print(text)
+        return 0
+
+    monkeypatch.setattr(cli, "_dispatch", dispatch)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    return ended.value.code
+
+
+def test_what_an_encoding_lacks_is_printed_as_a_question_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert _printing("95 % – 雨", monkeypatch) == 0
+    assert written.getvalue() == b"95 % ? ?\n" * 2
+
+
+def test_a_command_without_standard_output_does_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert _printing("x", monkeypatch) == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_without_room_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.FileIO("/dev/full", "w"), encoding="utf-8"))
+    monkeypatch.setattr(sys, "__stdout__", None)
+    assert _printing("x", monkeypatch) == cli.USER_ERROR
+    sentence = "neurogloss: what is printed cannot be written (No space left on device); make room and run again, "
+    assert capfd.readouterr().err.startswith(sentence)
+
+
+def test_a_reader_that_has_gone_ends_a_command_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stdout", os.fdopen(writer, "w", encoding="utf-8"))
+    monkeypatch.setattr(sys, "__stdout__", None)
+    monkeypatch.setattr(cli, "_dispatch", lambda _: print("x") or 0)
+    with pytest.raises(SystemExit) as ended:
+        cli.main([])
+    assert ended.value.code == cli.FAILED
+    assert not capfd.readouterr().err
+
+
+def test_other_errors_of_the_system_are_not_told_as_mistakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> int:
+        raise ConnectionRefusedError("a defect of ours")
+
+    monkeypatch.setattr(cli, "_dispatch", fail)
+    with pytest.raises(ConnectionRefusedError):
+        cli.main([])

@@ -213,7 +213,7 @@ class TextFiles:
     """
 
     def __init__(self, path: str, text_field: str = "text", documents: int | None = None) -> None:
-        self.path = path
+        self.path = _existing(path)
         self.text_field = text_field
         self.limit = _checked(documents)
 
@@ -245,7 +245,7 @@ class TokenFiles:
     """
 
     def __init__(self, path: str, ids_field: str = "input_ids", documents: int | None = None) -> None:
-        self.path = path
+        self.path = _existing(path)
         self.ids_field = ids_field
         self.limit = _checked(documents)
 
@@ -363,6 +363,13 @@ def _checked(documents: int | None) -> int | None:
 def _first_line(error: Exception) -> str:
     """Return the first line of an error's message, or its type if the message is empty."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _existing(place: str) -> str:
+    """Return a path, if there is something: a subject takes long to load before text is read."""
+    if not Path(place).expanduser().exists():
+        raise NeuroglossError(f"there is no file or folder {place}; set corpus.path.")
+    return place
 
 
 def _files(place: str, kinds: Collection[str]) -> Iterator[tuple[str, Path]]:

@@ -37,6 +37,8 @@ def parsed(text: str) -> Override:
     Raises:
         NeuroglossError: it cannot be read.
     """
+    if text.startswith("="):  # which Hydra takes for a group without a name
+        raise NeuroglossError(f"cannot read {text!r}; {_unreadable(text)}.")
     try:
         return OverridesParser.create().parse_override(text)
     except HydraException as error:
@@ -70,6 +72,8 @@ def check_lists(name: str, overrides: Sequence[Override]) -> None:
         names = None if _is_of_hydra(override) or override.is_sweep_override() else override.value()
         if not isinstance(names, list) or "." in group:
             continue
+        if any(not isinstance(choice, str) for choice in names) and group in LISTS:
+            raise NeuroglossError(f"{key} is a list of names; write {key}=[NAME,NAME].")
         options = [] if group in LISTS else _options(name, group, overrides)
         if options:
             raise NeuroglossError(f"{key} is a single choice, not a list; write {key}=NAME of: {', '.join(options)}.")
@@ -122,14 +126,16 @@ def first_line(message: str) -> str:
 
 
 def _unreadable(text: str) -> str:
-    if "=" not in text:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
         return "an override is written key=value"
+    if not re.fullmatch(r"[+~]*[\w./@:-]+", key, re.ASCII):
+        return "a key has letters from a to z, digits, _ and . alone"
     for opening, closing in ("[]", "{}", "()"):
         if text.count(opening) != text.count(closing):
             return f"a bracket is not closed: {opening} needs {closing}, and the shell needs quotes around them"
     if text.count("'") % 2 or text.count('"') % 2:
         return "a quotation mark is not closed"
-    key, _, value = text.partition("=")
     return f"quote its value: '{key}=\"{value}\"'"
 
 
@@ -192,8 +198,8 @@ def _fault(text: str, config: DictConfig, message: str) -> str:
     if re.search(r"Key '.*' (is not|not) in", message):
         return _unknown(key, config)
     places = re.search(r"Did you mean to override one of (.*)\?", message)
-    if places and key.partition("@")[0] == "model":
-        return _no_model(text, places[1])
+    if key.partition("@")[0] == "model":
+        return _no_model(text, places[1] if places else "")
     return f"{text!r} does not fit: {_reason(key, value, places, message).rstrip('.')}."
 
 
@@ -203,11 +209,18 @@ def _reason(key: str, value: str, places: re.Match[str] | None, message: str) ->
     if "is not Optional" in message:
         return f"{key} needs a value"
     if "Could not delete" in message:
-        return f"write {key}=[]" if key in CAN_BE_EMPTY else f"no {key} is there to be left out"
+        return _not_left_out(key)
     if "No match in the defaults list" in message:
         return f"nothing is chosen there, so write {key.partition('@')[0]}={value}"
     conversion = re.search(r"(?:Value |Invalid value assigned: ).*", message)
     return places[0] if places else conversion[0] if conversion else first_line(message)
+
+
+def _not_left_out(key: str) -> str:
+    """Return what to write in place of a deletion."""
+    if key in CAN_BE_EMPTY:
+        return f"write {key}=[]"
+    return f"a run needs one, so write {key}=NAME" if key in LISTS else f"no {key} is there to be left out"
 
 
 def _no_model(text: str, places: str) -> str:
@@ -216,7 +229,8 @@ def _no_model(text: str, places: str) -> str:
         return f"{text!r} does not fit: no model of that name is chosen, so add it by +{text}."
     if text.startswith("model@explainer."):
         return f"{text!r} does not fit: {EXPLAINER_MODELS}, that of a single one by +{text}."
-    inner = [f"{place}=NAME" for place in places.split(", ") if not place.startswith("model@explainer_model.")]
+    names = [place for place in places.split(", ") if place and not place.startswith("model@explainer_model.")]
+    inner = [f"{place}=NAME" for place in names]
     inner_models = f", those of simulators and scorers by {' or '.join(inner)}" if inner else ""
     return f"{text!r} does not fit: {EXPLAINER_MODELS}{inner_models}."
 
@@ -224,6 +238,8 @@ def _no_model(text: str, places: str) -> str:
 def _unknown(key: str, config: DictConfig) -> str:
     """Return the first part of a dotted key that does not exist, and what was meant by it."""
     parts, place = key.split("."), config
+    if parts[0] not in config and parts[-1] in config:
+        return f"there is no config key {key}; did you mean {parts[-1]}?"
     for depth, step in enumerate(parts, start=1):
         if not isinstance(place, DictConfig) or step not in place:
             return _unknown_in(place, ".".join(parts[:depth]))

@@ -8,10 +8,14 @@ schemas that the YAML in ``conf/`` is checked against. A *node* is a mapping tha
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness.types import HIGHEST_LEVEL, CalibrationMethod, NeuroglossError
+
+_MOST = (1 << 63) - 1
+"""The largest whole number that is read back from records of a run."""
 
 OPEN = "???"
 """The value of a key that a config must fill in."""
@@ -70,6 +74,9 @@ class UnitSettings:
 
     def __post_init__(self) -> None:
         _at_least("units.limit", self.limit, 1)
+        for name, count in Counter(self.ids or ()).items():
+            if count > 1:
+                raise NeuroglossError(f"units.ids names {name} {count} times; write it once.")
 
 
 @dataclass(frozen=True)
@@ -246,6 +253,8 @@ class RunSettings:
     store: str = "${output}/store.sqlite"
 
     def __post_init__(self) -> None:
+        _named("output", self.output)
+        _named("store", self.store)
         _at_least("seed", self.seed, 0)
 
 
@@ -579,8 +588,17 @@ class TuneSettings:
 
 
 def _at_least(key: str, number: int | None, least: int) -> None:
+    """Refuse a whole number that is too small, or larger than records of a run can hold."""
     if number is not None and number < least:
         raise NeuroglossError(f"{key} is {number}; write {least} or more.")
+    if number is not None and number > _MOST:
+        raise NeuroglossError(f"{key} is {number}; write {_MOST} or less.")
+
+
+def _named(key: str, text: str) -> None:
+    """Refuse an empty text where a place belongs, which would be the folder that the command runs in, or the root."""
+    if not text:
+        raise NeuroglossError(f"{key}= names nothing; write {key}=NAME, or leave it out.")
 
 
 def _in_range(key: str, number: float, least: float, most: float) -> None:

@@ -40,10 +40,10 @@ def find(options: argparse.Namespace) -> None:
 def match(options: argparse.Namespace) -> None:
     """Write the groups of a file again, each with random groups beside it."""
     _check(options)
-    model = PartialModel(weights.load(options.subject).model, options.subject)
     kind = Groups(str(options.groups))
+    layers = _layers(unit for group in kind.groups for unit in group.weights)  # a bad file is told before any work
+    model = PartialModel(weights.load(options.subject).model, options.subject)
     kind.units(model)  # which refuses what the model lacks
-    layers = _layers(unit for group in kind.groups for unit in group.weights)
     _write(options, kind.groups, circuits.activity(model, layers, _text(options.task, model)))
 
 

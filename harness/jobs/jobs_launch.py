@@ -103,7 +103,7 @@ def _options(name: str, words: Sequence[str]) -> argparse.Namespace:
     parser = get_args_parser()
     parser.prog = f"neurogloss {name}"
     parser.error = partial(_refuse, name)  # type: ignore[method-assign]  # Hydra's own prints eight lines of usage
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)  # -m may stand between overrides
     for option in ("config_path", "config_name", "experimental_rerun"):
         if getattr(options, option):
             raise NeuroglossError(
@@ -144,7 +144,8 @@ def _print_by_hydra(job: Job[Any, Any], options: argparse.Namespace, words: Sequ
     if options.cfg or options.info:
         composed(job.config, _overrides_of_jobs(options)[0], _folders(options))
     register(_folders(options))
-    sys.argv = [f"neurogloss {job.name}", *words]
+    switches = [word for word in words if word not in options.overrides]
+    sys.argv = [f"neurogloss {job.name}", *switches, *options.overrides]  # Hydra reads none between overrides
     with relayed():
         hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=job.config)(_nothing)()
 

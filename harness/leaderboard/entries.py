@@ -96,8 +96,9 @@ def add(run_folder: Path, root: Path, tasks: Mapping[str, str], known: Known = _
         NeuroglossError: the run is not whole, was made on an unknown or edited task, on too few of its units, or does
             not say how it was made.
     """
+    results = read_run(run_folder)
     simulated = simulations.of_run(run_folder)
-    entry = entry_of(read_run(run_folder), simulations.digest(simulated))
+    entry = entry_of(results, simulations.digest(simulated))
     check(entry, str(run_folder), known)
     digest = tasks.get(entry.task.name)
     if digest != entry.task.digest:

@@ -44,6 +44,7 @@ def build(results: Results, settings: PowerSettings) -> Page:
         NeuroglossError: the run has fewer than two such explainers, or lacks an explainer or the metric; or two
             explainers share fewer than three units, or differ by the same on all.
     """
+    stats.units_needed(1.0, settings.difference, settings.power, settings.alpha)  # which refuses what cannot be asked
     scores = _scores(results, settings)
     pairs = list(combinations(scores, 2))
     lines = tuple(_row(a, b, _differences(a, b, scores), settings) for a, b in pairs)

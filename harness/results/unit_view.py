@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness.results.rows import COMPARED
-from harness.results.run import Results, read_results
+from harness.results.run import Results, read_run
 from harness.stats import HEADLINE
 from harness.types import HIGHEST_LEVEL, NeuroglossError, RowKey
 
@@ -66,7 +66,7 @@ def read(folder: Path, unit: str | None = None) -> UnitView:
     Raises:
         NeuroglossError: the folder is no run, or the run has no such unit.
     """
-    results = read_results(folder / "results.json")
+    results = read_run(folder)
     metric = _metric(results)
     units = list(dict.fromkeys(_table(folder, "explanations", columns=["unit"])["unit"].to_pylist()))
     name = unit or _best(results, _scores(folder, metric), units)
@@ -81,7 +81,7 @@ def read_all(folder: Path) -> Iterator[UnitView]:
     Raises:
         NeuroglossError: the folder is no run.
     """
-    metric = _metric(read_results(folder / "results.json"))
+    metric = _metric(read_run(folder))
     for first, end, units in _parts(_table(folder, "explanations", columns=["explanation", "unit"])):
         part: list[Filter] = [("explanation", ">=", first), ("explanation", "<", end)]
         tables = [_table(folder, name, part) for name in TABLES_SHOWN]

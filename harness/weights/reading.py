@@ -36,9 +36,16 @@ def check_dtype(dtype: str) -> None:
 
 
 def device_of(setting: str) -> str:
-    """Return the device that a setting names: ``auto`` is an accelerator where there is one, and else ``cpu``."""
+    """Return the device that a setting names: ``auto`` is an accelerator where there is one, and else ``cpu``.
+
+    Raises:
+        NeuroglossError: there is no device of such a name.
+    """
     if setting != AUTO:
-        return setting
+        try:
+            return str(torch.device(setting))
+        except RuntimeError as error:
+            raise NeuroglossError(f"model.device is {setting!r}; write cpu, cuda, cuda:0, mps or {AUTO}.") from error
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return "cpu" if accelerator is None else accelerator.type
 

@@ -73,6 +73,14 @@ def test_ablation_asks_the_subject_of_the_run() -> None:
     assert config["subject"]["batch_size"] == 3
 
 
+def test_a_model_is_chosen_by_its_group_where_no_other_model_is() -> None:
+    with pytest.raises(NeuroglossError) as refusal:
+        composed("run", ["simulator=token_overlap", "model=fake"])
+    assert (
+        str(refusal.value) == "'model=fake' does not fit: the models of explainers are chosen by explainer_model=NAME."
+    )
+
+
 def test_an_entry_of_the_leaderboard_scores_everything() -> None:
     config = plain(composed("run", ["experiment=full"]))
     assert (config["calibration"]["top"], config["calibration"]["random"]) == (5, 5)
@@ -110,7 +118,8 @@ def test_an_entry_of_the_leaderboard_scores_everything() -> None:
         ("scores=none", "no scores called none; write scores=[] for none; there are: ablation, detection"),
         ("units=4", "there is no units called 4; there are: all, few."),
         ("~track", "'~track' does not fit: write track=[]."),
-        ("~simulator", "'~simulator' does not fit: no simulator is there to be left out."),
+        ("~simulator", "'~simulator' does not fit: a run needs one, so write simulator=NAME."),
+        ("run.seed=1", "there is no config key run.seed; did you mean seed?"),
         ("seed=x", "Value 'x' of type 'str' could not be converted to Integer."),
         ("seed=null", "'seed=null' does not fit: seed needs a value."),
         ("board.by_group=maybe", "Value 'maybe' is not a valid bool"),
@@ -129,6 +138,10 @@ def test_an_entry_of_the_leaderboard_scores_everything() -> None:
         ("explainer.token_activation.model=x", "a single one by +model@explainer.token_activation.model=NAME."),
         ("simulator@x=tuned", "nothing is chosen there, so write simulator=tuned."),
         ("foo", "an override is written key=value."),
+        ("=1", "an override is written key=value."),
+        ("é=1", "a key has letters from a to z, digits, _ and . alone."),
+        ("explainer=[[max_activation]]", "explainer is a list of names; write explainer=[NAME,NAME]."),
+        ("scores=[panel,{a:1}]", "scores is a list of names; write scores=[NAME,NAME]."),
         ("explainer=[summary", "a bracket is not closed: [ needs ], and the shell needs quotes around them."),
         ("+x={a: 1", "a bracket is not closed: { needs }"),
         ("output='a", "a quotation mark is not closed."),

@@ -14,6 +14,7 @@ from harness.config.settings import (
     LabelSettings,
     RunSettings,
     TuneSettings,
+    UnitSettings,
 )
 from harness.types import CalibrationMethod, NeuroglossError
 
@@ -33,6 +34,7 @@ def test_settings_are_frozen_and_their_fields_described(kind: Any) -> None:
     ("override", "answer"),
     [
         ("seed=-1", "seed is -1; write 0 or more."),
+        ("seed=9223372036854775808", "seed is 9223372036854775808; write 9223372036854775807 or less."),
         ("task.minimum_count=0", "task.minimum_count is 0; write 1 or more."),
         ("task.limit=0", "task.limit is 0; write 1 or more."),
         ("units.limit=0", "units.limit is 0; write 1 or more."),
@@ -120,6 +122,18 @@ def test_other_settings_have_bounds_too(kind: Any, values: dict[str, Any], key: 
     kind()
     with pytest.raises(NeuroglossError, match=rf"^{key} is {next(iter(values.values()))}; write "):
         kind(**values)
+
+
+@pytest.mark.parametrize("key", ["output", "store"])
+def test_no_run_is_written_where_nothing_is_named(key: str) -> None:
+    with pytest.raises(NeuroglossError, match=f"^{key}= names nothing; write {key}=NAME, or leave it out"):
+        RunSettings(**{key: ""})
+
+
+def test_a_unit_is_named_once() -> None:
+    assert UnitSettings(ids=["L0N1", "L0N2"]).ids == ["L0N1", "L0N2"]
+    with pytest.raises(NeuroglossError, match=r"^units\.ids names L0N1 2 times; write it once"):
+        UnitSettings(ids=["L0N1", "L0N2", "L0N1"])
 
 
 @pytest.mark.parametrize("name", ["run", "collect", "audit", "tune"])

@@ -24,6 +24,11 @@ def folders_of(output: Path) -> list[Path]:
 # ---------------------------------------------------------------------------------------------------------- one job
 
 
+def test_a_switch_may_stand_between_overrides() -> None:
+    options = jobs_launch._options("run", ["seed=0", "-m", "units.limit=1,2", "--cfg", "job", "a=b"])
+    assert (options.overrides, options.multirun, options.cfg) == (["seed=0", "units.limit=1,2", "a=b"], True, "job")
+
+
 @pytest.mark.slow
 def test_a_job_is_composed_and_prepared_once(
     neurogloss: Command, small: list[str], monkeypatch: pytest.MonkeyPatch

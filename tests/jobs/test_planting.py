@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,3 +35,29 @@ def test_plant_writes_a_folder_and_prints_the_next_commands(
     assert shlex.split(collect)[1:3] == ["neurogloss", "collect"]
     assert f"corpus.path={tmp_path / 'a b'}/corpus.jsonl" in shlex.split(collect)
     assert f"subject.name={tmp_path / 'a b'}" in shlex.split(run)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plant", "x", "--seed", "-1"),
+        ("plant", "x", "--seed", "0", "--neurons", "0"),
+        ("plant", "x", "--seed", "0", "--documents", "some"),
+        ("plant", "x", "--seed", str(1 << 63)),
+        ("human", "invite", "x", "0"),
+        ("circuit", "match", "x", "y", "--seed", "-1"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_before_any_work(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_imported", _refuse_to_work)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == cli.USER_ERROR
+    assert re.search(r"is no whole number of [01] or more$", capsys.readouterr().err.strip())
+
+
+def _refuse_to_work(path: str) -> Any:
+    assert path.startswith("harness.guards"), "nothing but the message is printed"
+    return str

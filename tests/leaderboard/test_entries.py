@@ -124,6 +124,11 @@ def test_only_a_task_as_it_was_frozen_is_taken(
     assert not board.exists()
 
 
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, board: Path) -> None:
+    with pytest.raises(NeuroglossError, match="nowhere is not a whole run"):
+        entries.add(tmp_path / "nowhere", board, {"mini-v1": DIGEST})
+
+
 def test_a_run_of_some_of_the_puzzles_is_refused(add: Add, puzzle_results: Make) -> None:
     results = puzzle_results()
     with pytest.raises(NeuroglossError, match="covers 2 of the task's 3 units; at least 100%"):

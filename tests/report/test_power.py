@@ -80,5 +80,7 @@ def test_too_few_neurons_or_explainers_are_refused(make: Make) -> None:
     two = {"x": (EXPLAINER, "all_at_once", 0.2), "shuffled": (FLOOR, "all_at_once", 0.0)}
     with pytest.raises(NeuroglossError, match="x and shuffled share 2 units"):
         power.build(make(two, scored_neurons=2), PowerSettings(0.05))
+    with pytest.raises(NeuroglossError, match="a difference of 0"):  # told first, as no run can answer it
+        power.build(make(two, scored_neurons=2), PowerSettings(0.0))
     with pytest.raises(NeuroglossError, match="scores of 1 explainer under all_at_once"):
         power.build(make({"x": (EXPLAINER, "all_at_once", 0.2)}), PowerSettings(0.05))

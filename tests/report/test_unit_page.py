@@ -93,3 +93,13 @@ def test_the_command_prints_as_many_excerpts_as_are_wanted(folder: Path, capsys:
     with pytest.raises(SystemExit) as ended:
         cli.main(["show", str(folder), "--excerpts", "0"])
     assert (ended.value.code, "--excerpts is 0; write 1 or more" in capsys.readouterr().err) == (cli.USER_ERROR, True)
+
+
+@pytest.mark.parametrize("place", ["nowhere", "file"])
+def test_what_is_no_run_is_said_to_be_none(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    for read in (unit_view.read, lambda folder: next(unit_view.read_all(folder))):
+        with pytest.raises(
+            NeuroglossError, match=rf"{place} is not a whole run: results\.json is missing; give a folder"
+        ):
+            read(tmp_path / place)

@@ -58,8 +58,10 @@ def test_a_damaged_folder_is_refused_in_one_sentence(
 def test_a_wrong_dtype_or_device_is_refused(tiny_gpt2: Path) -> None:
     with pytest.raises(NeuroglossError, match=r"model\.dtype is 'int8'; write one of float32"):
         weights.load(str(tiny_gpt2), dtype="int8")
-    with pytest.raises(NeuroglossError, match=r"cannot be put on model\.device=nowhere"):
-        weights.load(str(tiny_gpt2), device="nowhere")
+    with pytest.raises(NeuroglossError, match=r"model\.device is 'nowhere'; write cpu, cuda"):
+        weights.device_of("nowhere")
+    with pytest.raises(NeuroglossError, match=r"cannot be put on model\.device=xpu"):
+        weights.load(str(tiny_gpt2), device="xpu")
 
 
 def quantised(config: dict[str, Any]) -> None:

@@ -354,7 +354,9 @@ class ServerModel:
         if isinstance(delivery.reply, FailedAttempt):
             reason = delivery.reply.reason
             if delivery.reply.remedy:
-                raise NeuroglossError(f"{self._where} could not be tried out: it gives {reason}; {LATER}.")
+                raise NeuroglossError(
+                    f"{self._where} could not be tried out: it gives {reason}; {delivery.reply.remedy}."
+                )
             return Capabilities(problem=f"{PROBLEMS[self.transport]} ({reason})", usage=delivery.wasted), no_answer
         capabilities, answer = delivery.reply
         return replace(capabilities, usage=capabilities.usage + delivery.wasted), answer
@@ -690,6 +692,10 @@ def _check_url(url: str) -> None:
         valid = False
     if not valid or any(character.isspace() for character in url):
         raise NeuroglossError(f"model.base_url is {url!r}; write an address such as http://localhost:8000/v1.")
+    for path in wire.PATHS.values():  # the longer one first
+        if parts.path.rstrip("/").endswith(path):
+            base = url.rstrip("/").removesuffix(path)
+            raise NeuroglossError(f"model.base_url is {url!r}, to which {path} is added; write {base}.")
 
 
 @cache

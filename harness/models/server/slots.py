@@ -191,7 +191,7 @@ def _copies(text: bytes, lines: Sequence[str]) -> Iterable[tuple[int, bytes, int
     """Return, for each line of the reply, its byte offset, its text, and the offset in it at which the level stands.
 
     The last is None where the line is no copy. A block of reasoning, blank lines and a code fence before the first line
-    are skipped.
+    are skipped, and empty lines between others, which are copies of nothing.
     """
     begins_at_once = lines and _level_offset(text.lstrip(b"\r\n"), lines[0], is_first=True)
     answer = text if begins_at_once else without_reasoning(text)
@@ -200,23 +200,31 @@ def _copies(text: bytes, lines: Sequence[str]) -> Iterable[tuple[int, bytes, int
     skipped = next((number for number, row in enumerate(rows) if row.strip()), len(rows))
     if lines and not lines[0].startswith("```") and b"".join(rows[skipped : skipped + 1]).startswith(b"```"):
         skipped += 1
-    copies = zip(starts[skipped:], rows[skipped:], lines, strict=False)
+    written = [(start, row) for start, row in zip(starts[skipped:], rows[skipped:], strict=False) if row.strip(b"\r")]
     return (
-        (start, row, _level_offset(row, line, is_first=number == 0)) for number, (start, row, line) in enumerate(copies)
+        (start, row, _level_offset(row, line, is_first=number == 0))
+        for number, ((start, row), line) in enumerate(zip(written, lines, strict=False))
     )
 
 
 def _level_offset(row: bytes, line: str, is_first: bool) -> int | None:
     """Return the offset of the level in a row that copies ``line``; None if it is no copy.
 
-    Spaces before the first line do not count, as servers add one there, or trim those that the model wrote.
+    Spaces before the first line do not count, as servers add one there, or trim those that the model wrote. Some models
+    write a space in place of the tab before a level.
     """
     prefix = line.encode()
+    if prefix.endswith(b"\t") and not _begins(row, prefix, is_first) and _begins(row, prefix[:-1] + b" ", is_first):
+        prefix = prefix[:-1] + b" "
     if is_first:
         row_spaces, prefix = len(row) - len(row.lstrip(b" ")), prefix.lstrip(b" ")
         offset = row_spaces + len(prefix) if prefix else 0
         return offset if row.lstrip(b" ").startswith(prefix) else None
     return len(prefix) if row.startswith(prefix) else None
+
+
+def _begins(row: bytes, prefix: bytes, is_first: bool) -> bool:
+    return row.lstrip(b" ").startswith(prefix.lstrip(b" ")) if is_first else row.startswith(prefix)
 
 
 def positions_of_prompt(answer: Answer, prompt: SlottedPrompt) -> list[Position | None] | None:
@@ -326,8 +334,8 @@ def written_json(text: str, lines: Sequence[str], levels: int, usage: Usage) -> 
 
 
 def level_of(text: bytes, levels: int) -> int | None:
-    """Return the level that ``text`` writes, without regard to spaces; None if it is no level."""
-    digits = text.strip()
+    """Return the level that ``text`` writes, without regard to spaces or a decimal of 0; None if it is no level."""
+    digits = text.strip().removesuffix(b".0")
     plain = digits.isdigit() and len(digits) <= 2 and (len(digits) == 1 or digits[:1] != b"0")
     return int(digits) if plain and int(digits) < levels else None
 

@@ -44,6 +44,7 @@ _BOUND = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\w.-])\d{1,6}(?![\w-]|\.\d)")
 _COMMON_FIELD = re.compile(r"\b(max_tokens|max_completion_tokens|temperature|top_p|seed|stop)\b")
+_NO_ENDPOINT = re.compile(r"\b(unexpected|unknown|invalid|no such) (endpoint|route|path|url)\b", re.IGNORECASE)
 _OF_A_TRANSPORT = re.compile(r"logprobs|echo|response_format|json_schema|add_generation_prompt|continue_final_message")
 _UNSUPPORTED = re.compile(
     r"unsupported|not supported|n[o']t support|unrecogni[sz]ed|unknown|unexpected|extra (inputs|fields)|not permitted",
@@ -188,7 +189,9 @@ def _choice(document: Any, api: str) -> Answer:
     if not isinstance(document, Mapping):
         raise FailedAttempt("a reply that is no JSON object")
     if document.get("error"):
-        raise FailedAttempt(f"an error in place of a reply ({_message(document)})")
+        message = _message(document)
+        remedy = "check model.base_url" if _NO_ENDPOINT.search(message) else ""
+        raise FailedAttempt(f"an error in place of a reply ({message})", remedy=remedy)
     if not document["choices"]:
         raise FailedAttempt("a reply without choices")
     first = document["choices"][0]

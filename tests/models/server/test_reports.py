@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -397,3 +398,131 @@ def test_a_count_that_is_none_costs_the_most_that_it_can(loopback: Any, act: Any
     asked = server(loopback.url)
     ((_, reply),) = asked.complete([QUESTION])
     assert reply.usage == asked.cost(QUESTION)
+
+
+# ------------------------------------------------------------------------------------------- further public reports
+
+
+def token(text: str, logprob: float = -0.1, **likeliest: float) -> dict[str, Any]:
+    top = [{"token": other, "logprob": value, "bytes": list(other.encode())} for other, value in likeliest.items()]
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": top}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " the\t5\n\n storm\t5\n\n40\t5",
+        " the\t5\r\n\r\n storm\t5\r\n40\t5\r\n",
+        " the 5\n storm 5\n40 5",
+        "the 5\n storm\t5\n40\t5",
+        " the\t5.0\n storm\t5.0\n40\t5.0",
+        " the\t5\n storm\t5\n40\t5\n\n",
+    ],
+)
+def test_ways_to_copy_lines_lose_no_level(text: str) -> None:
+    """https://github.com/openai/automated-interpretability/pull/34: no separator, and a line end too many."""
+    reading = slots.written(text, slots.spoken(LINES).lines, 10, Usage())
+    assert [shares.index(1.0) for shares in reading.probabilities if not math.isnan(shares[0])] == [5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (" the 5\n storm\n40 5", (1, 0, 1)),
+        (" the\t5\n\t5\n40\t5", (1, 0, 1)),
+        (" the 5.5\n storm -5\n40 0.5", (0, 0, 0)),
+    ],
+)
+def test_what_is_no_copy_or_no_level_stays_missing(text: str, seen: tuple[int, ...]) -> None:
+    assert slots.written(text, slots.spoken(LINES).lines, 10, Usage()).seen == seen
+
+
+def test_the_token_that_was_written_tells_the_place_of_a_level_even_if_another_was_likelier() -> None:
+    """https://github.com/EleutherAI/delphi/pull/47: the likeliest token, a space, was taken for the one written."""
+    pieces = [token(" the"), token("\t"), token("5", -1.2, **{" ": -0.6, "5": -1.2, "6": -2.2})]
+    answer = wire.answer(chat_reply(" the\t5", {"content": pieces}), wire.CHAT)
+    reading = slots.reading(slots.positions_of_lines(answer.positions or (), [" the\t"]), 10, Usage())
+    five, six = math.exp(-1.2), math.exp(-2.2)
+    assert reading.probabilities[0][5:7] == pytest.approx((five / (five + six), six / (five + six)))
+
+
+@pytest.mark.parametrize(
+    ("reply", "settings", "problem"),
+    [
+        # https://github.com/vllm-project/vllm-metal/issues/680: a placeholder in place of a token each
+        (chat_reply("5", prompt_logprobs=[None]), {"transport": "prompt"}, NO_ECHO),
+        # https://github.com/vllm-project/vllm/issues/27477: the first prompt token is null, the rest are there
+        (
+            chat_reply("5", prompt_logprobs=[None, {"1": {"logprob": -1.0, "rank": 1, "decoded_token": "a"}}]),
+            {"transport": "prompt"},
+            NO_ECHO,
+        ),
+        # https://github.com/ggml-org/llama.cpp/issues/27174: echo is ignored, so that all log-likelihoods are 0
+        (
+            {"model": "tiny", "choices": [{"text": " 5", "logprobs": {"content": [token(" 5", **{" 5": -0.1})]}}]},
+            {"transport": "prompt", "api": "completions"},
+            NO_ECHO,
+        ),
+        # https://github.com/ggml-org/llama.cpp/issues/11346: null, though they were asked for
+        (
+            {"model": "tiny", "choices": [{"text": " Ge", "finish_reason": "length", "logprobs": None}]},
+            {"api": "completions"},
+            NO_LOGPROBS,
+        ),
+        # https://github.com/vllm-project/vllm/issues/5334: tokens of other texts than the prompt's
+        (
+            {
+                "model": "tiny",
+                "choices": [
+                    {
+                        "text": "1. Carol",
+                        "logprobs": {
+                            "tokens": ["<s>", "1", "\n Carol"],
+                            "token_logprobs": [None, -1.0, -1.0],
+                            "top_logprobs": [None, {"1": -1.0}, {"x": -1.0}],
+                        },
+                    }
+                ],
+            },
+            {"transport": "prompt", "api": "completions"},
+            NO_ECHO,
+        ),
+        # https://github.com/InternLM/lmdeploy/issues/2802: tokens as the vocabulary spells them
+        (chat_reply(" the", {"content": [token("\u0120the", **{"\u0120the": -0.1})]}), {}, "not those of the text"),
+    ],
+)
+def test_log_probabilities_that_are_not_there_are_no_zeros(
+    loopback: Any, act: Any, reply: dict[str, Any], settings: dict[str, Any], problem: str
+) -> None:
+    loopback.script = lambda path, body: act(reply)
+    with pytest.raises(NeuroglossError, match=re.escape(problem)):
+        server(loopback.url, **settings).levels()
+
+
+def test_log_probabilities_of_a_chat_in_the_form_of_completions_are_read() -> None:
+    """https://github.com/abetlen/llama-cpp-python/issues/1787"""
+    logprobs = {
+        "tokens": ["a", "\t", "5"],
+        "token_logprobs": [-0.1, -0.1, -0.1],
+        "top_logprobs": [{"a": -0.1}, {"\t": -0.1}, {"5": -0.1, "6": -2.5}],
+        "text_offset": [0, 1, 2],
+    }
+    positions = wire.answer(chat_reply("a\t5", logprobs), wire.CHAT).positions or ()
+    assert positions[2] == wire.Position(b"5", ((b"5", -0.1), (b"6", -2.5)))
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", "/completions", "/chat/completions/"])
+def test_an_address_with_the_endpoint_in_it_is_refused_with_the_one_to_write(path: str) -> None:
+    """https://github.com/EleutherAI/lm-evaluation-harness/issues/2402: there it is written so."""
+    with pytest.raises(NeuroglossError, match=r"is added; write http://localhost:8000/v1\.$"):
+        ServerModel("tiny", base_url=f"http://localhost:8000/v1{path}")
+    assert ServerModel("tiny", base_url="http://localhost:8000/v1/").base_url == "http://localhost:8000/v1"
+
+
+def test_an_endpoint_that_is_not_there_is_not_put_on_the_transport(loopback: Any, act: Any) -> None:
+    """https://github.com/microsoft/autogen/issues/2514: LM Studio answers it with status 200."""
+    loopback.script = lambda path, body: act({"error": "Unexpected endpoint or method. (POST /chat/completions)"})
+    with pytest.raises(NeuroglossError, match=r"\(POST /chat/completions\).*; check model\.base_url\.$"):
+        server(loopback.url).levels()
+    with pytest.raises(NeuroglossError, match=r"check model\.base_url\.$"):
+        list(server(loopback.url).complete([replace(QUESTION, seed=seed) for seed in range(9)]))
