@@ -91,9 +91,10 @@ def _filled(name: str, overrides: list[str]) -> DictConfig:
     """The config of a command with values for the keys that it leaves to the user."""
     config = composed(name, overrides)
     numbers = ("neurons", "usd_per_million_prompt_tokens", "usd_per_million_completion_tokens")
+    values: dict[str, Any] = {**dict.fromkeys(numbers, 3.0), "ids": ["L0N1"], "base_url": "http://localhost:8000/v1"}
     for key in open_keys(config):
         last = key.rpartition(".")[2]
-        OmegaConf.update(config, key, 3.0 if last in numbers else ["L0N1"] if last == "ids" else "x")
+        OmegaConf.update(config, key, values.get(last, "x"))
     return config
 
 

@@ -56,12 +56,13 @@ def test_shares_are_those_of_the_tables(folder: Path) -> None:
 
 def test_without_a_name_the_unit_that_a_method_explains_best_is_shown(folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(folder, tmp_path / "run"))
-    rows = pq.read_table(folder / "scores.parquet", filters=[("metric", "=", "correlation")]).to_pylist()
+    table = pq.read_table(folder / "scores.parquet", filters=[("metric", "=", "correlation")])
+    rows = table.to_pylist()
     best = rows[-1]["unit"]
     for row in rows:  # a control explains the others best
         values = {"max_activation": 0.5 if row["unit"] == best else 0.1, "shuffled": 0.0}
         row["value"] = values.get(row["explainer"], 0.0 if row["unit"] == best else 2.0)
-    pq.write_table(pa.Table.from_pylist(rows), folder / "scores.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), folder / "scores.parquet")
     view = unit_view.read(folder)
     assert view.unit == best
     assert 0.5 in [row.score for row in view.rows]
