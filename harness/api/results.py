@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.guards.parquet import rows_where
 from harness.jobs import boards
 from harness.report import notebook
 from harness.report.notebook import BoardOutput, UnitOutput
@@ -126,10 +127,8 @@ class Results:
         return self._table("simulations")
 
     def _table(self, name: str) -> DataFrame:
-        import pyarrow.parquet as pq  # noqa: PLC0415  # with pandas, which takes a second that other calls need not wait
-
         assert f"{name}.parquet" in TABLES
-        table: DataFrame = pq.read_table(self.folder / f"{name}.parquet").to_pandas()
+        table: DataFrame = rows_where(self.folder / f"{name}.parquet", None).to_pandas()
         return table
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import dataset
 
 from harness.guards.printing import shortened
 from harness.guards.reading import MOST_BYTES
@@ -67,14 +68,47 @@ def batches_of(path: Path, kinds: Mapping[str, pa.DataType], most: int = MOST_DE
             yield from _batches(file, names, [group], together, most, path)
 
 
-def check_size(path: Path, most: int = MOST_DECODED) -> None:
-    """Refuse a file that says itself that it decodes to more than so many bytes.
+Filter = tuple[str, str, object]
+"""A column, a comparison, and what it is compared with."""
+
+
+def rows_where(
+    path: Path, filters: list[Filter] | None, columns: list[str] | None = None, most: int = MOST_BYTES
+) -> pa.Table:
+    """Return the rows of a file for which all comparisons hold, however large the file is.
+
+    Args:
+        path: of the file.
+        filters: comparisons, as :func:`pyarrow.parquet.read_table` takes them; None for all rows.
+        columns: which; None for all.
+        most: bytes of the decoded rows.
 
     Raises:
-        NeuroglossError: it is too large, or cannot be read.
+        NeuroglossError: it cannot be read, a row group of it is too large, or these rows are.
+    """
+    check_groups(path)
+    with _explained(path):
+        data = dataset.dataset(path, format="parquet")
+        where = None if filters is None else pq.filters_to_expression(filters)
+        total, batches = 0, []
+        for batch in data.scanner(columns=columns, filter=where, batch_size=_ROWS, use_threads=False).to_batches():
+            total += batch.nbytes
+            if total > most:
+                raise NeuroglossError(f"{path} cannot be read: decoded, it has more than {most:,} bytes.")
+            batches.append(batch)
+        schema = data.schema if columns is None else pa.schema([data.schema.field(name) for name in columns])
+        return pa.Table.from_batches(batches, schema)
+
+
+def check_groups(path: Path, most: int = MOST_DECODED) -> None:
+    """Refuse a file of which a row group decodes, as it says itself, to more than so many bytes.
+
+    Raises:
+        NeuroglossError: one does, or the file cannot be read.
     """
     with _explained(path), pq.ParquetFile(path) as file:
-        _check_sizes(file, file.schema_arrow.names, _groups(file, None)[0], most, path)
+        for group in range(file.metadata.num_row_groups):
+            _check_sizes(file, file.schema_arrow.names, [group], most, path)
 
 
 def _groups(file: Any, rows: range | None) -> tuple[list[int], int]:

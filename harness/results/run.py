@@ -231,12 +231,22 @@ def read_run(folder: Path) -> Results:
         NeuroglossError: it is not a run, it is damaged, or another version of this package wrote it.
     """
     folder = _present(folder)
+    results, scored = read_summaries(folder), read_scored(folder)
+    rows = tuple(dataclasses.replace(row, scored=scored.get(row.key, ())) for row in results.rows)
+    return dataclasses.replace(results, rows=rows)
+
+
+def read_summaries(folder: Path) -> Results:
+    """Read a run without the scored explanations of its rows, of which there may be many.
+
+    Raises:
+        NeuroglossError: as :func:`read_run`.
+    """
+    folder = _present(folder)
     missing = [name for name in ("results.json", *TABLES) if not (folder / name).is_file()]
     if missing:
         raise NeuroglossError(f"{folder} is not a whole run: {missing[0]} is missing; give a folder under runs/.")
-    results, scored = read_results(folder / "results.json"), read_scored(folder)
-    rows = tuple(dataclasses.replace(row, scored=scored.get(row.key, ())) for row in results.rows)
-    return dataclasses.replace(results, rows=rows)
+    return read_results(folder / "results.json")
 
 
 def read_run_or_entry(path: Path, most: int = MOST_BYTES) -> Results:

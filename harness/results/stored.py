@@ -6,9 +6,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from harness.guards.parquet import batches_of
+from harness.guards.parquet import Filter, batches_of, rows_where
 from harness.results.tables import EXPLANATIONS, SCORES
 from harness.typed_json import from_json
 from harness.types import RowKey, ScoredExplanation, TableKey
@@ -83,7 +81,7 @@ def _document(row: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, An
 
 def explanation_numbers(folder: Path) -> dict[RowKey, list[int]]:
     """Return the numbers of the explanations of each row of a run, in the order of :func:`read_scored`."""
-    table = pq.read_table(folder / "explanations.parquet", columns=["explanation", "explainer", "simulator"])
+    table = rows_where(folder / "explanations.parquet", None, ["explanation", "explainer", "simulator"])
     numbers: dict[RowKey, list[int]] = {}
     for place, explainer, simulator in zip(*(column.to_pylist() for column in table.columns), strict=True):
         numbers.setdefault(RowKey(explainer, simulator), []).append(place)
@@ -92,5 +90,5 @@ def explanation_numbers(folder: Path) -> dict[RowKey, list[int]]:
 
 def simulated_excerpts(folder: Path, numbers: Collection[int]) -> list[dict[str, Any]]:
     """Return the rows of the simulated excerpts of some explanations of a run, by the numbers of these."""
-    filters = [("explanation", "in", list(numbers))]
-    return list(pq.read_table(folder / "simulations.parquet", filters=filters).to_pylist()) if numbers else []
+    filters: list[Filter] = [("explanation", "in", list(numbers))]
+    return list(rows_where(folder / "simulations.parquet", filters).to_pylist()) if numbers else []

@@ -23,6 +23,7 @@ from harness.config.compose import NOT_PART_OF_A_RUN
 from harness.config.settings import PublishSettings
 from harness.files import put, safe_name, sync_tree, unfinished
 from harness.guards import secrets
+from harness.guards.parquet import check_groups, rows_where
 from harness.results.provenance import redact
 from harness.results.run import Results
 from harness.results.tables import Rows
@@ -132,13 +133,14 @@ def _stored(path: Path, numbers: Mapping[str, str]) -> Batches:
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    check_groups(path)
     with pq.ParquetFile(path) as file:
         yield from file.iter_batches(batch_size=_ROWS)
 
 
 def _annotators(folder: Path) -> dict[str, str]:
     """Return a number for each person who explained in a run, in the order of their first explanation."""
-    column = pq.read_table(folder / "explanations.parquet", columns=["annotator"])["annotator"]
+    column = rows_where(folder / "explanations.parquet", None, ["annotator"])["annotator"]
     names = dict.fromkeys(name for name in column.to_pylist() if name)
     return {name: f"annotator {number}" for number, name in enumerate(names, start=1)}
 

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness.guards import secrets
+from harness.guards.parquet import check_groups
 from harness.guards.printing import shortened as printable
 from harness.results.provenance import looks_secret
 from harness.typed_json import read_json
@@ -167,6 +168,7 @@ def _in_markdown(path: Path, machine: _Machine) -> Iterator[tuple[str, str]]:
 def _in_parquet(path: Path, machine: _Machine) -> Iterator[tuple[str, str]]:
     """Yield each column that leaks, by its path in the schema, and what, once."""
     leaks: dict[tuple[str, str], None] = {}
+    check_groups(path)
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=256):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):

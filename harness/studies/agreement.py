@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.stats import kendalltau, spearmanr
 
 from harness import stats
-from harness.guards.parquet import check_size
+from harness.guards.parquet import Filter, rows_where
 from harness.report.truths import seconds_of
 from harness.results import rows
 from harness.results.agreement import Agreement, BoardAgreement, Difference, RowAgreement, Side, TokenAgreement
@@ -193,12 +191,11 @@ def _pairs(sides: _Sides, explainers: Sequence[str]) -> list[SimulatedPair]:
 
 def _simulations(side: _Simulated, explainers: Sequence[str]) -> Iterator[tuple[tuple[object, ...], dict[str, Any]]]:
     path = side.folder / "simulations.parquet"
-    where = [("explainer", "in", list(explainers)), ("simulator", "==", side.simulator.name)]
-    check_size(path, MOST_BYTES)
+    where: list[Filter] = [("explainer", "in", list(explainers)), ("simulator", "==", side.simulator.name)]
     try:
-        lines = pq.read_table(path, columns=[*_KEY, "leading", "tokens", "simulated"], filters=where).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise NeuroglossError(f"{path} cannot be read ({error}); restore it or run again.") from error
+        lines = rows_where(path, where, [*_KEY, "leading", "tokens", "simulated"]).to_pylist()
+    except NeuroglossError as error:
+        raise NeuroglossError(f"{str(error).rstrip('.')}; restore it or run again.") from error
     numbers: Counter[tuple[object, ...]] = Counter()
     for line in lines:
         key = tuple(line[name] for name in _KEY)

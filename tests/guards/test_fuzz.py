@@ -17,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -29,7 +31,8 @@ from harness.models import store
 from harness.models.server import slots, wire
 from harness.models.server.capabilities import Capabilities
 from harness.models.store import Store
-from harness.results.run import SCHEMA_VERSION, Results, read_results
+from harness.results import unit_view
+from harness.results.run import SCHEMA_VERSION, Results, read_results, read_run, write_run
 from harness.tasks import catalog, frozen, openai_format
 from harness.typed_json import dump, to_json
 from harness.types import (
@@ -218,6 +221,31 @@ def test_results(seed: int, entry: dict[str, Any], place: Path) -> None:
     path = place / "results.json"
     path.write_bytes(json.dumps(mutant(entry, seed)).encode())
     read_or_refused(lambda: dump(to_json(read_results(path))))
+
+
+@pytest.fixture(scope="module")
+def run_folder(make_results: Callable[..., Results], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that somebody else has made; only its tables are changed."""
+    return write_run(tmp_path_factory.mktemp("runs"), make_results(), "")
+
+
+@tries(2000, few=15)
+@given(seed=SEEDS)
+def test_tables_of_runs(seed: int, run_folder: Path) -> None:
+    draw = random.Random(seed)
+    path = run_folder / f"{draw.choice(['explanations', 'scores', 'simulations'])}.parquet"
+    content = path.read_bytes()
+    table = pq.read_table(path)
+    rows = mutant(table.to_pylist(), seed)
+    with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # what the columns cannot hold
+        pq.write_table(pa.Table.from_pylist(rows, schema=table.schema if seed % 3 else None), path)
+    if seed % 5 == 0:
+        path.write_bytes(garbled(content, seed))
+    try:
+        read_or_refused(lambda: dump(to_json(read_run(run_folder))))
+        read_or_refused(lambda: list(unit_view.read_all(run_folder)))
+    finally:
+        path.write_bytes(content)
 
 
 @tries(5000)

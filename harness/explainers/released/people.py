@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from harness.explainers.released.imported import lines
 from harness.guards import reading
-from harness.guards.parquet import check_size
+from harness.guards.parquet import rows_where
 from harness.types import Evidence, Explanation, NeuroglossError, Outcome, Role, Unit, utf8
 
 COLUMNS = ("neuron", "text", "annotator")
@@ -102,8 +101,7 @@ def _csv(path: Path) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    check_size(path)
-    for number, row in enumerate(pq.read_table(path).to_pylist(), start=1):
+    for number, row in enumerate(rows_where(path, None).to_pylist(), start=1):
         yield f"{path}, row {number}", row
 
 

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from harness.guards.parquet import Filter, rows_where
 from harness.results.run import Results
 from harness.results.vocabulary import ExplainerInfo
 from harness.types import NeuroglossError, Outcome, Record, Role, RowKey, Unit
@@ -111,9 +109,5 @@ def _of(row: Row) -> tuple[str, str]:
 
 
 def _rows(folder: Path, table: str, key: RowKey) -> list[Row]:
-    path = folder / f"{table}.parquet"
-    filters = [("explainer", "=", key.explainer), ("simulator", "=", key.simulator)]
-    try:
-        return list(pq.read_table(path, filters=filters).to_pylist())
-    except (OSError, pa.ArrowException) as error:
-        raise NeuroglossError(f"{path} cannot be read; give the folder of a whole run.") from error
+    filters: list[Filter] = [("explainer", "=", key.explainer), ("simulator", "=", key.simulator)]
+    return list(rows_where(folder / f"{table}.parquet", filters).to_pylist())
