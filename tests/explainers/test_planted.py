@@ -84,12 +84,12 @@ METHODS = methods()
 def built(method: str, model: Saying) -> Explainer:
     """The explainer as its file in ``conf/`` says, but for the model and the subject."""
 
-    def planting(part: object) -> object:
+    def planting(part: object, _: str) -> object:
         if isinstance(part, FakeModel):
             return model
         return Planted() if isinstance(part, TransformersSubject) else part
 
-    explainer: Explainer = build.assemble(METHODS[method].node, planting)
+    explainer: Explainer = build.assemble(METHODS[method].node, wrap=planting)
     return explainer
 
 
