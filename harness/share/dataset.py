@@ -1,8 +1,8 @@
 """A run as a Hugging Face dataset, which is always in the run's own folder, and elsewhere only when asked.
 
-The dataset holds five tables, one subset each, in Parquet shards of bounded size, with a card that says how they were
-made and what they are not good for. People who explained are numbered, not named. What says where the run lay on its
-machine (``output``, ``store``, ``track``, ``publish``) is left out of its config.
+The dataset holds six tables at most, one subset each, in Parquet shards of bounded size, with a card that says how they
+were made and what they are not good for. People who explained are numbered, not named. What says where the run lay on
+its machine (``output``, ``store``, ``track``, ``publish``) is left out of its config.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from harness.types import NeuroglossError, Record
 FOLDER = "dataset"
 MANIFEST = "run.json"
 """What a dataset says of its run, and the digests of the files beside it, by which it is known again."""
-SUBSETS = ("units", "explanations", "simulations", "scores", "leaderboard")
+OF_RUN = ("explanations", "simulations", "scores", "judgements")
+"""The tables of a run that are published; one without judges has no judgements."""
 SHARD_BYTES = 1 << 27
 """The most bytes of a shard, as Arrow counts them in memory; a single row that has more is a shard of its own."""
 _ROWS = 64
@@ -114,7 +115,8 @@ def _tables(
     results: Results, records: Sequence[Record], folder: Path, numbers: Mapping[str, str]
 ) -> dict[str, Batches]:
     """Return the tables of a dataset by their names, none of which is read or made yet."""
-    of_run = {name: _stored(folder / f"{name}.parquet", numbers) for name in ("explanations", "simulations", "scores")}
+    paths = {name: folder / f"{name}.parquet" for name in OF_RUN}
+    of_run = {name: _stored(path, numbers) for name, path in paths.items() if path.exists()}
     return {
         "units": (_made(unit_rows(records), UNITS), UNITS),
         **of_run,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +22,21 @@ from harness.config.settings import PublishSettings
 from harness.results.run import Results, read_run
 from harness.results.vocabulary import ExplainerInfo
 from harness.share import dataset, dataset_card, dataset_tables
-from harness.share.dataset import SUBSETS
 from harness.tasks.puzzles import records, source
-from harness.types import Identity, NeuroglossError, Record, Role, RowKey, ScorerInfo, SimulatorInfo
+from harness.types import (
+    Excerpt,
+    ExcerptKind,
+    Identity,
+    Judged,
+    Judgement,
+    NeuroglossError,
+    Outcome,
+    Record,
+    Role,
+    RowKey,
+    ScorerInfo,
+    SimulatorInfo,
+)
 from tests.share.conftest import RECORDS, SIMULATOR, TASK, TOKENS, Make, scored, written
 
 OF_A_RUN = ("explanations", "simulations", "scores")
@@ -46,6 +60,8 @@ def shards(folder: Path, subset: str) -> list[Path]:
 
 # ---------------------------------------------------------------------------------------------------- the dataset
 
+SUBSETS = ["units", "explanations", "simulations", "scores", "leaderboard"]
+
 
 @pytest.mark.parametrize("subset", OF_A_RUN)
 def test_datasets_reads_back_equal(subset: str, results: Results, tmp_path: Path, loaded: Load) -> None:
@@ -56,6 +72,24 @@ def test_datasets_reads_back_equal(subset: str, results: Results, tmp_path: Path
     assert back.to_list() == table.to_pylist()
     assert back.data.table.schema.types == table.schema.types
     assert back.num_rows > 0
+
+
+def test_judgements_are_published_where_there_are_any(make: Make, tmp_path: Path, loaded: Load) -> None:
+    item = scored("words")
+    excerpt = Excerpt((" tea", "\ud800"), (), (0.5, 0.25), ExcerptKind.HARD, 2.0, "doc 1:0")
+    cases = (
+        Judged("detection", excerpt, (), True, Judgement(0.75)),
+        Judged("fuzzing", excerpt, (1,), False, Judgement(math.nan, Outcome.REFUSED)),
+    )
+    folder = written(make({"summary · smollm2": (Role.EXPLAINER, (replace(item, judged=cases),))}), tmp_path)
+    back = loaded(folder / "dataset", "judgements")["results"].to_list()
+    assert back == pq.read_table(folder / "judgements.parquet").to_pylist()
+    assert [(row["judge"], row["tokens"][1], row["probability"]) for row in back] == [
+        ("detection", "\ufffd", 0.75),
+        ("fuzzing", "\ufffd", None),
+    ]
+    assert "judgements" in [subset["config_name"] for subset in front_matter(folder)["configs"]]
+    assert re.search(r"\| judgements \| .* \| 2 \|\n\| leaderboard", body(folder))
 
 
 def test_units_read_back_with_their_excerpts_splits_and_moments(results: Results, tmp_path: Path, loaded: Load) -> None:
@@ -161,7 +195,7 @@ def test_the_card_says_what_datasets_would_infer(results: Results, tmp_path: Pat
 
     folder = written(results, tmp_path)
     matter = front_matter(folder)
-    assert [item["config_name"] for item in matter["configs"]] == list(SUBSETS)
+    assert [item["config_name"] for item in matter["configs"]] == SUBSETS
     for info in matter["dataset_info"]:
         table = pa.concat_tables(map(pq.read_table, shards(folder, info["config_name"])))
         assert info["features"] == Features.from_arrow_schema(table.schema)._to_yaml_list()
