@@ -29,8 +29,9 @@ def test_a_method_has_a_row_for_each_model() -> None:
     summary = {"use": "explainer/summary"}
     first, second = explainer_nodes(settings({"s": summary}))
     terms = {"candidates": 1, "temperature": 0.0, "seed": 0}
-    assert first == ExplainerNode("s · a", "s", "a", {**terms, **summary, "model": MODELS["a"]})
-    assert second == ExplainerNode("s · b", "s", "b", {**terms, **summary, "model": MODELS["b"]})
+    lent = ("explainer.s.model",)
+    assert first == ExplainerNode("s · a", "s", "a", {**terms, **summary, "model": MODELS["a"]}, lent)
+    assert second == ExplainerNode("s · b", "s", "b", {**terms, **summary, "model": MODELS["b"]}, lent)
 
 
 def test_rows_stand_in_the_order_of_the_config() -> None:
@@ -172,7 +173,7 @@ def test_the_default_run_and_a_run_of_two_servers() -> None:
     overrides = [
         "explainer=summary",
         "explainer_model=[fake]",
-        "+explainer_model.b={use: model/server, name: b, base_url: u}",
+        "+explainer_model.b={use: model/server, name: b, base_url: 'http://localhost/v1'}",
     ]
     run = settings_from(RunSettings, plain(composed("run", overrides)))
     assert [row.name for row in explainer_nodes(run)] == ["summary · fake", "summary · b"]

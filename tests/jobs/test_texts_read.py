@@ -13,6 +13,7 @@ from harness.jobs.estimate import Counting
 from harness.jobs.run import read_records
 from harness.jobs.tools import Remembering, StoredSubject, build_tools
 from harness.models.backend import StoredModel
+from harness.models.keyed import KeyedModel
 from harness.models.meter import Meter
 from harness.models.planned import Tally
 from harness.models.store import Store
@@ -99,7 +100,8 @@ def test_the_writer_is_chosen_by_its_option_and_its_model_is_asked_by_way_of_the
         assert isinstance(template.subject, StoredSubject)
         assert isinstance(prompted, Generated)
         assert isinstance(prompted.writer, PromptedWriter)
-        assert isinstance(prompted.writer.model, StoredModel)
+        assert isinstance(prompted.writer.model, KeyedModel)
+        assert isinstance(prompted.writer.model.model, StoredModel)
         assert template.describe().prompt_version != prompted.describe().prompt_version
 
 
