@@ -21,7 +21,7 @@ from harness.guards.printing import shortened
 from harness.results import provenance
 from harness.tasks import catalog, compare, frozen, openai_format, splits, units
 from harness.tasks.openai_format import Imported, every_excerpt
-from harness.types import Identity, NeuroglossError, Progress
+from harness.types import Identity, NeuroglossError, Progress, UnitRecord
 
 if TYPE_CHECKING:  # only a collection needs torch, and only a recipe of released records a client of HTTP
     from harness.collect.released import Released
@@ -32,6 +32,9 @@ WAYS = ("released", "output", "worker", "workers", "save_every")
 
 USUAL_RANDOM = 15
 """Random excerpts that a unit has as a rule: five for each split that gets some."""
+
+VOCABULARY_SPACES = ("\u0120", "\u2581")
+"""What vocabularies write for a space before a word: of byte-level tokenizers, and of SentencePiece."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +259,7 @@ def import_records(places: Sequence[Path], folder: Path, subject: Identity, desc
     return [
         f"task: {folder}, {task.size}, digest {task.digest}",
         *_import_notes(random, duplicates, imported.rounded),
+        *_spelling_note(imported.records),
     ]
 
 
@@ -270,6 +274,21 @@ def _import_notes(random: int, duplicates: int, rounded: int) -> Iterator[str]:
         yield f"{duplicates} excerpts stand again in the same record: they are kept, and dealt into splits once."
     if rounded:
         yield f"{rounded} activations were written with more digits than a float32 has, and are rounded."
+
+
+def _spelling_note(records: Sequence[UnitRecord]) -> Iterator[str]:
+    """Yield that tokens are spelled as in a vocabulary, which marks a space before a word, if most texts have no other.
+
+    They are kept as they are: what the marks stand for is the records' own affair.
+    """
+    tokens = [token for record in records for excerpt in every_excerpt(record) for token in excerpt.tokens]
+    marked = sum(token.startswith(VOCABULARY_SPACES) for token in tokens)
+    if marked > sum(token.startswith(" ") for token in tokens):
+        yield (
+            f"{marked} of {len(tokens)} tokens begin with {' or '.join(VOCABULARY_SPACES)}, which vocabularies write "
+            "for a space, and models are shown them so; write spaces into the records and import them again if that is "
+            "what they stand for."
+        )
 
 
 def _tokens_of_each(imported: Imported) -> int:

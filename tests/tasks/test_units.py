@@ -613,6 +613,20 @@ def test_old_files_with_ten_random_records_work_and_say_so(tmp_path: Path) -> No
     assert len(split_record(read_task(tmp_path / "them-v1").records[0]).valid) == 8
 
 
+@pytest.mark.parametrize("mark", ["\u0120", "\u2581"])
+def test_tokens_spelled_as_in_a_vocabulary_are_kept_and_named(tmp_path: Path, mark: str) -> None:
+    record = json.loads(neuron_file(2))
+    for sample in (*record["random_sample"], *record["most_positive_activation_records"]):
+        sample["tokens"] = [f"{mark}{token.strip()}" for token in sample["tokens"]]
+    record["random_sample_by_quantile"] = []
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    sentences = import_records([tmp_path / "a.json"], tmp_path / "them-v1", Identity("gpt2-xl", ""))
+    total = 35 * (len(TEXTS) + 1)
+    assert sentences[-1].startswith(f"{total} of {total} tokens begin with \u0120 or \u2581, which vocabularies write")
+    (source,) = read_task(tmp_path / "them-v1").records
+    assert source.top[0].tokens[0].startswith(mark)
+
+
 def test_too_few_or_too_exact_records_are_said(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(neuron_file(2, random=2))
     with pytest.raises(
