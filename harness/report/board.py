@@ -441,7 +441,8 @@ def _how_they_stand(section: _Section) -> Iterator[str]:
     """Yield how many rows can be told apart, and how each stands to the floor and the ceiling."""
     summaries = {row.explainer: row for row in section.rows if row.simulator == section.simulator}
     yield from standing_words.compared(section.standing)
-    yield standing_words.read_from(section.ends)
+    floors = [row.explainer for row in section.controls if row.role is Role.FLOOR]
+    yield standing_words.read_from(section.ends, floors)
     yield from standing_words.charged(section.standing, summaries)
     yield from standing_words.verdicts(section.ends, [row.explainer for row in section.whole()], section.standing)
 

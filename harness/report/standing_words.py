@@ -57,8 +57,13 @@ def intervals(metric: str, by_group: bool) -> str:
     )
 
 
-def read_from(ends: Ends) -> str:
-    """Return between which two scores a row is to be read."""
+def read_from(ends: Ends, floors: Sequence[str]) -> str:
+    """Return between which two scores a row is to be read; ``floors`` are the run's, with a score or without."""
+    if ends.floor is None and floors:
+        return (
+            f"The floor of this run ({', '.join(map(plain, floors))}) has no score, so nothing says what a meaningless "
+            "explanation would score here, and a missing explanation costs nothing."
+        )
     if ends.floor is None:
         return (
             "There is no floor in this run, so nothing says what a meaningless explanation would score here, and a "

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -280,6 +281,14 @@ def test_without_a_floor_nothing_is_concluded(make: Make) -> None:
     sentences = board.build(make({"x": (EXPLAINER, "all_at_once", 0.9)})).sentences
     assert any("There is no floor" in sentence for sentence in sentences)
     assert not any("above the floor" in sentence for sentence in sentences)
+
+
+def test_a_floor_without_a_score_is_not_said_to_be_missing(make: Make) -> None:
+    rows = {"x": (EXPLAINER, "all_at_once", 0.9), "shuffled": (FLOOR, "all_at_once", math.nan)}
+    results = make(rows, scored_neurons=0)
+    sentences = list(board.build(results).sentences)
+    assert any(sentence.startswith("The floor of this run (shuffled) has no score") for sentence in sentences)
+    assert not any("There is no floor" in sentence for sentence in sentences)
 
 
 # --------------------------------------------------------------------------------------------------------------- pages
