@@ -23,6 +23,7 @@ HEADINGS = {
 }
 """The heading of each test's column, short for the terminal and long for the page."""
 _LABELS = (Test.MISSING_LABELS, Test.EXTRA_LABELS)
+_NULLS = (Test.SHUFFLED, Test.RANDOM, Test.REINITIALISED)
 _PARTS = (*filter(None, SAMPLES), HARD)
 """The endings of metrics on a part of the excerpts."""
 
@@ -107,11 +108,15 @@ def _facts(audit: Audit) -> Iterator[tuple[str, str]]:
 
 def _reading(audit: Audit) -> Iterator[str]:
     """Yield how to read the table."""
-    yield (
-        "Label tests show the share of draws in which the score drops; nulls show by how much a unit's own "
-        "explanation outscores them; the retest shows how well scores on two sets of excerpts of a unit agree."
-    )
-    if set(audit.tests) - set(_LABELS):
+    words = {
+        "label tests show the share of draws in which the score drops": _LABELS,
+        "nulls show by how much a unit's own explanation outscores them": _NULLS,
+        "the retest shows how well scores on two sets of excerpts of a unit agree": (Test.RETEST,),
+    }
+    sentence = "; ".join(clause for clause, tests in words.items() if set(tests) & set(audit.tests))
+    if sentence:
+        yield f"{sentence[0].upper()}{sentence[1:]}."
+    if set(audit.tests) & set(_NULLS):
         yield (
             "The metrics of a null are one family: their p-values are corrected together by the step-down minimum over "
             "the same sign flips (Westfall and Young), so that near-copies count as one and of many metrics that see "

@@ -85,6 +85,8 @@ def test_the_page_tells_of_no_test_that_was_not_made() -> None:
         AUDIT, verdicts=tuple(item for item in AUDIT.verdicts if item.test is not Test.SHUFFLED)
     )
     assert not any("Westfall" in sentence for sentence in audit_page.build(labels).sentences)
+    assert audit_page.build(labels).sentences[0] == "Label tests show the share of draws in which the score drops."
+    assert not any("retest" in sentence for sentence in audit_page.build(AUDIT).sentences)
     assert not any("Whole groups" in sentence for sentence in audit_page.build(AUDIT).sentences)
     by_group = audit_page.build(dataclasses.replace(AUDIT, by_group=True))
     assert any("Whole groups of units (layers) were the sample" in sentence for sentence in by_group.sentences)
