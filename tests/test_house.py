@@ -104,15 +104,16 @@ def modules() -> Mapping[Path, ast.Module]:
 
 def bound_names(tree: ast.Module) -> Iterator[str]:
     """Yield every name that is bound, but for those of comprehensions of at most three lines."""
+    nodes = list(ast.walk(tree))
     short = {
         name
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp)
         and (node.end_lineno or 0) - node.lineno < 3
         for generator in node.generators
         for name in ast.walk(generator.target)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.arg) and node.arg not in ("self", "cls"):
             yield node.arg
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in short:

@@ -53,22 +53,22 @@ def test_every_argument_of_a_model_is_a_key_of_its_config(name: str) -> None:
     assert arguments - set(node) == set()
 
 
-def test_messages_name_only_keys_that_there_are() -> None:
+def test_messages_name_only_keys_that_there_are(sentences: list[tuple[str, str]]) -> None:
     keys = {**settings_keys(), "of defaults": set()}
     for path in CONF.glob("*/*.yaml"):
         text = path.read_text(encoding="utf-8")
         keys.setdefault(path.parent.name, set()).update(leaves(yaml.safe_load(text)))
         keys["of defaults"].update(re.findall(r"@(?:[a-z_]+\.)*([a-z_]+\.[a-z_]+)", text))
-    named = {(name, key) for name, text in sentences() for key in KEY.findall(text)}
+    named = {(name, key) for name, text in sentences for key in KEY.findall(text)}
     assert len(named) > 50
     assert sorted((name, key) for name, key in named if is_unknown(key, keys)) == []
 
 
-def test_messages_name_settings_of_models_with_their_place() -> None:
+def test_messages_name_settings_of_models_with_their_place(sentences: list[tuple[str, str]]) -> None:
     """A setting alone is in no config: it is ``model.SETTING``, which becomes the key (:mod:`harness.config.keys`)."""
     settings = {setting for node in OPTIONS.values() for setting in node} - {"name"}
     bare = re.compile(rf"(?<![\w.@])({'|'.join(sorted(settings))})=(?!=)")
-    assert [(name, text) for name, text in sentences() if bare.search(text)] == []
+    assert [(name, text) for name, text in sentences if bare.search(text)] == []
 
 
 def is_unknown(key: str, keys: Mapping[str, set[str]]) -> bool:
@@ -79,19 +79,25 @@ def is_unknown(key: str, keys: Mapping[str, set[str]]) -> bool:
     return groups[0] in keys and last not in NO_KEYS and not is_key
 
 
-def sentences() -> Iterator[tuple[str, str]]:
-    """Yield (file, text) of the texts of the package, docstrings left out."""
-    for path in sorted(Path(harness.__file__).parent.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        documented = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
-        docstrings = {id(node.body[0].value) for node in documented if isinstance(node.body[0], ast.Expr)}
-        parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.JoinedStr):
-                texts = [part.value if isinstance(part, ast.Constant) else "{}" for part in node.values]
-                yield path.name, "".join(map(str, texts))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings | parts:
-                yield path.name, node.value
+@pytest.fixture(scope="module")
+def sentences() -> list[tuple[str, str]]:
+    """(file, text) of the texts of the package, docstrings left out."""
+    paths = sorted(Path(harness.__file__).parent.rglob("*.py"))
+    return [(path.name, text) for path in paths for text in texts_of(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def texts_of(tree: ast.Module) -> Iterator[str]:
+    """Yield the texts of a module, docstrings left out; braces stand for what is filled in."""
+    nodes = list(ast.walk(tree))
+    documented = [node for node in nodes if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = {id(node.body[0].value) for node in documented if isinstance(node.body[0], ast.Expr)}
+    parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    texts_elsewhere = docstrings | parts
+    for node in nodes:
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts_elsewhere:
+            yield node.value
 
 
 def settings_keys() -> dict[str, set[str]]:
