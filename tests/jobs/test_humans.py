@@ -92,7 +92,7 @@ def test_invitations_are_printed_once(neurogloss: Command, tmp_path: Path) -> No
     task, records = made_up_task(4)
     study = design.build(settings(), task, records, None)
     StudyStore(path).prepare(study.identity, {}, study.slots)
-    assert "NUMBER is 0" in neurogloss("human", "invite", str(path), "0")[2]
+    assert "is no whole number of 1 or more" in neurogloss("human", "invite", str(path), "0")[2]
     status, out, _ = neurogloss("human", "invite", str(path), "2")
     first, second = out.split()
     assert StudyStore(path).knows(first)
