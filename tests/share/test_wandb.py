@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from harness.results.run import Results, read_run, write_run
+from harness.results.tables import TABLES
 from harness.results.vocabulary import TaskInfo
 from harness.share.tracker import Moment, RunningMean, Tracker
 from harness.share.wandb import WandbTracker
@@ -142,9 +143,7 @@ def steps(logged: Logged) -> list[tuple[Any, Any]]:
 def test_an_offline_run_holds_progress_summary_config_tables_plots_and_artefacts(
     results: Results, tmp_path: Path, home: Path, server: Listener, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "runs" / "tiny-v1-0123456789ab"
-    folder.mkdir(parents=True)
-    (folder / "results.json").write_text("{}")
+    folder = write_run(tmp_path / "runs", results, "")
     state = set(threading.enumerate()), dict(os.environ)
     tracker = offline(tmp_path / "runs")
     tracker.begun(results.run_id, results.config)
@@ -172,7 +171,7 @@ def test_an_offline_run_holds_progress_summary_config_tables_plots_and_artefacts
     units = logged.table("units")
     place = units["columns"].index(HEAT_MAP)
     shown = [row.pop(place) for row in units["data"]]
-    written = unit_table(results, 100)
+    written = unit_table(results, {})
     assert [row.pop(place) for row in written["data"]] == [None] * 4  # nothing was simulated
     assert (units, shown) == (written, [None] * 4)
     assert logged.table("board") == board_table(results)
@@ -184,7 +183,7 @@ def test_an_offline_run_holds_progress_summary_config_tables_plots_and_artefacts
     assert (made.type, made.name, made.use_after_commit) == ("results", "tiny-v1-tiny-v1-0123", False)
     digests = [json.loads(item.metadata)[key] for item, key in ((task, "digest"), (made, "task_digest"))]
     assert digests == ["feedface", "feedface"]
-    assert [entry.path for entry in made.manifest.contents] == ["results.json"]
+    assert [entry.path for entry in made.manifest.contents] == sorted(["results.json", "board.md", *TABLES])
 
     # nobody but us is told, and nobody but us is told of
     assert server.asked == []
@@ -216,7 +215,7 @@ def test_a_run_that_was_killed_and_one_that_failed_are_finished_and_resumed_as_o
     tracker = offline(tmp_path)
     tracker.begun(results.run_id, results.config)
     tracker.progressed(moment(9, 0.5))
-    tracker.ended(results, tmp_path / "run")
+    tracker.ended(results, write_run(tmp_path, results, ""))
     (logged,) = runs(tmp_path)
     assert (logged.run.run_id, logged.exit_code) == (results.run_id, 0)
     assert steps(logged) == [(1, 0.1), (2, 0.2), (9, 0.5)]
