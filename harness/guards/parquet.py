@@ -44,7 +44,8 @@ def table_of(
         groups, offset = _groups(file, rows)
         together = _check_sizes(file, names, groups, most, path)
         batches = list(_batches(file, names, groups, together, most, path))
-        table = pa.Table.from_batches(batches, pa.schema([file.schema_arrow.field(name) for name in names]))
+        schema = file.schema_arrow  # which is made anew each time that it is asked for
+        table = pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in names]))
         return table if rows is None else table.slice(rows.start - offset, len(rows))
 
 

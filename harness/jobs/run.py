@@ -33,6 +33,7 @@ from harness.results.vocabulary import ResultRow, TaskInfo
 from harness.share import dataset, publishing
 from harness.share.tracker import Tracker
 from harness.tasks import catalog
+from harness.tasks.splits import units_of
 from harness.types import (
     LOOKUP,
     CalibrationMethod,
@@ -242,8 +243,8 @@ def summarise(  # noqa: PLR0913, PLR0917  # everything that a run says about its
         name=task.name,
         digest=task.digest,
         size=len(task.puzzles) if isinstance(task, PuzzleTask) else len(task.records),
-        units=tuple(record.unit for record in records),
-        categories={str(record.unit): record.category for record in records if record.category},
+        units=units_of(records),
+        categories=_categories(records) if isinstance(task, PuzzleTask) else {},
     )
     by_explainer = {
         name: [item for key, items in scored.items() if key.explainer == name for item in items] for name in roles
@@ -271,6 +272,11 @@ def summarise(  # noqa: PLR0913, PLR0917  # everything that a run says about its
         seconds=ledger.seconds,
         usage=ledger.usage,
     )
+
+
+def _categories(puzzles: Sequence[Record]) -> dict[str, str]:
+    """Return the class of each puzzle that has one, by its name."""
+    return {str(puzzle.unit): puzzle.category for puzzle in puzzles if puzzle.category}
 
 
 def _in_order(tools: RunTools, scored: Mapping[RowKey, object]) -> list[RowKey]:

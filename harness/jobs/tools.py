@@ -256,7 +256,8 @@ def build_tools(
     nodes = explainer_nodes(settings)
     if any(map(needs_subject, (*(node.node for node in nodes), *scorer_nodes.values()))):
         check_subject(settings.task.name, task_subject, subject.identity)
-    explainers = [*(build_explainer(node, subject, asking) for node in nodes), *_told(records)]
+    told = _told(records) if task_subject is None else []  # only puzzles come with explanations
+    explainers = [*(build_explainer(node, subject, asking) for node in nodes), *told]
     simulators, controls = build_simulators(settings, asking)
     scorers: dict[str, Scorer] = {
         name: build.assemble(node, f"scores.{name}", _wrap_scorer(subject, asking))

@@ -130,7 +130,7 @@ def records(
         members = spread(members, limit)
     if not members:
         raise NeuroglossError(f"no unit of {task.name} is left; widen units.places, units.ids or units.limit.")
-    return Dealt(task.records, [number for number, _ in members])
+    return Dealt(task, [number for number, _ in members])
 
 
 def puzzle_records(task: PuzzleTask, units: Sequence[str] | None = None, limit: int | None = None) -> list[Record]:

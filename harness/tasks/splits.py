@@ -9,7 +9,7 @@ from typing import overload
 
 import numpy as np
 
-from harness.types import Evidence, Excerpt, NeuroglossError, Record, Splits, UnitRecord
+from harness.types import Evidence, Excerpt, NeuroglossError, Record, Splits, Task, Unit, UnitRecord
 
 
 def deal(source: UnitRecord) -> Record:
@@ -41,14 +41,19 @@ class Dealt(Sequence[Record]):
     """Some records of a task, dealt when they are asked for; where they are few, at once, so that faults show early.
 
     Args:
-        sources: all records of the task.
+        task: whose records they are.
         places: of those that are meant.
+
+    Attributes:
+        units: whose records they are, which can be told without reading them.
 
     Raises:
         NeuroglossError: here, or when a record is asked for: see :func:`deal`.
     """
 
-    def __init__(self, sources: Sequence[UnitRecord], places: Sequence[int]) -> None:
+    def __init__(self, task: Task, places: Sequence[int]) -> None:
+        sources, units = task.records, task.units
+        self.units = tuple(units[place] for place in places)
         self._places = places
         self._deal = lru_cache(maxsize=KEPT)(lambda place: deal(sources[place]))
         if len(places) <= KEPT:
@@ -68,6 +73,11 @@ class Dealt(Sequence[Record]):
         if isinstance(number, slice):
             return [self._deal(place) for place in self._places[number]]
         return self._deal(self._places[number])
+
+
+def units_of(records: Sequence[Record]) -> tuple[Unit, ...]:
+    """Return whose records they are, without dealing any."""
+    return records.units if isinstance(records, Dealt) else tuple(record.unit for record in records)
 
 
 def evidence(record: Record) -> Evidence:

@@ -12,6 +12,7 @@ from harness import pipeline
 from harness.results import unit_view
 from harness.results.run import Results, read_run
 from harness.tasks import frozen_records, splits
+from harness.types import Record, Unit, UnitRecord
 from tests.fixtures import Command
 
 METHODS = "explainer=[max_activation,token_activation,token_lookup,oracle]"
@@ -47,6 +48,23 @@ def test_shards_leave_no_trace_in_results(
     for table in ("explanations", "simulations", "scores", "judgements"):
         first, second = (pq.read_table(place / f"{table}.parquet").to_pylist() for place in (whole_folder, folder))
         assert sorted(map(_place, first)) == sorted(map(_place, second))
+
+
+def test_each_record_is_dealt_twice_in_a_run_of_many(
+    neurogloss: Command, small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the stages and once for the dataset: reading and dealing is a good part of a run of thousands."""
+    dealt: list[Unit] = []
+
+    def deal(source: UnitRecord) -> Record:
+        dealt.append(source.unit)
+        return original(source)
+
+    original = splits.deal
+    monkeypatch.setattr(splits, "deal", deal)
+    monkeypatch.setattr(splits, "KEPT", 1)
+    _, results = _run(neurogloss, small, tmp_path, "model@scores.detection.model=fake")
+    assert len(dealt) == 2 * len(results.task.units)
 
 
 def _place(row: dict[str, Any]) -> str:
