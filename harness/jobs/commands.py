@@ -127,8 +127,7 @@ def _known_task(name: str) -> KnownTask | None:
     if isinstance(task, Task):
         return KnownTask(task.digest, frozenset(task.units), task.subject.revision)
     records = catalog.puzzle_records(task)
-    categories = {str(record.unit): record.category for record in records if record.category}
-    return KnownTask(task.digest, frozenset(record.unit for record in records), None, categories)
+    return KnownTask(task.digest, frozenset(record.unit for record in records), None, catalog.categories(records))
 
 
 def verify_entry(options: argparse.Namespace) -> None:

@@ -244,7 +244,7 @@ def summarise(  # noqa: PLR0913, PLR0917  # everything that a run says about its
         digest=task.digest,
         size=len(task.puzzles) if isinstance(task, PuzzleTask) else len(task.records),
         units=units_of(records),
-        categories=_categories(records) if isinstance(task, PuzzleTask) else {},
+        categories=catalog.categories(records) if isinstance(task, PuzzleTask) else {},
     )
     by_explainer = {
         name: [item for key, items in scored.items() if key.explainer == name for item in items] for name in roles
@@ -272,11 +272,6 @@ def summarise(  # noqa: PLR0913, PLR0917  # everything that a run says about its
         seconds=ledger.seconds,
         usage=ledger.usage,
     )
-
-
-def _categories(puzzles: Sequence[Record]) -> dict[str, str]:
-    """Return the class of each puzzle that has one, by its name."""
-    return {str(puzzle.unit): puzzle.category for puzzle in puzzles if puzzle.category}
 
 
 def _in_order(tools: RunTools, scored: Mapping[RowKey, object]) -> list[RowKey]:

@@ -152,6 +152,11 @@ def puzzle_records(task: PuzzleTask, units: Sequence[str] | None = None, limit: 
     return selection
 
 
+def categories(puzzles: Sequence[Record]) -> dict[str, str]:
+    """Return the class of each puzzle that has one, by its name."""
+    return {str(puzzle.unit): puzzle.category for puzzle in puzzles if puzzle.category}
+
+
 def spread(items: Sequence[Item], limit: int) -> list[Item]:
     """Return at most ``limit`` of some items, in order, spread evenly over them."""
     number = min(limit, len(items))
